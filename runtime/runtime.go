@@ -1,0 +1,206 @@
+// Package runtime says what a node asks of whatever runs its containers: a
+// small contract in pods, with typed errors. It has two implementations,
+// runtime/podman and runtime/process, and one conformance suite,
+// runtime/runtimetest, that both must pass.
+//
+// A pod here is one run of one slot, named by its RunID. Everything is
+// idempotent: the same order twice starts one container. Whatever a runtime
+// needs to find its pods again after a crash of the daemon it keeps with the
+// containers themselves (labels, files), never in the daemon's memory.
+package runtime
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// RunID names one run of one slot: at most 32 characters of [a-z0-9].
+type RunID string
+
+// Runtime runs pods on one host for one node. All methods may be called
+// concurrently. Errors are *Error values; see Kind.
+type Runtime interface {
+	// Info describes the runtime and fails with Unavailable while it cannot
+	// be used (socket down). A later call may succeed: nothing is latched.
+	Info(ctx context.Context) (Info, error)
+
+	// EnsurePod makes the pod's sandbox and containers exist and starts every
+	// container that has never been started, as attempt 0. It does not restart
+	// a container that has exited: that decision is the caller's. A pod that
+	// is already there (left by a former daemon) is adopted and returns nil.
+	EnsurePod(ctx context.Context, spec Spec) error
+
+	// StartContainer starts attempt number attempt (>= 1) of a container whose
+	// former attempt has exited. An attempt that exists already is left alone.
+	// The instance of the attempt before is kept for `logs --previous`; older
+	// ones are removed.
+	StartContainer(ctx context.Context, spec Spec, container string, attempt int) error
+
+	// StopPod sends SIGTERM to every container, waits up to grace, kills what
+	// is left, and removes the pod with all it owns (containers, network,
+	// address, files). A pod that is not there is not an error.
+	StopPod(ctx context.Context, id RunID, grace time.Duration) error
+
+	// Pods lists every pod of this node, running or not, including those a
+	// former daemon started.
+	Pods(ctx context.Context) ([]Status, error)
+
+	// Changes receives a value soon (<= 200 ms) after something in Pods may
+	// have changed. It is a hint: coalesced, and callers poll Pods anyway.
+	Changes() <-chan struct{}
+
+	// Logs writes the container's log to w, oldest first, and with Follow goes
+	// on until the container has exited or ctx ends (both return nil).
+	Logs(ctx context.Context, id RunID, container string, opts LogOptions, w io.Writer) error
+
+	// Exec runs a command in the container's context until it exits or ctx
+	// ends, which kills it, and returns its exit code.
+	Exec(ctx context.Context, id RunID, container string, opts ExecOptions) (exitCode int, err error)
+
+	// Close releases what the daemon holds. Pods go on running.
+	Close() error
+}
+
+// Info describes a runtime.
+type Info struct {
+	Name    string // "podman" or "process"
+	Version string
+	// HostPortsOnly says that pods share the node's address, so that their
+	// containerPorts count as hostPorts in scheduling.
+	HostPortsOnly bool
+	// Notes are sentences for the operator: which OCI runtime was chosen and
+	// why, limits that do not work here.
+	Notes []string
+}
+
+// Spec is one pod to run. It is complete: ConfigMaps are resolved, every
+// environment variable is known except those that hold the pod's address.
+type Spec struct {
+	ID         RunID
+	Namespace  string
+	Name       string // of the Pod object
+	UID        string // of the Pod object
+	Slot       string // "<workload UID>/<index>": for adoption, and to name orphans
+	Hostname   string
+	HostIP     string
+	Containers []Container
+	Volumes    []Volume
+	// Labels are the pod's own Kubernetes labels; implementations may expose
+	// them but must not confuse them with their own bookkeeping.
+	Labels map[string]string
+}
+
+// Container is one container of a pod.
+type Container struct {
+	Name       string
+	Image      string   // ignored by the process runtime
+	PullPolicy string   // Always, IfNotPresent or Never; empty is IfNotPresent
+	Command    []string // entrypoint; may hold $(VAR) references
+	Args       []string // may hold $(VAR) references
+	WorkingDir string
+	Env        []Env // in order; later ones may refer to earlier ones as $(VAR)
+	Ports      []Port
+	Mounts     []Mount
+	CPULimit   int64 // millicores; 0: none
+	CPURequest int64 // millicores; 0: none
+	MemLimit   int64 // bytes; 0: none
+}
+
+// Env is one environment variable. PodIP asks for the pod's address, which
+// only the runtime knows, and excludes Value.
+type Env struct {
+	Name, Value string
+	PodIP       bool
+}
+
+// Port is a port of a container. HostPort 0: not published on the node.
+type Port struct {
+	Name          string
+	ContainerPort int
+	HostPort      int
+	HostIP        string // empty: the node's address
+	Protocol      string // "TCP" or "UDP"
+}
+
+// Volume is a directory of files that holon writes (from a ConfigMap), or an
+// empty directory that lives as long as the pod when Files is nil.
+type Volume struct {
+	Name  string
+	Files []File
+}
+
+// File is one file of a Volume.
+type File struct {
+	Path string // relative to the volume, no ".."
+	Data []byte
+	Mode uint32 // permission bits; 0 is 0644
+}
+
+// Mount shows a volume inside a container.
+type Mount struct {
+	Volume   string
+	Path     string // absolute path in the container
+	SubPath  string
+	ReadOnly bool
+}
+
+// Status is what a runtime sees of one pod.
+type Status struct {
+	ID         RunID
+	Namespace  string
+	Name       string
+	UID        string
+	Slot       string
+	IP         string // the pod's address, once known
+	Containers []ContainerStatus
+}
+
+// ContainerState is where a container's newest attempt is in its life:
+//
+//	Created -> Running -> Exited
+type ContainerState string
+
+// The states of a container.
+const (
+	Created ContainerState = "Created"
+	Running ContainerState = "Running"
+	Exited  ContainerState = "Exited"
+)
+
+// ContainerStatus is what a runtime sees of the newest attempt of a container.
+type ContainerStatus struct {
+	Name       string
+	ID         string // of the runtime: container ID or "pid:<n>"
+	Image      string
+	State      ContainerState
+	Attempt    int       // counts restarts
+	StartedAt  time.Time // display only
+	FinishedAt time.Time // display only
+	ExitCode   int       // 128+signal when killed by one
+	OOMKilled  bool
+	// Message says why a container could not start or ended abnormally.
+	Message string
+}
+
+// LogOptions select a part of a log.
+type LogOptions struct {
+	Follow     bool
+	Previous   bool // of the attempt before the newest
+	Timestamps bool // prefix each line with RFC 3339 nanoseconds
+	Tail       int  // last n lines; negative: all
+	Since      time.Duration
+}
+
+// ExecOptions describe a command in a container and its streams; nil streams
+// are closed. With TTY, Stderr is not used.
+type ExecOptions struct {
+	Command        []string
+	TTY            bool
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Resize         <-chan Size
+}
+
+// Size is a terminal's size in characters.
+type Size struct{ Width, Height uint16 }
