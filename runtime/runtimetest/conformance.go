@@ -1,0 +1,64 @@
+package runtimetest
+
+import "testing"
+
+// Conformance runs the suite. fixture is called once for each subtest; what
+// it needs to tear down it registers with t.Cleanup.
+func Conformance(t *testing.T, fixture func(t *testing.T) Fixture) {
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			f := fixture(t)
+			if f.Simulated && c.real {
+				t.Log("not for a simulated host: this needs a real shell")
+				return
+			}
+			c.run(newHarness(t, f))
+		})
+	}
+}
+
+// cases are the subtests; real ones need a real shell, files or a terminal.
+var cases = []struct {
+	name string
+	real bool
+	run  func(*harness)
+}{
+	{"Info", false, testInfo},
+	{"EnsureTwiceStartsOnce", false, testEnsureTwice},
+	{"PodsListsAll", false, testPodsListsAll},
+	{"EnvOrderExpansionPodIP", false, testEnv},
+	{"ArgsAndWorkingDir", true, testArgsAndWorkingDir},
+	{"ExitCodes", false, testExitCodes},
+	{"CommandNotFound", false, testCommandNotFound},
+	{"AttemptsAndPreviousLogs", false, testAttempts},
+	{"StopGraceful", false, testStopGraceful},
+	{"StopForced", false, testStopForced},
+	{"StopIdempotent", false, testStopIdempotent},
+	{"AdoptAfterClose", false, testAdoptAfterClose},
+	{"AdoptAfterCrash", false, testAdoptAfterCrash},
+	{"KilledBehindOurBack", false, testKilledBehindOurBack},
+	{"NotFound", false, testNotFound},
+	{"PortTaken", false, testPortTaken},
+	{"ManyAtOnce", false, testManyAtOnce},
+	{"ChangesFires", false, testChanges},
+	{"CloseLeavesPodsAndNoGoroutine", false, testClose},
+
+	{"ContainersShareNetwork", true, testSharedNetwork},
+	{"PodAnswersOnItsAddress", true, testPodAnswers},
+
+	{"LogTailSinceTimestamps", true, testLogSelection},
+	{"LogFollow", true, testLogFollow},
+	{"LogStreamsAndLongLines", true, testLogLongLines},
+	{"LogRotation", true, testLogRotation},
+
+	{"ExecExitCode", true, testExecExitCode},
+	{"ExecStreams", true, testExecStreams},
+	{"ExecSeesContainer", true, testExecContext},
+	{"ExecTTY", true, testExecTTY},
+	{"ExecCancelKills", true, testExecCancel},
+
+	{"VolumeFiles", true, testVolumeFiles},
+	{"VolumeReadOnly", true, testVolumeReadOnly},
+	{"VolumeEmptyShared", true, testVolumeShared},
+	{"VolumeSurvivesRestart", true, testVolumeSurvivesRestart},
+}

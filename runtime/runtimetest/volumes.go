@@ -1,0 +1,96 @@
+package runtimetest
+
+import (
+	"fmt"
+
+	"holon/runtime"
+)
+
+func testVolumeFiles(h *harness) {
+	conf, sub, file := h.Path("/holon-conf"), h.Path("/holon-sub"), h.Path("/holon-file/only.txt")
+	c := h.container("main", fmt.Sprintf(`cat %s/a.txt %s/deep/b.txt %s/b.txt %s; %s/run.sh; ls -l %s/secret | cut -c1-10; exit 0`,
+		conf, conf, sub, file, conf, conf))
+	c.Mounts = []runtime.Mount{
+		{Volume: "conf", Path: "/holon-conf"},
+		{Volume: "conf", Path: "/holon-sub", SubPath: "deep"},
+		{Volume: "conf", Path: "/holon-file/only.txt", SubPath: "a.txt"},
+	}
+	spec := h.pod(c)
+	spec.Volumes = []runtime.Volume{{Name: "conf", Files: []runtime.File{
+		{Path: "a.txt", Data: []byte("alpha\n")},
+		{Path: "deep/b.txt", Data: []byte("beta\n")},
+		{Path: "run.sh", Data: []byte("#!/bin/sh\necho ran\n"), Mode: 0o755},
+		{Path: "secret", Data: []byte{0, 1, 2}, Mode: 0o600},
+	}}}
+	h.ensure(spec)
+	h.awaitState(spec.ID, "main", 0, runtime.Exited)
+	if got, want := h.logs(spec.ID, "main", all), "alpha\nbeta\nbeta\nalpha\nran\n-rw-------\n"; got != want {
+		h.t.Fatalf("the container read %q, want %q", got, want)
+	}
+
+	bad := h.pod(h.container("main", "true"))
+	bad.Volumes = []runtime.Volume{{Name: "conf", Files: []runtime.File{{Path: "../escape", Data: nil}}}}
+	h.wantKind("a file outside its volume", h.rt.EnsurePod(h.ctx, bad), runtime.BadSpec)
+	lost := h.container("main", "true")
+	lost.Mounts = []runtime.Mount{{Volume: "nowhere", Path: "/holon-x"}}
+	h.wantKind("a mount of no volume", h.rt.EnsurePod(h.ctx, h.pod(lost)), runtime.BadSpec)
+}
+
+func testVolumeReadOnly(h *harness) {
+	ro, rw := h.Path("/holon-ro"), h.Path("/holon-rw")
+	c := h.container("main", fmt.Sprintf(`
+		if (echo x > %s/a.txt) 2>/dev/null; then echo wrote read-only; else echo refused; fi
+		if (echo x > %s/new) 2>/dev/null; then echo made read-only; else echo refused; fi
+		echo y > %s/a.txt && cat %s/a.txt; exit 0`, ro, ro, rw, ro))
+	c.Mounts = []runtime.Mount{
+		{Volume: "data", Path: "/holon-ro", ReadOnly: true},
+		{Volume: "data", Path: "/holon-rw"},
+	}
+	spec := h.pod(c)
+	spec.Volumes = []runtime.Volume{{Name: "data", Files: []runtime.File{{Path: "a.txt", Data: []byte("x\n")}}}}
+	h.ensure(spec)
+	h.awaitState(spec.ID, "main", 0, runtime.Exited)
+	if got, want := h.logs(spec.ID, "main", all), "refused\nrefused\ny\n"; got != want {
+		h.t.Fatalf("got %q, want %q", got, want)
+	}
+}
+
+func testVolumeShared(h *harness) {
+	one, two := h.Path("/holon-one"), h.Path("/holon-two")
+	writer := h.container("writer", fmt.Sprintf("echo across > %s/word.tmp && mv %s/word.tmp %s/word; exec sleep 1000", one, one, one))
+	reader := h.container("reader", fmt.Sprintf("until [ -e %s/word ]; do sleep 0.05; done; cat %s/word; exit 0", two, two))
+	writer.Mounts = []runtime.Mount{{Volume: "scratch", Path: "/holon-one"}}
+	reader.Mounts = []runtime.Mount{{Volume: "scratch", Path: "/holon-two"}}
+	spec := h.pod(writer, reader)
+	spec.Volumes = []runtime.Volume{{Name: "scratch"}}
+	h.ensure(spec)
+	h.awaitState(spec.ID, "reader", 0, runtime.Exited)
+	if got := h.logs(spec.ID, "reader", all); got != "across\n" {
+		h.t.Fatalf("the other container read %q", got)
+	}
+}
+
+func testVolumeSurvivesRestart(h *harness) {
+	dir := h.Path("/holon-keep")
+	c := h.container("main", fmt.Sprintf("echo x >> %s/count; wc -l < %s/count; exit 1", dir, dir))
+	c.Mounts = []runtime.Mount{{Volume: "keep", Path: "/holon-keep"}}
+	spec := h.pod(c)
+	spec.Volumes = []runtime.Volume{{Name: "keep"}}
+	h.ensure(spec)
+	h.awaitState(spec.ID, "main", 0, runtime.Exited)
+	if err := h.rt.StartContainer(h.ctx, spec, "main", 1); err != nil {
+		h.t.Fatalf("StartContainer: %v", err)
+	}
+	h.awaitState(spec.ID, "main", 1, runtime.Exited)
+	var lines int
+	if fmt.Sscan(h.logs(spec.ID, "main", all), &lines); lines != 2 {
+		h.t.Fatalf("an empty volume was not kept from attempt 0 to 1: %d lines", lines)
+	}
+	// A new run of the pod starts with an empty one.
+	h.stop(spec.ID, 0)
+	h.ensure(spec)
+	h.awaitState(spec.ID, "main", 0, runtime.Exited)
+	if fmt.Sscan(h.logs(spec.ID, "main", all), &lines); lines != 1 {
+		h.t.Fatalf("an empty volume outlived its pod: %d lines", lines)
+	}
+}
