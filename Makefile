@@ -1,0 +1,100 @@
+# `make help` says what is here. Build tags live in this file and in
+# .golangci.yaml; without them Podman's bindings ask for C headers.
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+TAGS    := remote exclude_graphdriver_btrfs containers_image_openpgp
+GOTAGS  := -tags "$(TAGS)"
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+# Two packages at a time: each of the heavier tests already uses all cores.
+TEST_FLAGS := -race -p 2 -timeout 15m
+LIVE       := ./testnet/live/...
+# The live tests make mounts, network namespaces and containers, so they run as
+# root; what runs as root is only the test binary, not the compiler.
+LIVE_FLAGS := -count=1 -p 1 -timeout 20m $(if $(SUDO),-exec "$(SUDO) --preserve-env env PATH=$(PATH)")
+
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
+
+# gcc and libc6-dev are for the race detector; the rest is what Podman needs on
+# Debian 12 to run containers with a network, and busybox-static is the image.
+DEBIAN := podman runc conmon catatonit netavark aardvark-dns iptables iproute2 \
+          busybox-static ca-certificates gcc libc6-dev
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: build
+build: ## write bin/holon: static, stripped, no C
+	@mkdir -p bin
+	CGO_ENABLED=0 go build $(GOTAGS) -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/holon ./cmd/holon
+
+.PHONY: deps
+deps: ## install the Debian packages that the tests and the demo need
+	@if ! command -v dpkg-query >/dev/null; then \
+	  for c in podman busybox ip iptables gcc; do \
+	    command -v $$c >/dev/null || { \
+	      echo "deps: this is not Debian and $$c is missing; install what corresponds to: $(DEBIAN)"; exit 1; }; \
+	  done; \
+	  exit 0; \
+	fi; \
+	missing=; \
+	for p in $(DEBIAN); do \
+	  [ "$$(dpkg-query -W -f='$${db:Status-Status}' $$p 2>/dev/null || true)" = installed ] || missing="$$missing $$p"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	byhand="apt-get update && apt-get install -y --no-install-recommends$$missing"; \
+	if [ -n "$(SUDO)" ] && ! command -v sudo >/dev/null; then \
+	  echo "deps: missing:$$missing"; echo "deps: this needs root and there is no sudo; as root run: $$byhand"; exit 1; \
+	fi; \
+	echo "deps: installing$$missing"; \
+	$(SUDO) apt-get update -qq && \
+	  $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null || \
+	  { echo "deps: apt-get failed; by hand, as root: $$byhand"; exit 1; }
+
+.PHONY: needs
+needs:
+	@if [ -n "$(SUDO)" ]; then \
+	  echo "needs: the live tests make mounts, network namespaces and containers: they run through sudo."; \
+	  command -v sudo >/dev/null || { echo "needs: there is no sudo here; run make as root"; exit 1; }; \
+	fi
+
+.PHONY: test
+test: needs deps build ## everything: vet, unit, properties, simulation, scripts, live testnet
+	go vet $(GOTAGS) ./...
+	go test $(GOTAGS) $(TEST_FLAGS) $$(go list $(GOTAGS) ./... | grep -v /testnet/live)
+	go test $(GOTAGS) $(LIVE_FLAGS) $(LIVE)
+
+.PHONY: test-long
+test-long: needs deps build ## the same with far more seeds, histories and crashes (HOLON_TEST_LONG=1)
+	HOLON_TEST_LONG=1 go test $(GOTAGS) -race -p 2 -count=1 -timeout 3h $$(go list $(GOTAGS) ./... | grep -v /testnet/live)
+	HOLON_TEST_LONG=1 go test $(GOTAGS) $(LIVE_FLAGS) $(LIVE)
+
+.PHONY: lint
+lint: ## golangci-lint, in the version this file names
+	go run $(GOLANGCI) run ./...
+
+.PHONY: demo
+demo: deps build ## five nodes, a power cut, a partition, a heal; tidies up after itself
+	$(SUDO) ./testnet/demo.sh
+
+BENCH_NODES := 5
+.PHONY: bench
+bench: build ## benchmarks, size of the binary, idle memory of each of five nodes
+	go test $(GOTAGS) -run '^$$' -bench . -benchmem -p 1 $$(go list $(GOTAGS) ./... | grep -v /testnet/live)
+	@echo "bin/holon: $$(stat -c %s bin/holon) bytes, stripped"
+	@dir=$$(mktemp -d); \
+	trap 'bin/holon testnet down --dir "$$dir" >/dev/null; rm -rf "$$dir"' EXIT; \
+	bin/holon testnet up --nodes $(BENCH_NODES) --runtime process --dir "$$dir"; \
+	echo "idle for 15 s ..."; sleep 15; \
+	bin/holon testnet status --dir "$$dir" -o json | grep -oE '"pid": *[0-9]+' | grep -oE '[0-9]+' | \
+	while read -r pid; do \
+	  awk -v pid="$$pid" '/^(VmRSS|RssAnon|RssFile):/ { s = s sprintf("  %s %.1f MB", $$1, $$2 / 1024) } END { print "pid " pid s }' "/proc/$$pid/status"; \
+	done
+
+.PHONY: clean
+clean: ## remove what the other targets made
+	rm -rf bin
