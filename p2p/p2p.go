@@ -24,6 +24,7 @@ const (
 	FrameBytesMax     = 512 << 10 // one frame of Send
 	BroadcastBytesMax = 48 << 10  // one frame of Broadcast: larger ones go by anti-entropy
 	SendQueueMax      = 1024      // frames waiting for one peer; more are dropped, oldest first
+	SendQueueBytesMax = 8 << 20   // bytes waiting for one peer; likewise
 	PeersDialledMax   = 64        // standing connections that a mesh seeks by itself
 )
 
@@ -34,6 +35,7 @@ type PeerID string
 var (
 	ErrUnreachable = errors.New("peer is unreachable")
 	ErrNotMember   = errors.New("peer is not a member of this cluster")
+	ErrNoHandler   = errors.New("peer does not serve this protocol: it may run another version of holon")
 )
 
 // Member is a peer that may speak. Addrs are hints (multiaddrs); the mesh keeps
@@ -71,7 +73,7 @@ type Mesh interface {
 	// Broadcast offers a frame to all members. Best effort, never blocks.
 	Broadcast(frame []byte)
 	// Open dials the peer if need be and opens a stream. It fails with
-	// ErrUnreachable or ErrNotMember.
+	// ErrUnreachable, ErrNotMember, ErrNoHandler or the error of ctx.
 	Open(ctx context.Context, peer PeerID, protocol string) (Stream, error)
 	// Handle serves inbound streams of a protocol. The handler runs in its own
 	// goroutine and owns the stream; ctx ends when the mesh closes.
