@@ -129,6 +129,22 @@ func (d *decoder) fields(s span, yield func(wireField) error) error {
 	return nil
 }
 
+// count returns how many fields of the number s has: what is there, not what
+// something claims.
+func (d *decoder) count(s span, number protowire.Number) (count int) {
+	for in := d.bytes[s.from:s.to]; len(in) > 0; {
+		n, _, size := protowire.ConsumeField(in)
+		if size < 0 {
+			break
+		}
+		if n == number {
+			count++
+		}
+		in = in[size:]
+	}
+	return count
+}
+
 func (d *decoder) part(s span) []byte        { return d.bytes[s.from:s.to:s.to] }
 func (d *decoder) unknown(f wireField) field { return field{f.number, d.part(f.whole)} }
 
@@ -191,7 +207,7 @@ func (d *decoder) object(s span) (*Object, error) {
 				return fmt.Errorf("register %.80q: %w", path, err)
 			}
 			if o.Registers == nil {
-				o.Registers = make(map[string]Register)
+				o.Registers = make(map[string]Register, d.count(s, fieldObjectRegister))
 			} else if path <= last {
 				return invalid("register %.80q after %.80q", path, last)
 			}

@@ -18,7 +18,8 @@ type Op struct {
 	Seen   map[crdt.Dot]bool
 }
 
-// State is one record that occurred, and the writes that are in it.
+// State is one record that occurred, and the writes that are in it. The zero
+// value is the empty one.
 type State struct {
 	Record *crdt.Record
 	Ops    map[crdt.Dot]*Op
@@ -26,7 +27,8 @@ type State struct {
 
 // Join is the state of a replica in s after it received o.
 func (s State) Join(o State) State {
-	ops := maps.Clone(s.Ops)
+	ops := make(map[crdt.Dot]*Op, len(s.Ops)+len(o.Ops))
+	maps.Copy(ops, s.Ops)
 	maps.Copy(ops, o.Ops)
 	return State{Record: crdt.Join(s.Record, o.Record), Ops: ops}
 }
@@ -76,7 +78,8 @@ func (r *Replica) Apply(op Op) bool {
 	for dot := range r.Ops {
 		op.Seen[dot] = true
 	}
-	ops := maps.Clone(r.Ops)
+	ops := make(map[crdt.Dot]*Op, len(r.Ops)+1)
+	maps.Copy(ops, r.Ops)
 	ops[op.Dot] = &op
 	r.State = State{Record: record, Ops: ops}
 	return true

@@ -99,6 +99,7 @@ func describeRegister(out *strings.Builder, path string, writes []*Op) {
 
 // DescribeRecord is the same text from a record.
 func DescribeRecord(r *crdt.Record) string {
+	r = crdt.Join(r, nil) // nil is the empty record
 	var out strings.Builder
 	for _, uid := range sortedKeys(r.Objects, crdt.UID.Compare) {
 		o := r.Objects[uid]

@@ -1,0 +1,65 @@
+package crdt_test
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"holon/crdt"
+)
+
+// A replica that crashes at any point, also between persisting a block and using
+// it, issues no counter and no time twice, and its writes ascend.
+func TestACrashReusesNoNumber(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var disk crdt.Marks
+		h := crdt.Resume(disk)
+		var last crdt.Write
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			switch rapid.SampledFrom([]string{"write", "reserve", "lose reserve", "crash", "witness"}).Draw(t, "step") {
+			case "write":
+				for range rapid.IntRange(1, 3000).Draw(t, "writes") {
+					left := h.Left()
+					w, ok := h.Next(replicaN(1))
+					if ok != (left > 0) {
+						t.Fatalf("%d left, yet Next is %v", left, ok)
+					}
+					if !ok {
+						break
+					}
+					if w.Dot.Counter <= last.Dot.Counter || w.Stamp.Time <= last.Stamp.Time {
+						t.Fatalf("%v after %v", w, last)
+					}
+					if w.Dot.Counter > disk.Counter || w.Stamp.Time > disk.Time {
+						t.Fatalf("%v beyond what is durable, %v", w, disk)
+					}
+					last = w
+				}
+			case "reserve":
+				h, disk = h.Reserve()
+				if h.Left() == 0 {
+					t.Fatal("nothing left after a reservation")
+				}
+			case "lose reserve": // crashed after persisting
+				_, disk = h.Reserve()
+				h = crdt.Resume(disk)
+			case "crash":
+				h = crdt.Resume(disk)
+			case "witness":
+				seen := last.Stamp.Time + rapid.Uint64Range(0, 3*crdt.ReserveBlock).Draw(t, "ahead")
+				h.Witness(seen)
+				last.Stamp.Time = seen
+			}
+		}
+	})
+}
+
+// No number wraps around, whatever a peer claims to have seen.
+func TestTheClockEnds(t *testing.T) {
+	h := crdt.Resume(crdt.Marks{})
+	h.Witness(1<<64 - 1)
+	h, marks := h.Reserve()
+	if _, ok := h.Next(replicaN(1)); ok || marks.Time != crdt.TimeMax {
+		t.Errorf("issued a write after the end of time; marks %v", marks)
+	}
+}
