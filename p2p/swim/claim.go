@@ -41,12 +41,9 @@ func (m *Machine) receive(from *member, msg *message) {
 			m.selfClaim(mem, msg.inc, msg.epoch, msg.hold, "acked through "+string(from.id))
 			m.acked(mem, msg.seq)
 		}
+		from.owesBy = Never
 	case kindNack:
-		for _, mem := range m.active {
-			if mem.probe.on && mem.probe.seq == msg.seq {
-				mem.probe.nacks++
-			}
-		}
+		from.owesBy = Never
 	}
 }
 

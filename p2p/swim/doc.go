@@ -39,8 +39,9 @@
 //
 // # Own health
 //
-// Failed probes without nacks from the helpers, accusations against oneself and
-// late ticks raise the health score; acks lower it. Timeouts, intervals and
+// False accusations, helpers that are alive but sent no nack in time,
+// accusations against oneself and late ticks raise the health score; acks in
+// time lower it. Timeouts, intervals and
 // suspicions stretch by (1 + score). Above HealthAccuseMax a machine keeps its
 // accusations to itself, and other machines would not count them.
 //

@@ -1,7 +1,10 @@
 package swim
 
 // Lifeguard's local health: a machine that gets late answers, or late ticks,
-// doubts itself before it doubts others.
+// doubts itself before it doubts others. Unlike Lifeguard's, its score rises for
+// a failed probe only once the accused, or the helper that owes a nack, proves
+// to be alive. Charged at once, the lone survivor of a mass failure took itself
+// for sick and needed 7.7 s instead of 2.6 s to see four deaths.
 
 // ail raises the score, at most to HealthMax.
 func (m *Machine) ail(by int) {

@@ -66,6 +66,7 @@ type member struct {
 	trafficAt Instant // last other traffic
 	probedAt  Instant
 	hold      Instant // end of an announced restart, or longAgo
+	owesBy    Instant // it was asked to vouch or nack until then, or Never
 
 	probe     probe
 	suspicion suspicion
@@ -115,7 +116,7 @@ func (m *Machine) Join(now Instant, id ID) Output {
 func (m *Machine) add(id ID) {
 	mem := &member{
 		id: id, state: Unreachable, unheard: true, since: m.now,
-		directAt: longAgo, trafficAt: longAgo, probedAt: longAgo, hold: longAgo,
+		directAt: longAgo, trafficAt: longAgo, probedAt: longAgo, hold: longAgo, owesBy: Never,
 	}
 	m.members[id] = mem
 	i, _ := slices.BinarySearchFunc(m.sorted, id, func(x *member, id ID) int { return strings.Compare(string(x.id), string(id)) })
@@ -270,7 +271,7 @@ func (m *Machine) nextWake() Instant {
 	if len(m.queue) > 0 && m.counts[Alive]+m.counts[Suspect] > 0 {
 		wake = min(wake, m.gossipedAt+m.cfg.GossipInterval)
 	}
-	return wake
+	return max(wake, m.now) // what is overdue must not look like a pause next time
 }
 
 func (m *Machine) memberWake(mem *member) Instant {
@@ -350,6 +351,9 @@ func (m *Machine) move(mem *member, to State, why string) {
 	m.counts[to]++
 	mem.state, mem.since = to, m.now
 	if from == Suspect {
+		if to == Alive && hasAccuser(mem.suspicion.accusers, m.me.id) {
+			m.ail(1) // accused falsely
+		}
 		mem.suspicion = suspicion{}
 	}
 	m.report(mem, from, why)

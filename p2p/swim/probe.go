@@ -12,8 +12,6 @@ type probe struct {
 	at          Instant
 	askAt       Instant
 	failAt      Instant
-	helpers     int
-	nacks       int
 }
 
 // relay is a probe under way for somebody else.
@@ -183,14 +181,13 @@ func (m *Machine) askHelpers(mem *member) {
 	p.asked = true
 	wait := min((p.failAt-m.now)*3/4, relayWaitMax)
 	m.pick(m.cfg.IndirectProbes, func(x *member) bool { return x != mem && x.state == Alive }, func(x *member) {
-		p.helpers++
+		x.owesBy = p.failAt
 		m.send(x, &message{kind: kindPingReq, seq: p.seq, wait: wait, target: mem.id})
 	})
 	m.send(mem, &message{kind: kindPing, seq: p.seq})
 }
 
-// probeFailed accuses, unless there was a sign of life since the ping. Missing
-// nacks speak against this machine as much as against the member.
+// probeFailed accuses, unless there was a sign of life since the ping.
 func (m *Machine) probeFailed(mem *member) {
 	p := mem.probe
 	m.endProbe(mem)
@@ -199,9 +196,6 @@ func (m *Machine) probeFailed(mem *member) {
 	case mem.state == Alive && p.full && silent:
 		m.stats.ProbesFailed++
 		m.accuse(mem)
-		if p.nacks < p.helpers || p.helpers == 0 {
-			m.ail(1)
-		}
 	case mem.state == Suspect:
 		if p.full && silent {
 			m.accuse(mem)

@@ -10,7 +10,7 @@ type suspicion struct {
 	start    Instant
 	last     Instant // latest accusation
 	accusers []accuser
-	confirms int // accusers beyond the first that shorten it to the minimum
+	confirms int // accusers beyond the first that shorten it to the minimum; fewer while fewer could accuse
 	scale    Instant
 	// witness: this machine goes on pinging the suspect.
 	witness bool
@@ -42,7 +42,7 @@ func suspicionTime(lowest, highest time.Duration, confirmed, k int) time.Duratio
 // that back.
 func (m *Machine) verdictAt(mem *member) Instant {
 	s := &mem.suspicion
-	t := suspicionTime(m.cfg.SuspicionMin, m.cfg.SuspicionMax, len(s.accusers)-1, s.confirms)
+	t := suspicionTime(m.cfg.SuspicionMin, m.cfg.SuspicionMax, len(s.accusers)-1, min(s.confirms, m.counts[Alive]))
 	return max(s.start+t*s.scale, mem.hold)
 }
 
@@ -118,6 +118,10 @@ func (m *Machine) evidence(mem *member, why string) {
 		return
 	}
 	mem.directAt = m.now
+	if m.now > mem.owesBy {
+		mem.owesBy = Never
+		m.ail(1)
+	}
 	switch mem.state {
 	case Suspect:
 		if m.now > mem.suspicion.last {
