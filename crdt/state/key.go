@@ -1,0 +1,61 @@
+package state
+
+import (
+	"fmt"
+	"strings"
+)
+
+// The resources that holon stores, as "<plural>.<group>" (the core group has no
+// dot). The last four never leave the store: they are holon's own bookkeeping.
+const (
+	Namespaces  = "namespaces"
+	Nodes       = "nodes"
+	Pods        = "pods"
+	ConfigMaps  = "configmaps"
+	Deployments = "deployments.apps"
+	ReplicaSets = "replicasets.apps" // derived, never stored
+
+	Members   = "members.holon.dev"   // one per admitted peer, named by peer ID
+	Slots     = "slots.holon.dev"     // one per slot, named <workload UID>-<index>
+	Revisions = "revisions.holon.dev" // one per pod template, named <workload UID>-<hash>
+	Tokens    = "tokens.holon.dev"    // join tokens, named by token ID
+	PodMeta   = "podmeta.holon.dev"   // labels and annotations written on a derived pod, named by pod UID
+)
+
+// Key names a record: "<resource>/<namespace>/<name>", with an empty namespace
+// for cluster-wide kinds. None of the three may contain a slash.
+type Key string
+
+// MakeKey joins the three parts of a key.
+func MakeKey(resource, namespace, name string) Key {
+	return Key(resource + "/" + namespace + "/" + name)
+}
+
+// Split returns the three parts of k.
+func (k Key) Split() (resource, namespace, name string) {
+	resource, rest, _ := strings.Cut(string(k), "/")
+	namespace, name, _ = strings.Cut(rest, "/")
+	return resource, namespace, name
+}
+
+// Resource is the first part of k.
+func (k Key) Resource() string {
+	resource, _, _ := strings.Cut(string(k), "/")
+	return resource
+}
+
+// Validate reports what is wrong with a key that came from outside.
+func (k Key) Validate() error {
+	parts := strings.Split(string(k), "/")
+	if len(parts) != 3 || parts[0] == "" || parts[2] == "" {
+		return fmt.Errorf("key %q is not <resource>/<namespace>/<name>", string(k))
+	}
+	if len(k) > KeyBytesMax {
+		return fmt.Errorf("key of %d bytes is longer than %d", len(k), KeyBytesMax)
+	}
+	return nil
+}
+
+// KeyBytesMax bounds a key: three names of at most 253 bytes (RFC 1123) and room
+// for the group.
+const KeyBytesMax = 1024

@@ -1,0 +1,115 @@
+package state
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"holon/crdt"
+)
+
+// Slot is one replica of a workload: where it lives and what it shall run.
+//
+//	Home     the node it belongs to; ordered by Term, which rises only in a view
+//	         that holds more than half of the counted members
+//	StandIn  who runs it while the home is out of reach; valid iff Basis == Home.Term
+//	Run      what is to be executed; never orders homes
+type Slot struct {
+	ID        SlotID
+	Namespace string
+	Owner     Key // of the workload
+	Home      Home
+	StandIn   StandIn
+	Run       Run
+	// Born orders admission on a node: older slots first.
+	Born crdt.Stamp
+}
+
+// Home is the node that a slot belongs to. An empty Node: not placed yet.
+type Home struct {
+	Node string `json:"node"`
+	Term uint64 `json:"term"`
+}
+
+// StandIn is the node that runs a slot while its home is unreachable.
+type StandIn struct {
+	Node  string `json:"node"`
+	Basis uint64 `json:"basis"`
+}
+
+// Run is what a slot shall execute. Prev, if not empty, is the revision that
+// goes on until the new one is ready (make before break).
+type Run struct {
+	Revision string `json:"revision"`
+	Nonce    uint64 `json:"nonce,omitempty"`
+	Prev     string `json:"prev,omitempty"`
+}
+
+// The registers of a slot record.
+const (
+	SlotOwner   = "/owner"
+	SlotHome    = "/home"
+	SlotStandIn = "/standIn"
+	SlotRun     = "/run"
+)
+
+// SlotKey is the key of a slot's record.
+func SlotKey(namespace string, id SlotID) Key {
+	return MakeKey(Slots, namespace, id.String())
+}
+
+// SlotUID is the UID of a slot's record, the same wherever it is created.
+func SlotUID(id SlotID) crdt.UID { return DerivedUID("slot", id.String()) }
+
+// Decode reads a slot from its record. ok is false for a record without a live
+// object; an error says what is malformed.
+func DecodeSlot(key Key, rec *crdt.Record) (s Slot, ok bool, err error) {
+	obj := rec.Live()
+	if obj == nil {
+		return Slot{}, false, nil
+	}
+	_, namespace, name := key.Split()
+	id, err := ParseSlotID(name)
+	if err != nil {
+		return Slot{}, false, err
+	}
+	s = Slot{ID: id, Namespace: namespace, Born: obj.Birth.Stamp}
+	for path, into := range map[string]any{SlotOwner: &s.Owner, SlotHome: &s.Home, SlotStandIn: &s.StandIn, SlotRun: &s.Run} {
+		value := obj.Registers[path].Value
+		if value == nil {
+			continue
+		}
+		if err := json.Unmarshal(value, into); err != nil {
+			return Slot{}, false, fmt.Errorf("%s: register %s: %w", key, path, err)
+		}
+	}
+	return s, true, nil
+}
+
+// EncodeRegister gives the value of one register of a slot.
+func EncodeRegister(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("state: %T does not encode: %v", v, err)) // plain data
+	}
+	return text
+}
+
+// Assigned is the node that runs the slot in a view: the home if it can serve,
+// else the stand-in if it was chosen for this home and can serve, else "".
+// serves must be the same function for all questions of one view.
+func (s Slot) Assigned(serves func(node string) bool) string {
+	switch {
+	case s.Home.Node == "":
+		return ""
+	case serves(s.Home.Node):
+		return s.Home.Node
+	case s.HasStandIn() && serves(s.StandIn.Node):
+		return s.StandIn.Node
+	}
+	return ""
+}
+
+// HasStandIn reports whether a stand-in was named for the present home.
+func (s Slot) HasStandIn() bool {
+	return s.StandIn.Node != "" && s.StandIn.Basis == s.Home.Term
+}

@@ -1,0 +1,125 @@
+package state
+
+import (
+	"fmt"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// NodeStatus is the whole of class B that one node owns: what it is and what it
+// runs. The newest (Epoch, Seq) wins; nobody else writes it.
+type NodeStatus struct {
+	Node          string      `cbor:"1,keyasint"`
+	Epoch         uint64      `cbor:"2,keyasint"` // boot counter of the owner
+	Seq           uint64      `cbor:"3,keyasint"`
+	Runtime       string      `cbor:"4,keyasint,omitempty"`
+	Version       string      `cbor:"5,keyasint,omitempty"`
+	HostPortsOnly bool        `cbor:"6,keyasint,omitempty"`
+	Server        string      `cbor:"7,keyasint,omitempty"` // URL of its API
+	HostIP        string      `cbor:"8,keyasint,omitempty"`
+	Allocatable   Resources   `cbor:"9,keyasint"`
+	Draining      bool        `cbor:"10,keyasint,omitempty"` // wants its slots moved away
+	Conditions    []Condition `cbor:"11,keyasint,omitempty"`
+	Runs          []RunStatus `cbor:"12,keyasint,omitempty"`
+	OS            string      `cbor:"13,keyasint,omitempty"`
+	Arch          string      `cbor:"14,keyasint,omitempty"`
+	Kernel        string      `cbor:"15,keyasint,omitempty"`
+	HolonVersion  string      `cbor:"16,keyasint,omitempty"`
+}
+
+// Condition is one fact about a node, with Kubernetes' meaning.
+type Condition struct {
+	Type    string `cbor:"1,keyasint"`
+	True    bool   `cbor:"2,keyasint,omitempty"`
+	Reason  string `cbor:"3,keyasint,omitempty"`
+	Message string `cbor:"4,keyasint,omitempty"`
+}
+
+// RunStatus is one run as the node that executes it sees it.
+type RunStatus struct {
+	Slot     SlotID `cbor:"1,keyasint"`
+	Run      RunID  `cbor:"2,keyasint"`
+	Revision string `cbor:"3,keyasint"`
+	Phase    Phase  `cbor:"4,keyasint"`
+	Ready    bool   `cbor:"5,keyasint,omitempty"`
+	// Refused is the typed reason for which the node does not admit the run:
+	// OutOfCpu, OutOfMemory, OutOfPods, PortTaken, TaintNotTolerated.
+	Refused    string            `cbor:"6,keyasint,omitempty"`
+	Message    string            `cbor:"7,keyasint,omitempty"`
+	IP         string            `cbor:"8,keyasint,omitempty"`
+	Containers []ContainerStatus `cbor:"9,keyasint,omitempty"`
+	Started    string            `cbor:"10,keyasint,omitempty"` // RFC 3339, display only
+	Stopping   bool              `cbor:"11,keyasint,omitempty"`
+	Namespace  string            `cbor:"12,keyasint,omitempty"` // of the Pod object
+	Name       string            `cbor:"13,keyasint,omitempty"` // of the Pod object
+}
+
+// Phase is where a pod is in its life, with Kubernetes' words.
+type Phase string
+
+// The phases of a run.
+const (
+	Pending   Phase = "Pending"
+	Running   Phase = "Running"
+	Succeeded Phase = "Succeeded"
+	Failed    Phase = "Failed"
+)
+
+// ContainerStatus is one container of a run.
+type ContainerStatus struct {
+	Name     string `cbor:"1,keyasint"`
+	ID       string `cbor:"2,keyasint,omitempty"`
+	Image    string `cbor:"3,keyasint,omitempty"`
+	State    string `cbor:"4,keyasint"` // waiting, running, terminated
+	Ready    bool   `cbor:"5,keyasint,omitempty"`
+	Restarts int    `cbor:"6,keyasint,omitempty"`
+	Reason   string `cbor:"7,keyasint,omitempty"`
+	Message  string `cbor:"8,keyasint,omitempty"`
+	ExitCode int    `cbor:"9,keyasint,omitempty"`
+	Started  string `cbor:"10,keyasint,omitempty"` // RFC 3339, display only
+	Finished string `cbor:"11,keyasint,omitempty"` // RFC 3339, display only
+}
+
+// Newer reports whether s replaces o.
+func (s *NodeStatus) Newer(o *NodeStatus) bool {
+	return o == nil || s.Epoch > o.Epoch || s.Epoch == o.Epoch && s.Seq > o.Seq
+}
+
+// Find returns the status of a run, or nil.
+func (s *NodeStatus) Find(run RunID) *RunStatus {
+	if s == nil {
+		return nil
+	}
+	for i := range s.Runs {
+		if s.Runs[i].Run == run {
+			return &s.Runs[i]
+		}
+	}
+	return nil
+}
+
+// RunsMax bounds the runs that one node may report.
+const RunsMax = 1024
+
+var statusDecoding, _ = cbor.DecOptions{MaxArrayElements: 4 * RunsMax, MaxNestedLevels: 8}.DecMode()
+
+// Encode gives the wire form (CBOR, RFC 8949).
+func (s *NodeStatus) Encode() []byte {
+	text, err := cbor.Marshal(s)
+	if err != nil {
+		panic(fmt.Sprintf("state: a node status does not encode: %v", err)) // plain data
+	}
+	return text
+}
+
+// DecodeStatus is the inverse of Encode, bounded.
+func DecodeStatus(data []byte) (*NodeStatus, error) {
+	var s NodeStatus
+	if err := statusDecoding.Unmarshal(data, &s); err != nil {
+		return nil, fmt.Errorf("node status: %w", err)
+	}
+	if s.Node == "" || len(s.Runs) > RunsMax {
+		return nil, fmt.Errorf("node status of %q with %d runs", s.Node, len(s.Runs))
+	}
+	return &s, nil
+}

@@ -1,0 +1,188 @@
+package state
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"holon/crdt"
+)
+
+// Workload is what wants replicas. Life cycle of one of its slots:
+//
+//	unplaced -> home chosen -> running -> (home lost -> stand-in -> home back)*
+//	         -> (revision changed -> second run -> first run stops)* -> unwanted
+type Workload struct {
+	Key        Key
+	UID        crdt.UID
+	Name       string
+	Namespace  string
+	Replicas   int
+	Template   *corev1.PodTemplateSpec
+	Revision   string // RevisionHash(Template)
+	Generation int64
+	Created    string // metadata.creationTimestamp, display only
+	// MaxSurge and MaxUnavailable bound a rollout, as absolute numbers.
+	MaxSurge, MaxUnavailable int
+	StandIn                  bool // may another node run a slot while its home is lost
+	Paused                   bool
+	Object                   map[string]any // as stored, to show it
+}
+
+// Bare reports whether w is a Pod that nobody else owns.
+func (w *Workload) Bare() bool { return w.Key.Resource() == Pods }
+
+// StandInAnnotation on a workload or its template overrides the default table
+// of who gets a stand-in: "allow" or "never".
+const StandInAnnotation = "holon.dev/stand-in"
+
+// Object is the live object of a record as unstructured JSON.
+type Object struct {
+	UID   crdt.UID
+	Birth crdt.Write
+	Value map[string]any
+}
+
+// DecodeObject builds the API object that a record holds; ok is false if there
+// is no live one.
+func DecodeObject(rec *crdt.Record) (o Object, ok bool, err error) {
+	live := rec.Live()
+	if live == nil {
+		return Object{}, false, nil
+	}
+	values := make(map[string][]byte, len(live.Registers))
+	for path, reg := range live.Registers {
+		if reg.Value != nil {
+			values[path] = reg.Value
+		}
+	}
+	value, err := Build(values)
+	if err != nil {
+		return Object{}, false, err
+	}
+	return Object{UID: live.UID, Birth: live.Birth, Value: value}, true, nil
+}
+
+// DecodeWorkload reads a Deployment or a Pod from its record.
+func DecodeWorkload(key Key, rec *crdt.Record) (*Workload, error) {
+	obj, ok, err := DecodeObject(rec)
+	if err != nil || !ok {
+		return nil, err
+	}
+	_, namespace, name := key.Split()
+	w := &Workload{Key: key, UID: obj.UID, Name: name, Namespace: namespace, Object: obj.Value}
+	switch key.Resource() {
+	case Deployments:
+		err = w.fromDeployment(obj.Value)
+	case Pods:
+		err = w.fromPod(obj.Value)
+	default:
+		err = fmt.Errorf("%s is not a workload", key)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	w.Revision = RevisionHash(w.Template)
+	return w, nil
+}
+
+func (w *Workload) fromDeployment(value map[string]any) error {
+	var d appsv1.Deployment
+	if err := Convert(value, &d); err != nil {
+		return err
+	}
+	w.Replicas = 1
+	if d.Spec.Replicas != nil {
+		w.Replicas = min(max(int(*d.Spec.Replicas), 0), ReplicasMax)
+	}
+	w.Template, w.Generation, w.Paused = &d.Spec.Template, d.Generation, d.Spec.Paused
+	w.StandIn = d.Annotations[StandInAnnotation] != "never"
+	w.Created = creation(value)
+	w.MaxSurge, w.MaxUnavailable = rolloutBounds(d.Spec.Strategy, w.Replicas)
+	return nil
+}
+
+// rolloutBounds resolves a strategy as Kubernetes does: surge rounds up,
+// unavailable rounds down, and both zero means one unavailable.
+func rolloutBounds(strategy appsv1.DeploymentStrategy, replicas int) (surge, unavailable int) {
+	if strategy.Type == appsv1.RecreateDeploymentStrategyType {
+		return 0, replicas
+	}
+	quarter := intstr.FromString("25%")
+	surgeOf, unavailableOf := &quarter, &quarter
+	if r := strategy.RollingUpdate; r != nil {
+		if r.MaxSurge != nil {
+			surgeOf = r.MaxSurge
+		}
+		if r.MaxUnavailable != nil {
+			unavailableOf = r.MaxUnavailable
+		}
+	}
+	surge = scaled(surgeOf, replicas, math.Ceil)
+	unavailable = scaled(unavailableOf, replicas, math.Floor)
+	if surge == 0 && unavailable == 0 {
+		unavailable = 1
+	}
+	return surge, unavailable
+}
+
+func scaled(v *intstr.IntOrString, of int, round func(float64) float64) int {
+	if v.Type == intstr.Int {
+		return max(int(v.IntVal), 0)
+	}
+	var percent float64
+	if _, err := fmt.Sscanf(v.StrVal, "%f%%", &percent); err != nil || percent < 0 {
+		return 0
+	}
+	return int(round(percent * float64(of) / 100))
+}
+
+func (w *Workload) fromPod(value map[string]any) error {
+	var p corev1.Pod
+	if err := Convert(value, &p); err != nil {
+		return err
+	}
+	w.Replicas = 1
+	w.Template = &corev1.PodTemplateSpec{Spec: p.Spec}
+	w.Template.Labels, w.Template.Annotations = p.Labels, p.Annotations
+	w.Generation, w.Created = p.Generation, creation(value)
+	w.MaxUnavailable = 1
+	w.StandIn = p.Annotations[StandInAnnotation] == "allow"
+	return nil
+}
+
+func creation(value map[string]any) string {
+	meta, _ := value["metadata"].(map[string]any)
+	text, _ := meta["creationTimestamp"].(string)
+	return text
+}
+
+// Convert moves data between an unstructured object and a typed one.
+func Convert(from, into any) error {
+	text, err := json.Marshal(from)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, into)
+}
+
+// Unstructured turns a typed value into JSON data with integers kept whole.
+func Unstructured(from any) (map[string]any, error) {
+	text, err := json.Marshal(from)
+	if err != nil {
+		return nil, err
+	}
+	var into map[string]any
+	if err := json.Unmarshal(text, &into); err != nil {
+		return nil, err
+	}
+	flat, err := Flatten(into)
+	if err != nil {
+		return nil, err
+	}
+	return Build(flat)
+}

@@ -1,0 +1,192 @@
+package core
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"holon/crdt"
+	"holon/crdt/state"
+	"holon/p2p"
+)
+
+// Op is a request of a user, or of the shell on a user's behalf. Its Ack is
+// given once what it wrote is durable here.
+type Op interface{ op() }
+
+// The operations.
+type (
+	// Mutate writes one API object. Old and New are its registers as the client
+	// saw them and as they shall be; only what differs is written.
+	Mutate struct {
+		Key    state.Key
+		UID    crdt.UID // of the object that is meant; zero with Create
+		Create bool
+		Delete bool
+		NewUID crdt.UID // of a created object
+		Token  uint64   // not 0: only if the record is still this one
+		Old    map[string][]byte
+		New    map[string][]byte
+	}
+	// DeletePod gives the slot behind a derived pod a new run.
+	DeletePod struct{ Slot state.SlotID }
+	// Admit makes a peer a member and uses a token up by one.
+	Admit struct {
+		Token      string
+		SecretHash [32]byte
+		Peer       p2p.PeerID
+		Name       string
+		Chain      []byte
+		Addrs      []string
+	}
+	// PutToken stores a join token.
+	PutToken struct{ Token Token }
+	// RevokeToken ends a join token for good.
+	RevokeToken struct{ ID string }
+	// Drain asks that the slots of this node move away (or stay: On false).
+	Drain struct{ On bool }
+	// StopAll stops every pod of this node, whatever becomes of its slots.
+	StopAll struct{}
+	// Leave ends this node's membership for good.
+	Leave struct{}
+	// Restarting says goodbye for a short while: others hold stand-ins back.
+	Restarting struct{ For time.Duration }
+)
+
+func (Mutate) op()      {}
+func (DeletePod) op()   {}
+func (Admit) op()       {}
+func (PutToken) op()    {}
+func (RevokeToken) op() {}
+func (Drain) op()       {}
+func (StopAll) op()     {}
+func (Leave) op()       {}
+func (Restarting) op()  {}
+func (FirstMember) op() {}
+
+// Why a request fails. Nothing was written.
+var (
+	ErrNotFound  = errors.New("not found")
+	ErrExists    = errors.New("already exists")
+	ErrConflict  = errors.New("the object has been changed since it was read")
+	ErrNameTaken = errors.New("the name is taken by another member")
+)
+
+type asks struct{}
+
+func (c *Core) asked(id uint64, op Op) {
+	ack := Ack{ID: id}
+	switch op := op.(type) {
+	case Mutate:
+		ack.Key = op.Key
+		ack.UID, ack.Err = c.mutate(op)
+	case DeletePod:
+		ack.Err = c.deletePod(op)
+	case Admit:
+		ack.Err = c.admitMember(op)
+	case FirstMember:
+		ack.Err = c.firstMember(op)
+	case PutToken:
+		ack.Err = c.putToken(op.Token)
+	case RevokeToken:
+		ack.Err = c.revokeToken(op.ID)
+	case Drain:
+		c.runner.draining, c.runner.dirty = op.On, true
+		c.status.dirty, c.index.dirtyAll = true, true
+	case StopAll:
+		c.runner.stopping, c.runner.draining, c.runner.dirty, c.status.dirty = true, true, true, true
+	case Leave:
+		ack.Err = c.leave()
+	case Restarting:
+		c.swimOutput(c.members.swim.Restarting(c.now, op.For))
+	default:
+		ack.Err = fmt.Errorf("core: unknown request %T", op)
+	}
+	c.out.Acks = append(c.out.Acks, ack)
+}
+
+func (c *Core) mutate(op Mutate) (crdt.UID, error) {
+	if err := op.Key.Validate(); err != nil {
+		return crdt.UID{}, err
+	}
+	rec := c.store.record(op.Key)
+	live := rec.Live()
+	if op.Token != 0 && c.store.entries[op.Key] != nil && c.store.entries[op.Key].token != op.Token {
+		return crdt.UID{}, ErrConflict
+	}
+	switch {
+	case op.Create && live != nil:
+		return crdt.UID{}, ErrExists
+	case op.Create:
+		return op.NewUID, c.create(op)
+	case live == nil || live.UID != op.UID:
+		return crdt.UID{}, ErrNotFound
+	case op.Delete:
+		return live.UID, c.bury(op.Key)
+	}
+	return live.UID, c.update(op, live)
+}
+
+const generationPath = "/metadata/generation"
+
+func (c *Core) create(op Mutate) error {
+	values := state.Diff(nil, op.New)
+	if hasSpec(op.Key) {
+		values[generationPath] = []byte("1")
+	}
+	return c.set(op.Key, op.NewUID, values)
+}
+
+// update writes the registers that the client changed. A value that is there
+// already is not written again.
+func (c *Core) update(op Mutate, live *crdt.Object) error {
+	delta := state.Diff(op.Old, op.New)
+	specChanged := false
+	for path, value := range delta {
+		if path == generationPath || bytes.Equal(live.Registers[path].Value, value) {
+			delete(delta, path)
+			continue
+		}
+		specChanged = specChanged || strings.HasPrefix(path, "/spec")
+	}
+	if len(delta) == 0 {
+		return nil
+	}
+	if err := c.set(op.Key, live.UID, delta); err != nil {
+		return err
+	}
+	if !specChanged || !hasSpec(op.Key) {
+		return nil
+	}
+	var generation uint64
+	_, _ = fmt.Sscan(string(live.Registers[generationPath].Value), &generation)
+	generation++
+	// The rank makes the greatest generation win a merge: it never goes back.
+	return c.setRanked(op.Key, live.UID, generationPath, generation, fmt.Append(nil, generation))
+}
+
+func hasSpec(key state.Key) bool {
+	return slices.Contains([]string{state.Deployments, state.Pods, state.Nodes}, key.Resource())
+}
+
+func (c *Core) deletePod(op DeletePod) error {
+	s, ok := c.index.slots[op.Slot.Workload][op.Slot.Index]
+	if !ok {
+		return ErrNotFound
+	}
+	return c.nonceUp(s)
+}
+
+// leave writes the goodbye that every other member will honour.
+func (c *Core) leave() error {
+	key := state.MakeKey(state.Members, "", string(c.cfg.Peer))
+	if err := c.set(key, state.MemberUID(string(c.cfg.Peer)), map[string][]byte{state.MemberLeft: []byte("true")}); err != nil {
+		return err
+	}
+	err := c.bury(state.MakeKey(state.Nodes, "", c.cfg.Node))
+	c.swimOutput(c.members.swim.Leave(c.now))
+	return err
+}

@@ -1,0 +1,174 @@
+package core
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"holon/crdt"
+	"holon/crdt/state"
+	"holon/p2p"
+	"holon/p2p/swim"
+)
+
+// Config is who a node is and how it behaves.
+type Config struct {
+	Node    string         // its name
+	Peer    p2p.PeerID     // its peer ID
+	Cluster string         // 32 hex digits
+	Epoch   uint64         // boot counter, persisted by the shell before New
+	Replica crdt.ReplicaID // names this database
+	// ClusterKey verifies the certificates of members.
+	ClusterKey ed25519.PublicKey
+	// Seed of this node's own random numbers (probe order, jitter).
+	Seed uint64
+	Swim swim.Config
+	// RankDelay is how long the standby of rank k waits, k times, for the work of
+	// those before it. 0: 400 ms.
+	RankDelay time.Duration
+	// LostAfter is how long a node is out of reach before its homes move. 0: 5 min.
+	LostAfter time.Duration
+	// BootGrace is how long a booting node plans nothing for others while it has
+	// not yet heard of every member. 0: 3 s, more than detection takes.
+	BootGrace time.Duration
+	// OrphanGrace is how long containers of unknown slots are left alone after
+	// boot. 0: 30 s.
+	OrphanGrace time.Duration
+}
+
+func (c *Config) validate() error {
+	if c.Node == "" || c.Peer == "" || c.Cluster == "" || c.Replica == (crdt.ReplicaID{}) {
+		return errors.New("core: node name, peer ID, cluster and replica ID are required")
+	}
+	for value, preset := range map[*time.Duration]time.Duration{
+		&c.RankDelay: 400 * time.Millisecond, &c.LostAfter: 5 * time.Minute,
+		&c.BootGrace: 3 * time.Second, &c.OrphanGrace: 30 * time.Second,
+	} {
+		if *value == 0 {
+			*value = preset
+		}
+	}
+	return nil
+}
+
+// Core is the state of one node. It is not safe for concurrent use.
+type Core struct {
+	cfg     Config
+	now     Instant
+	booted  Instant
+	out     Ready
+	store   store
+	sync    syncer
+	members members
+	status  statuses
+	index   index
+	sched   schedule
+	runner  runner
+	derived derived
+	host    Host
+	ask     asks
+}
+
+// New makes a core from what its disk holds. load calls f for every stored pair
+// whose key starts with prefix.
+func New(cfg Config, now Instant, load func(prefix string, f func(key string, value []byte) error) error) (*Core, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	c := &Core{cfg: cfg, now: now, booted: now}
+	c.index = newIndex()
+	c.status = newStatuses()
+	c.sched = newSchedule()
+	c.runner = newRunner()
+	c.derived = newDerived()
+	c.sync = newSyncer()
+	if err := c.loadStore(load); err != nil {
+		return nil, err
+	}
+	if err := c.initMembers(); err != nil {
+		return nil, err
+	}
+	for _, key := range c.store.keys() {
+		c.reindex(key)
+	}
+	return c, nil
+}
+
+// Step applies ev at now. It does no IO, starts nothing and reads no clock.
+func (c *Core) Step(now Instant, ev Event) Ready {
+	c.now = max(now, c.now)
+	c.out = Ready{}
+	switch ev := ev.(type) {
+	case Received:
+		c.receive(ev.From, ev.Frame)
+	case PeerUp:
+		c.peerUp(ev.Peer)
+	case PeerDown:
+		c.swimOutput(c.members.swim.Closed(c.now, swim.ID(ev.Peer)))
+	case Observed:
+		c.observed(ev.Pods)
+	case Ordered:
+		c.ordered(ev)
+	case HostChanged:
+		c.host = ev.Host
+		c.index.dirtyAll = true
+		c.status.dirty = true
+	case Asked:
+		c.asked(ev.ID, ev.Op)
+	case Woke:
+	}
+	c.settle()
+	ready := c.out
+	c.out = Ready{}
+	return ready
+}
+
+// settle does all that is due after an event: membership, then plans, then what
+// runs here, then word of it.
+func (c *Core) settle() {
+	c.tickMembers()
+	c.tickSync()
+	c.plan()
+	c.reconcile()
+	c.derive()
+	c.publishStatus()
+	c.flushWrites()
+	c.persistMarks()
+	if c.index.dirtyAll || len(c.index.touched) > 0 {
+		c.wake(c.now) // what this Step wrote is planned with in the next one
+	}
+}
+
+// wake asks to be stepped at t at the latest.
+func (c *Core) wake(t Instant) {
+	if c.out.Wake == 0 || t < c.out.Wake {
+		c.out.Wake = max(t, c.now+time.Millisecond)
+	}
+}
+
+func (c *Core) fact(warning bool, about state.Key, reason, format string, args ...any) {
+	c.out.Facts = append(c.out.Facts, Fact{Warning: warning, Reason: reason, About: about, Message: fmt.Sprintf(format, args...)})
+}
+
+// Snapshot gives every stored record and every derived object, for a shell that
+// has just started; later changes come with Ready.
+func (c *Core) Snapshot() []Change {
+	changes := make([]Change, 0, len(c.store.entries))
+	for _, key := range c.store.keys() {
+		e := c.store.entries[key]
+		changes = append(changes, Change{Key: key, Record: c.store.record(key), Token: e.token})
+	}
+	return changes
+}
+
+func sortedKeys[M ~map[K]V, K ~string, V any](m M) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b K) int { return strings.Compare(string(a), string(b)) })
+	return keys
+}

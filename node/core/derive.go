@@ -1,0 +1,286 @@
+package core
+
+import (
+	"maps"
+	"slices"
+
+	"holon/crdt"
+	"holon/crdt/state"
+)
+
+// Explanations is the resource under which explanations are published beside the
+// derived API objects; its keys end in the explained object's own key.
+const Explanations = "explanations.holon.dev"
+
+// derived makes API objects of the view and remembers which exist, so that those
+// that cease to are taken back.
+type derived struct {
+	dirty     bool
+	all       bool
+	workloads map[crdt.UID]bool
+	objects   map[crdt.UID]map[state.Key]bool // what each workload shows
+	nodes     map[state.Key]bool
+}
+
+func newDerived() derived {
+	return derived{dirty: true, all: true, workloads: map[crdt.UID]bool{}, objects: map[crdt.UID]map[state.Key]bool{}, nodes: map[state.Key]bool{}}
+}
+
+// derive publishes the faces of what has changed since the last time.
+func (c *Core) derive() {
+	d := &c.derived
+	if !d.dirty && len(c.index.keys) == 0 {
+		return
+	}
+	due := d.workloads
+	if d.all {
+		for uid := range c.index.workloads {
+			due[uid] = true
+		}
+		for uid := range d.objects {
+			due[uid] = true
+		}
+	}
+	runs := c.runsByWorkload(due)
+	for _, uid := range slices.SortedFunc(maps.Keys(due), crdt.UID.Compare) {
+		c.deriveWorkload(uid, runs[uid])
+	}
+	for key := range c.index.keys {
+		if key.Resource() == state.Nodes {
+			d.all = true
+		}
+	}
+	if d.all {
+		c.deriveNodes()
+	}
+	d.dirty, d.all = false, false
+	clear(d.workloads)
+	clear(c.index.keys)
+}
+
+// placedRun is a run as some node reports it.
+type placedRun struct {
+	node   string
+	status *state.RunStatus
+}
+
+func (c *Core) runsByWorkload(due map[crdt.UID]bool) map[crdt.UID][]placedRun {
+	found := map[crdt.UID][]placedRun{}
+	add := func(node string, s *state.NodeStatus) {
+		for i := range s.Runs {
+			if uid := s.Runs[i].Slot.Workload; due[uid] {
+				found[uid] = append(found[uid], placedRun{node, &s.Runs[i]})
+			}
+		}
+	}
+	for _, node := range slices.Sorted(maps.Keys(c.status.byNode)) {
+		if b := c.members.byName[node]; b != nil && !b.Left {
+			add(node, c.status.byNode[node])
+		}
+	}
+	add(c.cfg.Node, c.status.own)
+	return found
+}
+
+func (c *Core) publish(shown map[state.Key]bool, key state.Key, value map[string]any, token uint64) {
+	shown[key] = true
+	c.out.Derived = append(c.out.Derived, Derived{Key: key, Value: value, Token: token})
+}
+
+func (c *Core) deriveWorkload(uid crdt.UID, runs []placedRun) {
+	shown := map[state.Key]bool{}
+	w := c.index.workloads[uid]
+	if w == nil {
+		for _, r := range runs {
+			if r.status.Name == "" {
+				continue
+			}
+			key := state.MakeKey(state.Pods, r.status.Namespace, r.status.Name)
+			if _, reborn := c.index.byKey[key]; !reborn {
+				c.publish(shown, key, state.StrayFace(r.node, r.status, !c.live(r.node)), 0)
+			}
+		}
+	} else {
+		pods := c.podFaces(w, runs)
+		for i := range pods {
+			value, err := pods[i].Value()
+			if err != nil {
+				c.fact(true, w.Key, "InvalidTemplate", "%v", err)
+				continue
+			}
+			token := uint64(0)
+			if w.Bare() {
+				token = c.store.entries[w.Key].token
+				keepStoredMeta(value, w)
+			}
+			c.publish(shown, state.MakeKey(state.Pods, w.Namespace, pods[i].Name), value, token)
+		}
+		if !w.Bare() {
+			c.deriveDeployment(w, shown)
+		}
+		c.publishExplanation(w, shown)
+	}
+	for _, key := range sortedKeys(c.derived.objects[uid]) {
+		if !shown[key] {
+			c.out.Derived = append(c.out.Derived, Derived{Key: key})
+		}
+	}
+	c.derived.objects[uid] = shown
+	if len(shown) == 0 {
+		delete(c.derived.objects, uid)
+	}
+}
+
+// keepStoredMeta gives a bare pod the generation and timestamps it was stored
+// with.
+func keepStoredMeta(value map[string]any, w *state.Workload) {
+	meta := value["metadata"].(map[string]any)
+	stored, _ := w.Object["metadata"].(map[string]any)
+	for _, field := range []string{"generation", "creationTimestamp", "finalizers", "generateName"} {
+		if v, ok := stored[field]; ok {
+			meta[field] = v
+		}
+	}
+}
+
+func (c *Core) publishExplanation(w *state.Workload, shown map[state.Key]bool) {
+	value, err := state.Unstructured(c.explain(w))
+	if err != nil {
+		c.fact(true, w.Key, "NoExplanation", "%v", err)
+		return
+	}
+	_, namespace, name := w.Key.Split()
+	c.publish(shown, state.MakeKey(Explanations, namespace, w.Key.Resource()+":"+name), value, 0)
+}
+
+// podFaces lists the pods of a workload: every run that is reported for a wanted
+// slot, and a pending one for each slot whose runner has not reported yet.
+func (c *Core) podFaces(w *state.Workload, runs []placedRun) []state.PodFace {
+	var faces []state.PodFace
+	for _, s := range c.index.wanted(w) {
+		assigned := ""
+		if c.sched.view != nil {
+			assigned = c.sched.view.Assigned(&s)
+		}
+		if assigned == "" && c.sched.view != nil {
+			assigned = s.Home.Node // lost, and nobody stands in
+		}
+		revision := s.Run.Revision
+		if revision == "" {
+			revision = w.Revision
+		}
+		expected := state.MakeRunID(s.ID, revision, assigned, s.Run.Nonce)
+		found := false
+		for _, r := range runs {
+			if r.status.Slot != s.ID {
+				continue
+			}
+			if w.Bare() && r.node != assigned && len(faces) > 0 {
+				continue // a bare pod has one name: show who runs it in this view
+			}
+			faces = append(faces, c.podFace(w, s.ID, r.node, r.status))
+			found = found || r.status.Run == expected
+		}
+		if !found && (!w.Bare() || len(faces) == 0) {
+			pending := c.podFace(w, s.ID, assigned, &state.RunStatus{Run: expected, Revision: revision, Phase: state.Pending, Slot: s.ID})
+			pending.Status = nil
+			pending.Why = c.whyPending(w, s.ID)
+			faces = append(faces, pending)
+		}
+	}
+	for _, r := range runs { // of slots that are not wanted any more
+		if r.status.Slot.Index >= w.Replicas && !w.Bare() {
+			faces = append(faces, c.podFace(w, r.status.Slot, r.node, r.status))
+		}
+	}
+	return faces
+}
+
+func (c *Core) podFace(w *state.Workload, slot state.SlotID, node string, r *state.RunStatus) state.PodFace {
+	f := state.PodFace{
+		Workload: w, Slot: slot, Run: r.Run, Revision: r.Revision, Name: podName(w, r.Revision, r.Run),
+		UID: c.podUID(w, slot, r.Run), Node: node, Status: r, Template: c.index.template(w.UID, r.Revision),
+		NodeLost: node != "" && !c.live(node),
+	}
+	if s := c.statusOf(node); s != nil {
+		f.HostIP = s.HostIP
+	}
+	if m, ok := c.index.podMeta[f.UID]; ok && !w.Bare() {
+		f.Labels, f.Notes = m.Labels, m.Annotations
+	}
+	return f
+}
+
+func (c *Core) whyPending(w *state.Workload, slot state.SlotID) string {
+	for _, r := range c.sched.reasons[w.UID] {
+		if r.Slot == slot {
+			return r.Text
+		}
+	}
+	return "not planned yet"
+}
+
+func (c *Core) deriveDeployment(w *state.Workload, shown map[state.Key]bool) {
+	total := state.Counts{Wanted: w.Replicas}
+	perRevision := map[string]state.Counts{}
+	for _, s := range c.index.wanted(w) {
+		if s.Home.Node == "" {
+			continue
+		}
+		ready := c.slotReady(&s, s.Run.Revision)
+		n := perRevision[s.Run.Revision]
+		n.Wanted++
+		n.Placed++
+		total.Placed++
+		if ready {
+			n.Ready++
+		}
+		if ready || s.Run.Prev != "" && c.slotReady(&s, s.Run.Prev) {
+			total.Ready++
+		}
+		if s.Run.Revision == w.Revision {
+			total.Updated++
+		}
+		perRevision[s.Run.Revision] = n
+	}
+	c.publish(shown, w.Key, state.DeploymentFace(w, total), c.store.entries[w.Key].token)
+	for _, hash := range slices.Sorted(maps.Keys(c.index.revisions[w.UID])) {
+		r := c.index.revisions[w.UID][hash]
+		face, err := state.ReplicaSetFace(w, hash, r.number, r.created, r.template, perRevision[hash])
+		if err != nil {
+			c.fact(true, w.Key, "InvalidTemplate", "%v", err)
+			continue
+		}
+		c.publish(shown, state.MakeKey(state.ReplicaSets, w.Namespace, state.ReplicaSetName(w, hash)), face, 0)
+	}
+}
+
+// deriveNodes publishes every Node that has a record.
+func (c *Core) deriveNodes() {
+	shown := map[state.Key]bool{}
+	for _, name := range slices.Sorted(maps.Keys(c.index.nodes)) {
+		n := c.index.nodes[name]
+		v := state.NodeView{Node: n, Status: c.statusOf(name), Live: c.live(name), Labels: nodeLabels(name, n.Labels, c.statusOf(name))}
+		if b := c.members.byName[name]; b != nil {
+			v.Peer, v.Unreachable = string(b.peer), "the node is "+b.state.String()
+		}
+		key := state.MakeKey(state.Nodes, "", name)
+		c.publish(shown, key, state.NodeFace(v), c.store.entries[key].token)
+	}
+	for _, key := range sortedKeys(c.derived.nodes) {
+		if !shown[key] {
+			c.out.Derived = append(c.out.Derived, Derived{Key: key})
+		}
+	}
+	c.derived.nodes = shown
+}
+
+// nodeLabels are what users wrote and what every node has.
+func nodeLabels(name string, stored map[string]string, s *state.NodeStatus) map[string]string {
+	labels := map[string]string{"kubernetes.io/hostname": name}
+	if s != nil && s.OS != "" {
+		labels["kubernetes.io/os"], labels["kubernetes.io/arch"] = s.OS, s.Arch
+	}
+	maps.Copy(labels, stored)
+	return labels
+}

@@ -1,0 +1,230 @@
+package core
+
+import (
+	"encoding/json"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"holon/crdt"
+	"holon/crdt/state"
+)
+
+// index holds the records that planning needs, decoded, and remembers what has
+// changed since the last plan. Everything else stays encoded.
+type index struct {
+	nodes     map[string]state.Node
+	workloads map[crdt.UID]*state.Workload
+	byKey     map[state.Key]crdt.UID
+	slots     map[crdt.UID]map[int]state.Slot
+	revisions map[crdt.UID]map[string]revision
+	podMeta   map[string]podMeta // by pod UID
+	// retired workloads were deleted, or lost their name to an older object that
+	// was created on the other side of a partition.
+	retired map[crdt.UID]bool
+
+	dirtyAll bool              // liveness or a node changed: plan everything
+	touched  map[crdt.UID]bool // workloads to plan and derive again
+	keys     map[state.Key]bool
+}
+
+// revision is a stored pod template.
+type revision struct {
+	key      state.Key
+	hash     string
+	number   int64 // counts templates of this workload, for the user
+	born     crdt.Stamp
+	template *corev1.PodTemplateSpec
+	created  string
+}
+
+// podMeta is what users wrote on a derived pod.
+type podMeta struct {
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// The registers of a revision record.
+const (
+	revisionTemplate = "/template"
+	revisionNumber   = "/number"
+	revisionCreated  = "/created"
+)
+
+func newIndex() index {
+	return index{
+		nodes: map[string]state.Node{}, workloads: map[crdt.UID]*state.Workload{}, byKey: map[state.Key]crdt.UID{},
+		slots: map[crdt.UID]map[int]state.Slot{}, revisions: map[crdt.UID]map[string]revision{},
+		podMeta: map[string]podMeta{}, retired: map[crdt.UID]bool{},
+		touched: map[crdt.UID]bool{}, keys: map[state.Key]bool{}, dirtyAll: true,
+	}
+}
+
+func (x *index) touch(key state.Key) { x.keys[key] = true }
+
+func (x *index) touchWorkload(uid crdt.UID) { x.touched[uid] = true }
+
+// reindex follows a changed record. A record that does not make sense changes
+// nothing that runs: the last good meaning stays, and it is said.
+func (c *Core) reindex(key state.Key) {
+	x := &c.index
+	x.touch(key)
+	rec := c.store.record(key)
+	var err error
+	switch key.Resource() {
+	case state.Deployments, state.Pods:
+		err = x.reindexWorkload(key, rec)
+	case state.Slots:
+		err = x.reindexSlot(key, rec)
+	case state.Revisions:
+		err = x.reindexRevision(key, rec)
+	case state.Nodes:
+		var n state.Node
+		var ok bool
+		if n, ok, err = state.DecodeNode(key, rec); err == nil {
+			_, _, name := key.Split()
+			delete(x.nodes, name)
+			if ok {
+				x.nodes[name] = n
+			}
+			x.dirtyAll = true
+		}
+	case state.PodMeta:
+		err = x.reindexPodMeta(key, rec)
+	case state.Members:
+		c.reindexMember(key)
+	case state.ConfigMaps:
+		c.runner.dirty = true
+	}
+	if err != nil {
+		c.fact(true, key, "InvalidRecord", "%v; the last valid state goes on", err)
+	}
+}
+
+func (x *index) reindexWorkload(key state.Key, rec *crdt.Record) error {
+	w, err := state.DecodeWorkload(key, rec)
+	if err != nil {
+		return err
+	}
+	for uid := range rec.Objects {
+		x.retired[uid] = true
+		x.touchWorkload(uid)
+		delete(x.workloads, uid)
+	}
+	delete(x.byKey, key)
+	if w != nil {
+		delete(x.retired, w.UID)
+		x.workloads[w.UID], x.byKey[key] = w, w.UID
+	}
+	return nil
+}
+
+func (x *index) reindexSlot(key state.Key, rec *crdt.Record) error {
+	_, _, name := key.Split()
+	id, err := state.ParseSlotID(name)
+	if err != nil {
+		return err
+	}
+	s, ok, err := state.DecodeSlot(key, rec)
+	if err != nil {
+		return err
+	}
+	x.touchWorkload(id.Workload)
+	if !ok {
+		delete(x.slots[id.Workload], id.Index)
+		if len(x.slots[id.Workload]) == 0 {
+			delete(x.slots, id.Workload)
+		}
+		return nil
+	}
+	if x.slots[id.Workload] == nil {
+		x.slots[id.Workload] = map[int]state.Slot{}
+	}
+	x.slots[id.Workload][id.Index] = s
+	return nil
+}
+
+func revisionKey(namespace string, workload crdt.UID, hash string) state.Key {
+	return state.MakeKey(state.Revisions, namespace, workload.String()+"-"+hash)
+}
+
+func (x *index) reindexRevision(key state.Key, rec *crdt.Record) error {
+	_, _, name := key.Split()
+	const uidLen = 36
+	if len(name) <= uidLen+1 {
+		return nil
+	}
+	uid, err := crdt.ParseUID(name[:uidLen])
+	if err != nil {
+		return err
+	}
+	r := revision{key: key, hash: name[uidLen+1:]}
+	x.touchWorkload(uid)
+	live := rec.Live()
+	if live == nil {
+		delete(x.revisions[uid], r.hash)
+		if len(x.revisions[uid]) == 0 {
+			delete(x.revisions, uid)
+		}
+		return nil
+	}
+	r.born = live.Birth.Stamp
+	for path, into := range map[string]any{revisionTemplate: &r.template, revisionNumber: &r.number, revisionCreated: &r.created} {
+		if value := live.Registers[path].Value; value != nil {
+			if err := json.Unmarshal(value, into); err != nil {
+				return err
+			}
+		}
+	}
+	if r.template == nil {
+		return nil // its register has not arrived
+	}
+	if x.revisions[uid] == nil {
+		x.revisions[uid] = map[string]revision{}
+	}
+	x.revisions[uid][r.hash] = r
+	return nil
+}
+
+func (x *index) reindexPodMeta(key state.Key, rec *crdt.Record) error {
+	_, _, uid := key.Split()
+	obj, ok, err := state.DecodeObject(rec)
+	if err != nil {
+		return err
+	}
+	delete(x.podMeta, uid)
+	if ok {
+		var m podMeta
+		if err := state.Convert(obj.Value, &m); err != nil {
+			return err
+		}
+		x.podMeta[uid] = m
+	}
+	x.dirtyAll = true
+	return nil
+}
+
+// template is the pod template of a workload at a revision; nil if it has not
+// arrived here.
+func (x *index) template(uid crdt.UID, hash string) *corev1.PodTemplateSpec {
+	if w := x.workloads[uid]; w != nil && w.Revision == hash {
+		return w.Template
+	}
+	if r, ok := x.revisions[uid][hash]; ok {
+		return r.template
+	}
+	return nil
+}
+
+// wanted lists the slots of a workload in index order, one per replica, those
+// that were never written included.
+func (x *index) wanted(w *state.Workload) []state.Slot {
+	slots := make([]state.Slot, w.Replicas)
+	for i := range slots {
+		s, ok := x.slots[w.UID][i]
+		if !ok {
+			s = state.Slot{ID: state.SlotID{Workload: w.UID, Index: i}, Namespace: w.Namespace, Owner: w.Key}
+		}
+		slots[i] = s
+	}
+	return slots
+}

@@ -1,0 +1,311 @@
+package core
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+
+	"holon/crdt/state"
+	"holon/p2p"
+	"holon/p2p/cert"
+	"holon/p2p/swim"
+)
+
+// members knows who belongs to the cluster and who of them is there.
+//
+// A peer is a member once a record says so whose certificate chain leads to the
+// cluster key. Of several peers with one name the last admitted one bears it: a
+// node that lost its disk joins again under its old name.
+type members struct {
+	swim   *swim.Machine
+	byPeer map[p2p.PeerID]*member
+	byName map[string]*member
+	// complaints counts frames and records that did not decode, per peer.
+	complaints map[p2p.PeerID]int
+	changed    bool // the set of peers that may speak has changed
+}
+
+type member struct {
+	state.Member
+	peer       p2p.PeerID
+	live       bool // alive or suspect in this view
+	state      swim.State
+	since      Instant // of the state
+	epoch      uint64  // of the boot that this view sees
+	restarting bool    // said that it will be back soon
+	seen       bool    // heard of since this node booted
+}
+
+// complaintsMax is how many bad frames of a peer are reported, each once.
+const complaintsMax = 3
+
+func (c *Core) initMembers() error {
+	incarnation := c.store.incarnation + 1000
+	self := swim.Self{ID: swim.ID(c.cfg.Peer), Incarnation: incarnation, Epoch: c.cfg.Epoch}
+	c.members = members{
+		byPeer:     map[p2p.PeerID]*member{},
+		byName:     map[string]*member{},
+		complaints: map[p2p.PeerID]int{},
+		swim:       swim.New(self, c.cfg.Swim, c.cfg.Seed),
+	}
+	return c.cfg.Swim.Validate()
+}
+
+// known reports whether a peer may speak: it is a member, or the one that let us
+// in, whose record we may not have yet (the mesh lets nobody else through).
+func (m *members) known(peer p2p.PeerID) bool {
+	bearer := m.byPeer[peer]
+	return bearer == nil || !bearer.Left
+}
+
+func (m *members) reachable(peer p2p.PeerID) bool {
+	b := m.byPeer[peer]
+	return b != nil && b.live
+}
+
+// reachablePeers lists the live others, sorted.
+func (m *members) reachablePeers() []p2p.PeerID {
+	var peers []p2p.PeerID
+	for peer, b := range m.byPeer {
+		if b.live {
+			peers = append(peers, peer)
+		}
+	}
+	slices.Sort(peers)
+	return peers
+}
+
+func (m *members) complain(c *Core, from p2p.PeerID, err error) {
+	m.complaints[from]++
+	if n := m.complaints[from]; n <= complaintsMax {
+		c.fact(true, "", "BadFrame", "frame of peer %s dropped: %v", from, err)
+	}
+}
+
+// reindexMember follows a changed member record.
+func (c *Core) reindexMember(key state.Key) {
+	m, ok, err := state.DecodeMember(key, c.store.record(key))
+	if err == nil && ok {
+		err = c.verifyMember(m)
+	}
+	if err != nil {
+		c.fact(true, key, "MemberRejected", "member record %s is not believed: %v", key, err)
+		return
+	}
+	if !ok {
+		return
+	}
+	peer := p2p.PeerID(m.Peer)
+	b := c.members.byPeer[peer]
+	if b == nil {
+		b = &member{peer: peer, state: swim.Unreachable, since: c.now}
+		c.members.byPeer[peer] = b
+		if peer != c.cfg.Peer && !m.Left {
+			c.swimOutput(c.members.swim.Join(c.now, swim.ID(peer)))
+			c.fact(false, "", "MemberJoined", "%s is a member (peer %s)", m.Name, m.Peer)
+		}
+	}
+	if m.Left && !b.Left && peer != c.cfg.Peer {
+		c.swimOutput(c.members.swim.Forget(c.now, swim.ID(peer)))
+		b.live = false
+		c.fact(false, "", "MemberLeft", "%s has left the cluster", m.Name)
+	}
+	b.Member = m
+	c.renameMembers()
+	c.members.changed, c.index.dirtyAll = true, true
+}
+
+func (c *Core) verifyMember(m state.Member) error {
+	chain, err := cert.DecodeChain(m.Chain)
+	if err != nil {
+		return err
+	}
+	if err := chain.VerifyPeer(c.cfg.Cluster, c.cfg.ClusterKey, p2p.PeerID(m.Peer)); err != nil {
+		return err
+	}
+	if chain[0].Name != m.Name {
+		return fmt.Errorf("certificate is for the name %q, the record says %q", chain[0].Name, m.Name)
+	}
+	return nil
+}
+
+// renameMembers finds who bears each name.
+func (c *Core) renameMembers() {
+	clear(c.members.byName)
+	for _, peer := range sortedKeys(c.members.byPeer) {
+		b := c.members.byPeer[peer]
+		if rival := c.members.byName[b.Name]; rival == nil || supersedes(b, rival) {
+			c.members.byName[b.Name] = b
+		}
+	}
+}
+
+func supersedes(b, rival *member) bool {
+	if b.Left != rival.Left {
+		return rival.Left
+	}
+	return b.Born.Compare(rival.Born) > 0
+}
+
+// speakers lists who may speak: every member that has not left.
+func (c *Core) speakers() []p2p.Member {
+	list := []p2p.Member{}
+	for _, peer := range sortedKeys(c.members.byPeer) {
+		if b := c.members.byPeer[peer]; !b.Left {
+			list = append(list, p2p.Member{ID: peer, Addrs: b.Addrs})
+		}
+	}
+	return list
+}
+
+// ---- liveness
+
+func (c *Core) swimReceive(from p2p.PeerID, packet []byte) {
+	c.swimOutput(c.members.swim.Receive(c.now, swim.ID(from), packet))
+}
+
+func (c *Core) heard(from p2p.PeerID) {
+	c.swimOutput(c.members.swim.Heard(c.now, swim.ID(from)))
+}
+
+// peerUp greets a peer: what we have, and how our pods are.
+func (c *Core) peerUp(peer p2p.PeerID) {
+	c.heard(peer)
+	c.send(peer, kindDigest, c.digestFor(false))
+	c.sendStatus(peer)
+}
+
+func (c *Core) tickMembers() {
+	out := c.members.swim.Tick(c.now)
+	c.swimOutput(out)
+	if out.Wake != swim.Never {
+		c.wake(out.Wake)
+	}
+	if c.members.changed {
+		c.members.changed = false
+		c.out.Members = c.speakers()
+	}
+}
+
+func (c *Core) swimOutput(out swim.Output) {
+	for _, p := range out.Send {
+		c.out.Send = append(c.out.Send, Envelope{To: p2p.PeerID(p.To), Frame: append([]byte{kindSwim}, p.Payload...), Early: true})
+	}
+	if out.Incarnation > c.store.incarnation {
+		c.saveIncarnation(out.Incarnation)
+	}
+	for _, change := range out.Changes {
+		c.memberChanged(change)
+	}
+}
+
+func (c *Core) memberChanged(change swim.Change) {
+	b := c.members.byPeer[p2p.PeerID(change.ID)]
+	if b == nil {
+		return
+	}
+	wasLive := b.live
+	b.live = change.To == swim.Alive || change.To == swim.Suspect
+	b.state, b.epoch, b.restarting = change.To, change.Epoch, change.Restarting
+	b.since = c.now
+	c.index.dirtyAll = true
+	switch {
+	case b.live && !wasLive:
+		b.seen = true
+		c.fact(false, state.MakeKey(state.Nodes, "", b.Name), "NodeReachable", "%s is reachable", b.Name)
+		c.send(b.peer, kindStatusAsk, struct{}{})
+		c.send(b.peer, kindDigest, c.digestFor(false))
+	case wasLive && !b.live:
+		c.status.doubt(b.Name)
+		c.fact(true, state.MakeKey(state.Nodes, "", b.Name), "NodeUnreachable", "%s is out of reach: %s", b.Name, change.Why)
+	}
+}
+
+// live reports whether the bearer of a name is there in this view; this node
+// always is.
+func (c *Core) live(name string) bool {
+	if name == c.cfg.Node {
+		return true
+	}
+	b := c.members.byName[name]
+	return b != nil && b.live && !b.Left
+}
+
+// liveNodes lists the names of those who are there, sorted, this node included.
+func (c *Core) liveNodes() []string {
+	names := []string{c.cfg.Node}
+	for name := range c.members.byName {
+		if name != c.cfg.Node && c.live(name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// majority reports whether more than half of the counted members are there.
+// Counted is every member that has not left.
+func (c *Core) majority() bool {
+	counted, live := 0, 0
+	for name, b := range c.members.byName {
+		if b.Left {
+			continue
+		}
+		counted++
+		if c.live(name) {
+			live++
+		}
+	}
+	return counted == 0 || 2*live > counted
+}
+
+// settled reports whether this node has heard of every member since it booted,
+// or has waited for long enough. Until then it plans nothing for others.
+func (c *Core) settled() bool {
+	if c.now >= c.booted+c.cfg.BootGrace {
+		return true
+	}
+	for name, b := range c.members.byName {
+		if name != c.cfg.Node && !b.Left && !b.seen {
+			c.wake(c.booted + c.cfg.BootGrace)
+			return false
+		}
+	}
+	return true
+}
+
+// Members tells what this view holds of every member, by name.
+func (c *Core) Members() []MemberView {
+	views := make([]MemberView, 0, len(c.members.byName))
+	for _, name := range slices.Sorted(maps.Keys(c.members.byName)) {
+		b := c.members.byName[name]
+		v := MemberView{Name: name, Peer: b.peer, State: b.state.String(), Since: c.now - b.since, Addrs: b.Addrs, Status: c.status.byNode[name]}
+		if name == c.cfg.Node {
+			v.State, v.Status = swim.Alive.String(), c.status.own
+		}
+		if b.Left {
+			v.State = swim.Left.String()
+		}
+		views = append(views, v)
+	}
+	return views
+}
+
+// MemberView is one member as this node sees it. Status is shared: read only.
+type MemberView struct {
+	Name   string
+	Peer   p2p.PeerID
+	State  string
+	Since  Instant // how long it has been in State
+	Addrs  []string
+	Status *state.NodeStatus
+}
+
+// saveIncarnation keeps the incarnation for the next boot, which starts beyond
+// it. SWIM frames do not wait for it: a boot adds 1000, so a few unsaved ones do
+// no harm.
+func (c *Core) saveIncarnation(n uint64) {
+	c.store.incarnation = n
+	c.persist(diskSwim, binary.BigEndian.AppendUint64(nil, n))
+}

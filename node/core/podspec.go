@@ -1,0 +1,234 @@
+package core
+
+import (
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"holon/crdt/state"
+	"holon/runtime"
+)
+
+// podSpec makes the complete order for a run: ConfigMaps resolved, every
+// variable known except the pod's address, which only the runtime knows. It
+// fails while a ConfigMap that is not optional is missing.
+func (c *Core) podSpec(r *run) (*runtime.Spec, error) {
+	t := r.template
+	spec := &runtime.Spec{
+		ID: runtime.RunID(r.id), Namespace: r.workload.Namespace, Name: podName(r.workload, r.revision, r.id),
+		UID: c.podUID(r.workload, r.slot.ID, r.id), Slot: r.slot.ID.String(), Hostname: t.Spec.Hostname,
+		HostIP: c.host.HostIP, Labels: t.Labels,
+	}
+	if spec.Hostname == "" {
+		spec.Hostname = spec.Name
+	}
+	for i := range t.Spec.Volumes {
+		v, err := c.volume(spec.Namespace, &t.Spec.Volumes[i])
+		if err != nil {
+			return nil, err
+		}
+		spec.Volumes = append(spec.Volumes, v)
+	}
+	for i := range t.Spec.Containers {
+		container, err := c.container(r, spec, &t.Spec.Containers[i])
+		if err != nil {
+			return nil, fmt.Errorf("container %s: %w", t.Spec.Containers[i].Name, err)
+		}
+		spec.Containers = append(spec.Containers, container)
+	}
+	return spec, nil
+}
+
+// podUID is the UID of the Pod object that shows a run: the object's own for a
+// bare pod.
+func (c *Core) podUID(w *state.Workload, slot state.SlotID, run state.RunID) string {
+	if w.Bare() {
+		return w.UID.String()
+	}
+	return state.PodUID(slot, run).String()
+}
+
+func (c *Core) container(r *run, spec *runtime.Spec, from *corev1.Container) (runtime.Container, error) {
+	out := runtime.Container{
+		Name: from.Name, Image: from.Image, PullPolicy: string(from.ImagePullPolicy),
+		Command: from.Command, Args: from.Args, WorkingDir: from.WorkingDir,
+		CPULimit:   from.Resources.Limits.Cpu().MilliValue(),
+		CPURequest: from.Resources.Requests.Cpu().MilliValue(),
+		MemLimit:   from.Resources.Limits.Memory().Value(),
+	}
+	for _, source := range from.EnvFrom {
+		env, err := c.envFrom(spec.Namespace, &source)
+		if err != nil {
+			return out, err
+		}
+		out.Env = append(out.Env, env...)
+	}
+	for i := range from.Env {
+		env, ok, err := c.env(r, spec, &from.Env[i])
+		if err != nil {
+			return out, err
+		}
+		if ok {
+			out.Env = append(out.Env, env)
+		}
+	}
+	for _, p := range from.Ports {
+		protocol := string(p.Protocol)
+		if protocol == "" {
+			protocol = "TCP"
+		}
+		out.Ports = append(out.Ports, runtime.Port{
+			Name: p.Name, ContainerPort: int(p.ContainerPort), HostPort: int(p.HostPort), HostIP: p.HostIP, Protocol: protocol,
+		})
+	}
+	for _, m := range from.VolumeMounts {
+		out.Mounts = append(out.Mounts, runtime.Mount{Volume: m.Name, Path: m.MountPath, SubPath: m.SubPath, ReadOnly: m.ReadOnly})
+	}
+	return out, nil
+}
+
+func (c *Core) envFrom(namespace string, source *corev1.EnvFromSource) ([]runtime.Env, error) {
+	ref := source.ConfigMapRef
+	if ref == nil {
+		return nil, nil
+	}
+	cm, err := c.configMap(namespace, ref.Name)
+	if err != nil || cm == nil {
+		return nil, missing(err, ref.Optional, "configmap %q not found", ref.Name)
+	}
+	var env []runtime.Env
+	for _, key := range slices.Sorted(maps.Keys(cm.Data)) {
+		env = append(env, runtime.Env{Name: source.Prefix + key, Value: cm.Data[key]})
+	}
+	return env, nil
+}
+
+// missing turns an absent optional thing into nothing, and an absent required
+// one into an error.
+func missing(err error, optional *bool, format string, args ...any) error {
+	if err != nil || optional != nil && *optional {
+		return err
+	}
+	return fmt.Errorf(format, args...)
+}
+
+func (c *Core) env(r *run, spec *runtime.Spec, from *corev1.EnvVar) (env runtime.Env, ok bool, err error) {
+	env = runtime.Env{Name: from.Name, Value: from.Value}
+	switch source := from.ValueFrom; {
+	case source == nil:
+	case source.ConfigMapKeyRef != nil:
+		ref := source.ConfigMapKeyRef
+		cm, err := c.configMap(spec.Namespace, ref.Name)
+		if err != nil || cm == nil {
+			return env, false, missing(err, ref.Optional, "configmap %q not found", ref.Name)
+		}
+		value, have := cm.Data[ref.Key]
+		if !have {
+			return env, false, missing(nil, ref.Optional, "configmap %q has no key %q", ref.Name, ref.Key)
+		}
+		env.Value = value
+	case source.FieldRef != nil:
+		return c.downward(r, spec, env, source.FieldRef.FieldPath)
+	default:
+		return env, false, fmt.Errorf("variable %s: this source is not supported", from.Name)
+	}
+	return env, true, nil
+}
+
+// downward resolves a field of the pod itself (the downward API).
+func (c *Core) downward(r *run, spec *runtime.Spec, env runtime.Env, path string) (runtime.Env, bool, error) {
+	switch path {
+	case "metadata.name":
+		env.Value = spec.Name
+	case "metadata.namespace":
+		env.Value = spec.Namespace
+	case "metadata.uid":
+		env.Value = spec.UID
+	case "spec.nodeName":
+		env.Value = c.cfg.Node
+	case "spec.serviceAccountName":
+		env.Value = "default"
+	case "status.hostIP":
+		env.Value = c.host.HostIP
+	case "status.podIP", "status.podIPs":
+		env.PodIP = true
+	default:
+		field, key, found := strings.Cut(path, "['")
+		if !found || !strings.HasSuffix(key, "']") {
+			return env, false, fmt.Errorf("variable %s: field %q is not supported", env.Name, path)
+		}
+		from := r.template.Labels
+		if field == "metadata.annotations" {
+			from = r.template.Annotations
+		}
+		env.Value = from[strings.TrimSuffix(key, "']")]
+	}
+	return env, true, nil
+}
+
+func (c *Core) volume(namespace string, v *corev1.Volume) (runtime.Volume, error) {
+	out := runtime.Volume{Name: v.Name}
+	source := v.ConfigMap
+	if source == nil {
+		return out, nil // an empty directory
+	}
+	out.Files = []runtime.File{}
+	cm, err := c.configMap(namespace, source.Name)
+	if err != nil || cm == nil {
+		return out, missing(err, source.Optional, "volume %s: configmap %q not found", v.Name, source.Name)
+	}
+	data := map[string][]byte{}
+	for key, text := range cm.Data {
+		data[key] = []byte(text)
+	}
+	maps.Copy(data, cm.BinaryData)
+	mode := uint32(0o644)
+	if source.DefaultMode != nil {
+		mode = uint32(*source.DefaultMode)
+	}
+	items := source.Items
+	if len(items) == 0 {
+		for _, key := range slices.Sorted(maps.Keys(data)) {
+			items = append(items, corev1.KeyToPath{Key: key, Path: key})
+		}
+	}
+	for _, item := range items {
+		content, have := data[item.Key]
+		if !have {
+			if err := missing(nil, source.Optional, "volume %s: configmap %q has no key %q", v.Name, source.Name, item.Key); err != nil {
+				return out, err
+			}
+			continue
+		}
+		file := runtime.File{Path: item.Path, Data: content, Mode: mode}
+		if item.Mode != nil {
+			file.Mode = uint32(*item.Mode)
+		}
+		out.Files = append(out.Files, file)
+	}
+	return out, nil
+}
+
+// configMap decodes a ConfigMap on demand; nil if there is none.
+func (c *Core) configMap(namespace, name string) (*corev1.ConfigMap, error) {
+	obj, ok, err := state.DecodeObject(c.store.record(state.MakeKey(state.ConfigMaps, namespace, name)))
+	if err != nil || !ok {
+		return nil, err
+	}
+	var cm corev1.ConfigMap
+	// binaryData is base64 in JSON; a malformed one is an error here, not later.
+	if raw, ok := obj.Value["binaryData"].(map[string]any); ok {
+		for key, value := range raw {
+			if text, ok := value.(string); ok {
+				if _, err := base64.StdEncoding.DecodeString(text); err != nil {
+					return nil, fmt.Errorf("configmap %q: binaryData %q is not base64", name, key)
+				}
+			}
+		}
+	}
+	return &cm, state.Convert(obj.Value, &cm)
+}

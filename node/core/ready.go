@@ -1,0 +1,155 @@
+package core
+
+import (
+	"time"
+
+	"holon/crdt"
+	"holon/crdt/state"
+	"holon/p2p"
+	"holon/runtime"
+)
+
+// Instant is a point on CLOCK_BOOTTIME in nanoseconds; wall time decides nothing.
+type Instant = time.Duration
+
+// Event is what can happen to a node.
+type Event interface{ event() }
+
+// The events.
+type (
+	// Received is a frame from an authenticated member.
+	Received struct {
+		From  p2p.PeerID
+		Frame []byte
+	}
+	// PeerUp and PeerDown report a connection gained and lost: hints.
+	PeerUp   struct{ Peer p2p.PeerID }
+	PeerDown struct{ Peer p2p.PeerID }
+	// Observed is everything the runtime sees of this node's pods.
+	Observed struct{ Pods []runtime.Status }
+	// Ordered answers an Order; Err nil means done.
+	Ordered struct {
+		Order Order
+		Err   *runtime.Error
+	}
+	// HostChanged tells what the shell knows of its host.
+	HostChanged struct{ Host Host }
+	// Asked is a request of a user or of the shell itself; its Ack carries ID.
+	Asked struct {
+		ID uint64
+		Op Op
+	}
+	// Woke says that time has passed. Any event does; this one has no other content.
+	Woke struct{}
+)
+
+func (Received) event()    {}
+func (PeerUp) event()      {}
+func (PeerDown) event()    {}
+func (Observed) event()    {}
+func (Ordered) event()     {}
+func (HostChanged) event() {}
+func (Asked) event()       {}
+func (Woke) event()        {}
+
+// Host is what the shell knows of the machine and its runtime.
+type Host struct {
+	Runtime       runtime.Info
+	RuntimeError  string // why the runtime cannot be used now; empty: it can
+	Server        string // URL of this node's API
+	HostIP        string
+	Allocatable   state.Resources
+	OS, Arch      string
+	Kernel        string
+	HolonVersion  string
+	DiskError     string // why this node cannot store anything; empty: it can
+	WallClockHint string // RFC 3339, for display only
+}
+
+// Ready is what must happen next, in field order:
+//
+//	Persist  durable before anything after it is performed
+//	Acks     answers to Asked
+//	Changed  records that readers may now see
+//	Derived  API objects made from records and statuses, never stored
+//	Send     envelopes to peers; those marked Early need not wait for Persist
+//	Run      idempotent orders to the runtime
+//	Facts    what happened, in words
+//	Wake     replaces any earlier wake; a late or doubled one is harmless
+type Ready struct {
+	Persist []crdt.KV
+	Acks    []Ack
+	Changed []Change
+	Derived []Derived
+	Members []p2p.Member // not nil: the set of peers that may speak has changed
+	Send    []Envelope
+	Run     []Order
+	Facts   []Fact
+	Wake    Instant
+}
+
+// Ack answers one Asked, to be given once Persist is durable.
+type Ack struct {
+	ID  uint64
+	Err error
+	Key state.Key
+	UID crdt.UID
+}
+
+// Change is a record that has changed. Token names this state of it, in this
+// process only.
+type Change struct {
+	Key    state.Key
+	Record *crdt.Record
+	Token  uint64
+}
+
+// Derived is an API object (or holon's own explanation) that follows from the
+// view; Value nil: it is gone.
+type Derived struct {
+	Key   state.Key
+	Value map[string]any
+	// Token is that of the stored record behind it, 0 if there is none.
+	Token uint64
+}
+
+// Envelope is a frame to one peer, or to all if To is empty.
+type Envelope struct {
+	To    p2p.PeerID
+	Frame []byte
+	// Early frames carry nothing that has to be durable first (liveness, status):
+	// a slow disk must not make a node look dead.
+	Early bool
+}
+
+// OrderKind is what a runtime is told to do.
+type OrderKind uint8
+
+// The kinds of order.
+const (
+	Ensure  OrderKind = iota // Spec: make the pod exist
+	Restart                  // Spec, Container, Attempt: start a container again
+	Stop                     // Run, Grace: end the pod and remove it
+)
+
+func (k OrderKind) String() string { return [...]string{"ensure", "restart", "stop"}[k] }
+
+// Order is an idempotent order to the runtime: the same one twice starts one
+// container. The shell answers every one with Ordered.
+type Order struct {
+	Kind      OrderKind
+	Run       runtime.RunID
+	Spec      *runtime.Spec
+	Container string
+	Attempt   int
+	Grace     time.Duration
+}
+
+// Fact is something that happened, in words. The shell makes logs, metrics,
+// Events and transcripts of it.
+type Fact struct {
+	Warning bool
+	Reason  string    // CamelCase, as in a Kubernetes Event
+	Message string    // a sentence
+	About   state.Key // the object it is about; empty: this node
+}

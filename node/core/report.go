@@ -1,0 +1,128 @@
+package core
+
+import (
+	"time"
+
+	"holon/crdt/state"
+	"holon/runtime"
+)
+
+// report is what this node says of its runs, sorted by run.
+func (n *runner) report(c *Core) []state.RunStatus {
+	var runs []state.RunStatus
+	for _, id := range sortedKeys(n.runs) {
+		r := n.runs[id]
+		if r.workload == nil || r.slot.Namespace == "" {
+			continue // an orphan on its way out
+		}
+		runs = append(runs, n.reportRun(c, r))
+	}
+	return runs
+}
+
+func (n *runner) reportRun(c *Core, r *run) state.RunStatus {
+	pod, here := n.seen[r.id]
+	s := state.RunStatus{
+		Slot: r.slot.ID, Run: r.id, Revision: r.revision, Phase: state.Pending,
+		Refused: r.refused, Message: r.message, IP: pod.IP, Stopping: !r.wanted,
+		Namespace: r.workload.Namespace, Name: podName(r.workload, r.revision, r.id),
+	}
+	if s.IP == "" && here && c.host.Runtime.HostPortsOnly {
+		s.IP = c.host.HostIP
+	}
+	byName := map[string]runtime.ContainerStatus{}
+	for _, seen := range pod.Containers {
+		byName[seen.Name] = seen
+	}
+	running, failed, done := 0, 0, 0
+	for i := range r.template.Spec.Containers {
+		name := r.template.Spec.Containers[i].Name
+		seen, ok := byName[name]
+		cs := c.reportContainer(r, name, seen, ok)
+		if cs.Image == "" {
+			cs.Image = r.template.Spec.Containers[i].Image
+		}
+		s.Containers = append(s.Containers, cs)
+		switch {
+		case seen.State == runtime.Running:
+			running++
+			if s.Started == "" || cs.Started < s.Started {
+				s.Started = cs.Started
+			}
+		case seen.State == runtime.Exited && !restarts(r.template.Spec.RestartPolicy, seen.ExitCode):
+			done++
+			if seen.ExitCode != 0 {
+				failed++
+			}
+		}
+	}
+	total := len(r.template.Spec.Containers)
+	switch {
+	case done == total && failed > 0:
+		s.Phase = state.Failed
+	case done == total:
+		s.Phase = state.Succeeded
+	case len(pod.Containers) > 0:
+		s.Phase = state.Running
+	}
+	s.Ready = running == total && r.wanted
+	return s
+}
+
+func (c *Core) reportContainer(r *run, name string, seen runtime.ContainerStatus, ok bool) state.ContainerStatus {
+	cs := state.ContainerStatus{
+		Name: name, ID: seen.ID, Image: seen.Image, Restarts: seen.Attempt, Message: seen.Message,
+		ExitCode: seen.ExitCode, Started: stamp(seen.StartedAt), Finished: stamp(seen.FinishedAt),
+	}
+	switch {
+	case !ok || seen.State == runtime.Created:
+		cs.State, cs.Reason, cs.Message = "waiting", "ContainerCreating", r.message
+		if r.reason != "" {
+			cs.Reason = waitingReason(r.reason)
+		}
+		if r.refused != "" {
+			cs.Reason = r.refused
+		}
+	case seen.State == runtime.Running:
+		cs.State, cs.Ready = "running", true
+	default:
+		cs.State, cs.Reason = "terminated", exitReason(&seen)
+		if b := r.restart[name]; b != nil && b.until > c.now {
+			cs.State, cs.Reason = "waiting", "CrashLoopBackOff"
+			if cs.Message == "" {
+				cs.Message = "waiting " + b.wait.String() + " before the next restart"
+			}
+		}
+	}
+	return cs
+}
+
+// waitingReason gives Kubernetes' word for a failed order.
+func waitingReason(kind string) string {
+	switch runtime.Kind(kind) {
+	case runtime.ImageMissing:
+		return "ErrImagePull"
+	case runtime.BadSpec:
+		return "CreateContainerError"
+	case runtime.Unavailable, runtime.Failed, runtime.NameTaken, runtime.OutOfMemory:
+		return "CreateContainerError"
+	}
+	return kind
+}
+
+func exitReason(seen *runtime.ContainerStatus) string {
+	switch {
+	case seen.OOMKilled:
+		return "OOMKilled"
+	case seen.ExitCode == 0:
+		return "Completed"
+	}
+	return "Error"
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}

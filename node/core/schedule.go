@@ -1,0 +1,367 @@
+package core
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"holon/crdt"
+	"holon/crdt/state"
+	"holon/p2p/swim"
+	"holon/scheduler"
+)
+
+// refusalHold is how long a node that refused a run of a slot is not asked again.
+const refusalHold = 30 * time.Second
+
+// schedule turns the view into writes. Every node computes the same plan; the
+// first in the workload's rendezvous order writes it at once, the one of rank k
+// only if it is still undone after k rank delays. That covers dead, slow and
+// half-broken schedulers alike.
+type schedule struct {
+	view     *scheduler.View
+	reasons  map[crdt.UID][]scheduler.Reason
+	undone   map[crdt.UID]undone
+	refusals map[refusal]refused
+	next     Instant // when to plan again although nothing changed
+}
+
+type undone struct {
+	what  string // the writes that are due, to notice progress
+	since Instant
+}
+
+type refusal struct {
+	slot state.SlotID
+	node string
+}
+
+type refused struct {
+	reason   string
+	revision string
+	until    Instant
+}
+
+func newSchedule() schedule {
+	return schedule{reasons: map[crdt.UID][]scheduler.Reason{}, undone: map[crdt.UID]undone{}, refusals: map[refusal]refused{}}
+}
+
+// deed is one write that a plan asks for.
+type deed struct {
+	what string
+	do   func() error
+}
+
+// plan computes what is to be written for every workload that may need it, and
+// writes it if it is this node's turn.
+func (c *Core) plan() {
+	x := &c.index
+	if !x.dirtyAll && len(x.touched) == 0 && (c.sched.next == 0 || c.now < c.sched.next) {
+		if c.sched.next != 0 {
+			c.wake(c.sched.next)
+		}
+		return
+	}
+	c.sched.next = 0
+	c.noteRefusals()
+	c.sched.view = c.buildView()
+	c.runner.dirty, c.derived.dirty = true, true
+	for uid := range x.touched {
+		c.derived.workloads[uid] = true
+	}
+	if x.dirtyAll {
+		c.derived.all = true
+	}
+	x.dirtyAll = false
+	clear(x.touched)
+	settled := c.settled()
+	live := c.liveNodes()
+	for _, uid := range c.sortedWorkloads() {
+		w := x.workloads[uid]
+		deeds := c.planWorkload(w)
+		if settled {
+			c.perform(uid, deeds, live)
+		}
+	}
+	for _, uid := range c.gone() {
+		if settled {
+			c.perform(uid, c.burials(uid), live)
+		}
+	}
+	if c.sched.next != 0 {
+		c.wake(c.sched.next)
+	}
+}
+
+// again asks for another plan at t although nothing may have changed.
+func (s *schedule) again(t Instant) {
+	if s.next == 0 || t < s.next {
+		s.next = t
+	}
+}
+
+// perform does the deeds of a workload if it is this node's turn, or remembers
+// since when they are undone.
+func (c *Core) perform(uid crdt.UID, deeds []deed, live []string) {
+	if len(deeds) == 0 {
+		delete(c.sched.undone, uid)
+		return
+	}
+	what := ""
+	for _, d := range deeds {
+		what += d.what + ";"
+	}
+	due, ok := c.sched.undone[uid]
+	if !ok || due.what != what {
+		due = undone{what: what, since: c.now}
+		c.sched.undone[uid] = due
+	}
+	rank := scheduler.Rank(uid, live, c.cfg.Node)
+	turn := due.since + time.Duration(rank)*c.cfg.RankDelay
+	if c.now < turn {
+		c.sched.again(turn)
+		return
+	}
+	for _, d := range deeds {
+		if err := d.do(); err != nil {
+			c.fact(true, "", "PlanNotWritten", "%s: %v", d.what, err)
+		}
+	}
+	delete(c.sched.undone, uid)
+}
+
+func (c *Core) sortedWorkloads() []crdt.UID {
+	return slices.SortedFunc(maps.Keys(c.index.workloads), crdt.UID.Compare)
+}
+
+// gone lists retired workloads that still own slots or revisions.
+func (c *Core) gone() []crdt.UID {
+	found := map[crdt.UID]bool{}
+	for uid := range c.index.slots {
+		found[uid] = c.index.retired[uid]
+	}
+	for uid := range c.index.revisions {
+		found[uid] = c.index.retired[uid]
+	}
+	maps.DeleteFunc(found, func(_ crdt.UID, retired bool) bool { return !retired })
+	return slices.SortedFunc(maps.Keys(found), crdt.UID.Compare)
+}
+
+// burials removes what a retired workload left behind.
+func (c *Core) burials(uid crdt.UID) []deed {
+	var deeds []deed
+	for _, i := range slices.Sorted(maps.Keys(c.index.slots[uid])) {
+		s := c.index.slots[uid][i]
+		key := state.SlotKey(s.Namespace, s.ID)
+		deeds = append(deeds, deed{"bury " + string(key), func() error { return c.bury(key) }})
+	}
+	for _, hash := range slices.Sorted(maps.Keys(c.index.revisions[uid])) {
+		key := c.index.revisions[uid][hash].key
+		deeds = append(deeds, deed{"bury " + string(key), func() error { return c.bury(key) }})
+	}
+	return deeds
+}
+
+// planWorkload says what is to be written for one workload now.
+func (c *Core) planWorkload(w *state.Workload) []deed {
+	var deeds []deed
+	if !w.Bare() && c.index.revisions[w.UID][w.Revision].template == nil {
+		deeds = append(deeds, c.newRevision(w))
+	}
+	slots := c.index.wanted(w)
+	plan := scheduler.Place(c.sched.view, w, slots)
+	c.sched.reasons[w.UID] = plan.Reasons
+	for i := range plan.Decisions {
+		deeds = append(deeds, c.placement(w, plan.Decisions[i]))
+	}
+	if !w.Bare() {
+		deeds = append(deeds, c.rollout(w, slots)...)
+		deeds = append(deeds, c.forgetRevisions(w)...)
+	}
+	return deeds
+}
+
+// newRevision stores the present template under its hash, so that any node can
+// run it after the workload has moved on. Both sides of a partition may do so:
+// the contents are equal.
+func (c *Core) newRevision(w *state.Workload) deed {
+	key := revisionKey(w.Namespace, w.UID, w.Revision)
+	number := int64(1)
+	for _, r := range c.index.revisions[w.UID] {
+		number = max(number, r.number+1)
+	}
+	return deed{"store " + string(key), func() error {
+		return c.write(key, func(rec *crdt.Record, at crdt.Write) (*crdt.Record, error) {
+			uid := state.DerivedUID("revision", string(key), at.Dot.String())
+			return rec.Set(uid, at, map[string][]byte{
+				revisionTemplate: state.EncodeRegister(w.Template),
+				revisionNumber:   state.EncodeRegister(number),
+				revisionCreated:  state.EncodeRegister(c.host.WallClockHint),
+			})
+		})
+	}}
+}
+
+// placement writes a home or a stand-in; a first home creates the slot.
+func (c *Core) placement(w *state.Workload, d scheduler.Decision) deed {
+	key, uid := state.SlotKey(w.Namespace, d.Slot), state.SlotUID(d.Slot)
+	if d.StandIn != nil {
+		return deed{fmt.Sprintf("%s stand-in %s@%d", key, d.StandIn.Node, d.StandIn.Basis), func() error {
+			c.fact(false, w.Key, "StandIn", "%s stands in for slot %d while its home is out of reach", d.StandIn.Node, d.Slot.Index)
+			return c.set(key, uid, map[string][]byte{state.SlotStandIn: state.EncodeRegister(d.StandIn)})
+		}}
+	}
+	return deed{fmt.Sprintf("%s home %s@%d", key, d.Home.Node, d.Home.Term), func() error {
+		if _, exists := c.index.slots[d.Slot.Workload][d.Slot.Index]; !exists {
+			err := c.set(key, uid, map[string][]byte{
+				state.SlotOwner: state.EncodeRegister(w.Key),
+				state.SlotRun:   state.EncodeRegister(state.Run{Revision: w.Revision}),
+			})
+			if err != nil {
+				return err
+			}
+		}
+		c.fact(false, w.Key, "Scheduled", "slot %d belongs on %s", d.Slot.Index, d.Home.Node)
+		return c.setRanked(key, uid, state.SlotHome, d.Home.Term, state.EncodeRegister(d.Home))
+	}}
+}
+
+// noteRefusals remembers which nodes refuse which slots, so that they are left
+// alone for a while also after they have dropped the refused run.
+func (c *Core) noteRefusals() {
+	for key, r := range c.sched.refusals {
+		if c.now >= r.until {
+			delete(c.sched.refusals, key)
+			c.index.dirtyAll = true
+		} else {
+			c.sched.again(r.until)
+		}
+	}
+	note := func(node string, s *state.NodeStatus) {
+		for i := range s.Runs {
+			if r := &s.Runs[i]; r.Refused != "" {
+				c.sched.refusals[refusal{r.Slot, node}] = refused{reason: r.Refused, revision: r.Revision, until: c.now + refusalHold}
+			} else {
+				delete(c.sched.refusals, refusal{r.Slot, node})
+			}
+		}
+	}
+	for _, node := range slices.Sorted(maps.Keys(c.status.byNode)) {
+		if c.live(node) {
+			note(node, c.status.byNode[node])
+		}
+	}
+	note(c.cfg.Node, c.status.own)
+}
+
+func (c *Core) refusedBy(slot state.SlotID, node string) (string, bool) {
+	r, ok := c.sched.refusals[refusal{slot, node}]
+	if !ok {
+		return "", false
+	}
+	if s, exists := c.index.slots[slot.Workload][slot.Index]; exists && s.Run.Revision != r.revision {
+		return "", false // it refused another revision
+	}
+	return r.reason, true
+}
+
+// buildView gathers what the scheduler may know, with every wanted slot booked
+// on the node that runs it in this view.
+func (c *Core) buildView() *scheduler.View {
+	v := &scheduler.View{Majority: c.majority(), Refused: c.refusedBy}
+	names := map[string]bool{c.cfg.Node: true}
+	for name, b := range c.members.byName {
+		if !b.Left {
+			names[name] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		v.Nodes = append(v.Nodes, c.viewNode(name))
+	}
+	for _, uid := range c.sortedWorkloads() {
+		w := c.index.workloads[uid]
+		for i := range w.Replicas {
+			if s, ok := c.index.slots[uid][i]; ok {
+				v.Occupy(w, v.Assigned(&s))
+			}
+		}
+	}
+	return v
+}
+
+func (c *Core) viewNode(name string) *scheduler.Node {
+	n := &scheduler.Node{Name: name, Health: c.health(name), Slots: map[crdt.UID]int{}}
+	if s := c.statusOf(name); s != nil {
+		n.Allocatable, n.HostPortsOnly = s.Allocatable, s.HostPortsOnly
+	}
+	stored := c.index.nodes[name]
+	n.Taints, n.Unschedulable = stored.Taints, stored.Unschedulable
+	n.Labels = nodeLabels(name, stored.Labels, c.statusOf(name))
+	return n
+}
+
+// health judges a node. One that has said nothing yet counts as serving: it keeps
+// what it has, and having no known room it gets nothing new.
+func (c *Core) health(name string) scheduler.Health {
+	if !c.live(name) {
+		b := c.members.byName[name]
+		switch {
+		case b == nil || b.Left:
+			return scheduler.Gone
+		case b.state == swim.Left: // said that it stops, not that it leaves the cluster
+			return scheduler.Draining
+		case b.restarting:
+			return scheduler.Serving
+		case c.now-b.since >= c.cfg.LostAfter:
+			return scheduler.LostLong
+		}
+		c.sched.again(b.since + c.cfg.LostAfter)
+		return scheduler.Lost
+	}
+	s := c.statusOf(name)
+	if s == nil {
+		return scheduler.Serving
+	}
+	if s.Draining {
+		return scheduler.Draining
+	}
+	for _, cond := range s.Conditions {
+		if cond.Type == "Ready" && !cond.True && cond.Reason != "Starting" {
+			return scheduler.Unfit
+		}
+	}
+	return scheduler.Serving
+}
+
+// Explain gives the scheduler of a workload, its standbys and the reasons of
+// its slots, in words.
+func (c *Core) explain(w *state.Workload) Explanation {
+	order := scheduler.Order(w.UID, c.liveNodes())
+	e := Explanation{Key: w.Key, Scheduler: order[0], Standbys: order[1:], Majority: c.majority()}
+	for _, s := range c.index.wanted(w) {
+		slot := SlotExplanation{Slot: s}
+		for _, r := range c.sched.reasons[w.UID] {
+			if r.Slot == s.ID {
+				slot.Reasons = append(slot.Reasons, r.Text)
+			}
+		}
+		e.Slots = append(e.Slots, slot)
+	}
+	return e
+}
+
+// Explanation is why a workload is where it is, from this node's view.
+type Explanation struct {
+	Key       state.Key
+	Scheduler string
+	Standbys  []string
+	Majority  bool
+	Slots     []SlotExplanation
+}
+
+// SlotExplanation is one slot of an Explanation.
+type SlotExplanation struct {
+	Slot    state.Slot
+	Reasons []string
+}

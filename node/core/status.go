@@ -1,0 +1,168 @@
+package core
+
+import (
+	"time"
+
+	"holon/crdt/state"
+	"holon/p2p"
+)
+
+// Pace of class B.
+const (
+	statusSoon  = 50 * time.Millisecond // changes within this go out together
+	statusEvery = 30 * time.Second      // even if nothing changed
+)
+
+// statuses holds class B: what each node says of itself. Only the owner writes
+// its own; the newest (epoch, seq) wins.
+type statuses struct {
+	own    *state.NodeStatus
+	byNode map[string]*state.NodeStatus
+	// fresh tells whether a node's status was heard since the node was last out
+	// of reach. A status from before must not say that a home is ready.
+	fresh map[string]bool
+	dirty bool // the own one may have changed
+	sent  Instant
+}
+
+func newStatuses() statuses {
+	return statuses{own: &state.NodeStatus{}, byNode: map[string]*state.NodeStatus{}, fresh: map[string]bool{}}
+}
+
+// doubt marks what a node said as possibly out of date.
+func (s *statuses) doubt(node string) { s.fresh[node] = false }
+
+// behind reports whether a peer has said more than we know.
+func (s *statuses) behind(peer p2p.PeerID, epoch, seq uint64) bool {
+	for _, have := range s.byNode {
+		if have != nil && have.Epoch == epoch && have.Seq >= seq {
+			return false
+		}
+	}
+	return seq > 0
+}
+
+// of is what a node says of itself; nil if nothing is known.
+func (c *Core) statusOf(node string) *state.NodeStatus {
+	if node == c.cfg.Node {
+		return c.status.own
+	}
+	return c.status.byNode[node]
+}
+
+// ready reports whether a node, as far as this view can trust its word, has a
+// ready run of a slot at a revision.
+func (c *Core) ready(node string, run state.RunID) bool {
+	if node != c.cfg.Node && (!c.live(node) || !c.status.fresh[node]) {
+		return false
+	}
+	r := c.statusOf(node).Find(run)
+	return r != nil && r.Ready
+}
+
+func (c *Core) receiveStatus(from p2p.PeerID, s *state.NodeStatus) {
+	b := c.members.byPeer[from]
+	if b == nil || b.Name != s.Node || c.members.byName[s.Node] != b || s.Node == c.cfg.Node {
+		return // only its bearer speaks for a name
+	}
+	have := c.status.byNode[s.Node]
+	if have != nil && !s.Newer(have) {
+		if s.Epoch == have.Epoch && s.Seq == have.Seq && !c.status.fresh[s.Node] {
+			c.status.fresh[s.Node] = true
+			c.touchNode(s.Node, have, s)
+		}
+		return
+	}
+	c.status.byNode[s.Node], c.status.fresh[s.Node] = s, true
+	c.touchNode(s.Node, have, s)
+}
+
+// touchNode marks what depends on a node's status: the node itself and the
+// workloads of its runs, before and after.
+func (c *Core) touchNode(node string, before, after *state.NodeStatus) {
+	c.index.touch(state.MakeKey(state.Nodes, "", node))
+	if before == nil || before.Draining != after.Draining || before.Allocatable != after.Allocatable || !sameConditions(before, after) {
+		c.index.dirtyAll = true
+	}
+	for _, s := range []*state.NodeStatus{before, after} {
+		if s == nil {
+			continue
+		}
+		for i := range s.Runs {
+			c.index.touchWorkload(s.Runs[i].Slot.Workload)
+		}
+	}
+}
+
+func sameConditions(a, b *state.NodeStatus) bool {
+	if len(a.Conditions) != len(b.Conditions) {
+		return false
+	}
+	for i := range a.Conditions {
+		if a.Conditions[i] != b.Conditions[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Core) sendStatus(to p2p.PeerID) {
+	if c.status.own.Seq == 0 {
+		return // not observed anything yet
+	}
+	c.out.Send = append(c.out.Send, Envelope{To: to, Frame: append([]byte{kindStatus}, c.status.own.Encode()...), Early: true})
+}
+
+// publishStatus tells every live peer what this node is and runs, if that has
+// changed, or once in a while.
+func (c *Core) publishStatus() {
+	s := &c.status
+	due := s.sent + statusEvery
+	if s.dirty {
+		due = min(due, s.sent+statusSoon)
+	}
+	if c.now < due && s.own.Seq > 0 {
+		c.wake(due)
+		return
+	}
+	next := c.describe()
+	next.Seq = s.own.Seq
+	if s.own.Seq > 0 && sameStatus(next, s.own) && c.now < s.sent+statusEvery {
+		s.dirty = false
+		c.wake(s.sent + statusEvery)
+		return
+	}
+	next.Seq++
+	before := s.own
+	s.own, s.dirty, s.sent = next, false, c.now
+	c.touchNode(c.cfg.Node, before, next)
+	for _, peer := range c.members.reachablePeers() {
+		c.sendStatus(peer)
+	}
+	c.wake(c.now + time.Millisecond) // what was touched is planned and derived
+	c.wake(c.now + statusEvery)
+}
+
+func sameStatus(a, b *state.NodeStatus) bool { return string(a.Encode()) == string(b.Encode()) }
+
+// describe is the status of this node, without its Seq.
+func (c *Core) describe() *state.NodeStatus {
+	h := &c.host
+	s := &state.NodeStatus{
+		Node: c.cfg.Node, Epoch: c.cfg.Epoch, Runtime: h.Runtime.Name, Version: h.Runtime.Version,
+		HostPortsOnly: h.Runtime.HostPortsOnly, Server: h.Server, HostIP: h.HostIP, Allocatable: h.Allocatable,
+		Draining: c.runner.draining, OS: h.OS, Arch: h.Arch, Kernel: h.Kernel, HolonVersion: h.HolonVersion,
+	}
+	ready := state.Condition{Type: "Ready", True: true, Reason: "HolonReady", Message: "holon runs pods here"}
+	switch {
+	case h.DiskError != "":
+		ready = state.Condition{Type: "Ready", Reason: "DiskFailure", Message: h.DiskError}
+	case h.RuntimeError != "":
+		ready = state.Condition{Type: "Ready", Reason: "RuntimeUnavailable", Message: h.RuntimeError}
+	case h.Runtime.Name == "":
+		ready = state.Condition{Type: "Ready", Reason: "Starting", Message: "the runtime has not answered yet"}
+	}
+	s.Conditions = []state.Condition{ready}
+	s.Runs = c.runner.report(c)
+	return s
+}

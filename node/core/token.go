@@ -1,0 +1,149 @@
+package core
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"holon/crdt"
+	"holon/crdt/state"
+	"holon/p2p/cert"
+)
+
+// Token is a join token as the cluster stores it: never its secret.
+type Token struct {
+	ID         string
+	SecretHash [32]byte
+	UsesLeft   int
+	TTL        time.Duration // on the issuer's clock; only the issuer can tell that it is over
+	Issuer     string
+	Revoked    bool
+	Expired    bool
+}
+
+// TokensMax bounds the join tokens that a cluster keeps.
+const TokensMax = 1000
+
+// The registers of a token record.
+const (
+	tokenHash    = "/secretHash"
+	tokenUses    = "/usesLeft"
+	tokenTTL     = "/ttlNanoseconds"
+	tokenIssuer  = "/issuer"
+	tokenRevoked = "/revoked"
+	tokenExpired = "/expired"
+)
+
+func tokenKey(id string) state.Key   { return state.MakeKey(state.Tokens, "", id) }
+func tokenUID(id string) crdt.UID    { return state.DerivedUID("token", id) }
+func jsonOf(v any) []byte            { return state.EncodeRegister(v) }
+func fromJSON(b []byte, v any) error { return json.Unmarshal(b, v) }
+
+func decodeToken(key state.Key, rec *crdt.Record) (t Token, ok bool, err error) {
+	live := rec.Live()
+	if live == nil {
+		return Token{}, false, nil
+	}
+	_, _, t.ID = key.Split()
+	for path, into := range map[string]any{
+		tokenHash: &t.SecretHash, tokenUses: &t.UsesLeft, tokenTTL: &t.TTL,
+		tokenIssuer: &t.Issuer, tokenRevoked: &t.Revoked, tokenExpired: &t.Expired,
+	} {
+		if value := live.Registers[path].Value; value != nil {
+			if err := fromJSON(value, into); err != nil {
+				return Token{}, false, fmt.Errorf("%s: register %s: %w", key, path, err)
+			}
+		}
+	}
+	return t, true, nil
+}
+
+// DecodeToken reads a token from a change that Ready told of.
+func DecodeToken(change Change) (Token, bool, error) { return decodeToken(change.Key, change.Record) }
+
+func (c *Core) tokens() []state.Key {
+	var keys []state.Key
+	for _, key := range c.store.keys() {
+		if key.Resource() == state.Tokens {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+func (c *Core) putToken(t Token) error {
+	if len(c.tokens()) >= TokensMax {
+		return fmt.Errorf("there are %d join tokens already: revoke some with `holon token revoke`", TokensMax)
+	}
+	return c.set(tokenKey(t.ID), tokenUID(t.ID), map[string][]byte{
+		tokenHash: jsonOf(t.SecretHash), tokenUses: jsonOf(t.UsesLeft), tokenTTL: jsonOf(t.TTL), tokenIssuer: jsonOf(t.Issuer),
+	})
+}
+
+func (c *Core) revokeToken(id string) error {
+	if c.store.record(tokenKey(id)).Live() == nil {
+		return ErrNotFound
+	}
+	return c.set(tokenKey(id), tokenUID(id), map[string][]byte{tokenRevoked: []byte("true")})
+}
+
+// admitMember checks a token and makes its bearer a member. The token is used up
+// in the same batch, so a crash cannot give it away twice.
+func (c *Core) admitMember(op Admit) error {
+	t, ok, err := decodeToken(tokenKey(op.Token), c.store.record(tokenKey(op.Token)))
+	switch {
+	case err != nil:
+		return err
+	case !ok:
+		return cert.Refuse(cert.TokenUnknown, "")
+	case t.SecretHash != op.SecretHash:
+		return cert.Refuse(cert.TokenUnknown, "its secret does not match")
+	case t.Revoked:
+		return cert.Refuse(cert.TokenRevoked, "")
+	case t.Expired:
+		return cert.Refuse(cert.TokenExpired, "")
+	}
+	key := state.MakeKey(state.Members, "", string(op.Peer))
+	if b := c.members.byPeer[op.Peer]; b != nil && !b.Left && b.Name == op.Name {
+		return nil // it was admitted before and lost the answer
+	}
+	if t.UsesLeft <= 0 {
+		return cert.Refuse(cert.TokenUsedUp, "")
+	}
+	if b := c.members.byName[op.Name]; op.Name == c.cfg.Node || b != nil && !b.Left && c.live(op.Name) {
+		return cert.Refuse(cert.NameTaken, fmt.Sprintf("%s is a live member; choose another --name", op.Name))
+	}
+	if err := c.set(tokenKey(op.Token), tokenUID(op.Token), map[string][]byte{tokenUses: jsonOf(t.UsesLeft - 1)}); err != nil {
+		return err
+	}
+	c.fact(false, "", "Admitted", "%s joins with token %s", op.Name, op.Token)
+	return c.putMember(key, op)
+}
+
+func (c *Core) putMember(key state.Key, op Admit) error {
+	addrs := slices.Clone(op.Addrs)
+	return c.set(key, state.MemberUID(string(op.Peer)), map[string][]byte{
+		state.MemberName: jsonOf(op.Name), state.MemberChain: jsonOf(op.Chain), state.MemberAddrs: jsonOf(addrs), state.MemberLeft: []byte("false"),
+	})
+}
+
+// FirstMember is the operation with which the creator of a cluster admits itself
+// and makes what every cluster has.
+type FirstMember struct {
+	Admit
+	Objects []Mutate
+}
+
+func (c *Core) firstMember(op FirstMember) error {
+	if err := c.putMember(state.MakeKey(state.Members, "", string(op.Peer)), op.Admit); err != nil {
+		return err
+	}
+	for _, m := range op.Objects {
+		if _, err := c.mutate(m); err != nil && !strings.Contains(err.Error(), ErrExists.Error()) {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package scheduler
+
+import (
+	corev1 "k8s.io/api/core/v1"
+
+	"holon/crdt"
+	"holon/crdt/state"
+)
+
+// View is what one node believes when it plans. Nodes are sorted by name; Place
+// changes their Used, Ports and Slots as it places, so that one pass over many
+// workloads never fills a node twice.
+type View struct {
+	Nodes    []*Node
+	Majority bool // more than half of the counted members are alive here
+	// Refused tells whether a node has refused the present run of a slot, and why.
+	Refused func(slot state.SlotID, node string) (reason string, refused bool)
+
+	byName map[string]*Node
+}
+
+// Node is one member in a view.
+type Node struct {
+	Name          string
+	Labels        map[string]string
+	Taints        []corev1.Taint
+	Unschedulable bool // cordoned: keeps what it has, takes nothing new
+	Health        Health
+	HostPortsOnly bool
+	Allocatable   state.Resources
+	Used          state.Resources
+	Ports         []state.HostPort
+	Slots         map[crdt.UID]int // assigned here, per workload
+}
+
+// Health is what a view holds of a node.
+//
+//	Serving -> Lost (out of reach) -> LostLong (for longer than lost-after) -> Gone (left for good)
+//	Serving -> Draining (wants its slots moved)      Serving -> Unfit (alive, cannot run containers)
+type Health uint8
+
+// The healths of a node.
+const (
+	Serving  Health = iota
+	Draining        // alive, asked that its slots move away
+	Unfit           // alive, but its runtime does not answer
+	Lost            // out of reach
+	LostLong        // out of reach for longer than lost-after
+	Gone            // left for good, or never known
+)
+
+func (h Health) String() string {
+	return [...]string{"serving", "draining", "unfit", "unreachable", "unreachable for long", "gone"}[h]
+}
+
+// Node returns a node of the view by name, or nil.
+func (v *View) Node(name string) *Node {
+	if v.byName == nil {
+		v.byName = make(map[string]*Node, len(v.Nodes))
+		for _, n := range v.Nodes {
+			v.byName[n.Name] = n
+		}
+	}
+	return v.byName[name]
+}
+
+// health is Gone for a name that the view does not hold.
+func (v *View) health(name string) Health {
+	if n := v.Node(name); n != nil {
+		return n.Health
+	}
+	return Gone
+}
+
+// serves reports whether a node can run the present run of a slot.
+func (v *View) serves(slot state.SlotID, node string) bool {
+	if v.health(node) != Serving {
+		return false
+	}
+	_, refused := v.Refused(slot, node)
+	return !refused
+}
+
+// Assigned is the node that runs a slot in this view, or "".
+func (v *View) Assigned(s *state.Slot) string {
+	return s.Assigned(func(node string) bool { return v.serves(s.ID, node) })
+}
+
+// Occupy books a slot on a node.
+func (v *View) Occupy(w *state.Workload, node string) {
+	n := v.Node(node)
+	if n == nil {
+		return
+	}
+	n.Used = n.Used.Add(state.Requests(&w.Template.Spec))
+	n.Ports = append(n.Ports, state.HostPorts(&w.Template.Spec, n.HostPortsOnly)...)
+	if n.Slots == nil {
+		n.Slots = map[crdt.UID]int{}
+	}
+	n.Slots[w.UID]++
+}
