@@ -161,3 +161,21 @@ func TestAContextIgnoresWhatIsNoDot(t *testing.T) {
 		t.Errorf("outside %v", got)
 	}
 }
+
+// A replica may claim its own counters, those lost in a crash included: they
+// will never be issued.
+func TestClaimingTheOwnCountersClosesTheirGaps(t *testing.T) {
+	var c crdt.Context
+	c.AddThrough(replicaN(1), 0)
+	if c.HasGaps() || len(c.Contiguous()) != 0 {
+		t.Errorf("claimed nothing, and it became %v", c)
+	}
+	c.Add(crdt.Dot{Replica: replicaN(1), Counter: 4097})
+	if !c.HasGaps() {
+		t.Error("no gap below the first write after a restart")
+	}
+	c.AddThrough(replicaN(1), 4096)
+	if c.HasGaps() || c.Contiguous()[replicaN(1)] != 4097 {
+		t.Errorf("gaps are left: %v", c)
+	}
+}

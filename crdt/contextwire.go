@@ -36,18 +36,13 @@ func (c *Context) Encode() []byte {
 			packed = protowire.AppendVarint(packed, known.To-known.From)
 			end = known.To
 		}
-		n := messageLen(len(r)) + numberLen(have.through)
-		if len(packed) > 0 {
-			n += messageLen(len(packed))
-		}
-		e.message(fieldContextReplica, n)
-		e.message(fieldCoverageReplica, len(r))
-		e.out = append(e.out, r[:]...)
+		start := e.begin(fieldContextReplica)
+		e.bytes(fieldCoverageReplica, r[:])
 		e.number(fieldCoverageThrough, have.through)
 		if len(packed) > 0 {
-			e.message(fieldCoverageIntervals, len(packed))
-			e.out = append(e.out, packed...)
+			e.bytes(fieldCoverageIntervals, packed)
 		}
+		e.end(start)
 	}
 	return e.out
 }

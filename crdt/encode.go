@@ -54,132 +54,113 @@ const (
 // Encode returns the record's canonical bytes.
 func (r *Record) Encode() []byte {
 	r = r.orEmpty()
-	e := newEncoder(r)
-	e.out = append(make([]byte, 0, e.recordLen(r)), formatVersion)
+	e := &encoder{
+		out:      append(make([]byte, 0, r.sizeHint()), formatVersion),
+		replicas: slices.SortedFunc(maps.Keys(r.Vector), ReplicaID.Compare),
+	}
 	e.record(r)
 	return e.out
 }
 
-// encodedLen is len(r.Encode()).
-func (r *Record) encodedLen() int { return newEncoder(r).recordLen(r) }
+// sizeHint is about what Encode needs, rather more.
+func (r *Record) sizeHint() int {
+	const perMessage = 32
+	n := perMessage * (1 + len(r.Vector))
+	for _, o := range r.Objects {
+		n += 3 * perMessage
+		for path, g := range o.Registers {
+			n += perMessage + len(path) + len(g.Value)
+			for _, s := range g.Siblings {
+				n += perMessage + len(s.Value)
+			}
+		}
+	}
+	return n
+}
 
-// encoder knows the replicas' indices. Its ...Len methods mirror its writing
-// ones, so that Encode allocates once and needs no second copy.
 type encoder struct {
 	out      []byte
-	replicas []ReplicaID
+	replicas []ReplicaID // ascending
+	last     int         // index found last: neighbours are often by one replica
 }
 
-func newEncoder(r *Record) *encoder {
-	return &encoder{replicas: slices.SortedFunc(maps.Keys(r.Vector), ReplicaID.Compare)}
-}
-
-// index finds r among the replicas; there are few.
 func (e *encoder) index(r ReplicaID) uint64 {
-	i, _ := slices.BinarySearchFunc(e.replicas, r, ReplicaID.Compare)
-	return uint64(i)
-}
-
-func messageLen(n int) int { return 1 + protowire.SizeBytes(n) } // every field number is below 16
-
-func numberLen(v uint64) int {
-	if v == 0 {
-		return 0
+	if e.last >= len(e.replicas) || e.replicas[e.last] != r {
+		e.last, _ = slices.BinarySearchFunc(e.replicas, r, ReplicaID.Compare)
 	}
-	return 1 + protowire.SizeVarint(v)
+	return uint64(e.last)
 }
 
-func (e *encoder) message(number protowire.Number, n int) {
-	e.out = protowire.AppendTag(e.out, number, protowire.BytesType)
-	e.out = protowire.AppendVarint(e.out, uint64(n))
+// begin opens a message whose length is not known yet; end closes it.
+func (e *encoder) begin(number protowire.Number) (start int) {
+	e.out = append(protowire.AppendTag(e.out, number, protowire.BytesType), 0)
+	return len(e.out)
+}
+
+// end fills in the length, for which begin left one byte: most messages are
+// shorter than 128 bytes, the others move up.
+func (e *encoder) end(start int) {
+	n := len(e.out) - start
+	if size := protowire.SizeVarint(uint64(n)); size > 1 {
+		e.out = append(e.out, make([]byte, size-1)...)
+		copy(e.out[start+size-1:], e.out[start:start+n])
+	}
+	protowire.AppendVarint(e.out[:start-1], uint64(n))
+}
+
+func (e *encoder) bytes(number protowire.Number, b []byte) {
+	e.out = protowire.AppendBytes(protowire.AppendTag(e.out, number, protowire.BytesType), b)
 }
 
 func (e *encoder) number(number protowire.Number, v uint64) {
 	if v != 0 {
-		e.out = protowire.AppendTag(e.out, number, protowire.VarintType)
-		e.out = protowire.AppendVarint(e.out, v)
+		e.out = protowire.AppendVarint(protowire.AppendTag(e.out, number, protowire.VarintType), v)
 	}
-}
-
-func (e *encoder) recordLen(r *Record) int {
-	n := 1 + len(r.unknown)
-	for _, counter := range r.Vector {
-		n += messageLen(vectorEntryLen(counter))
-	}
-	for _, o := range r.Objects {
-		n += messageLen(e.objectLen(o))
-	}
-	return n
 }
 
 func (e *encoder) record(r *Record) {
 	for _, replica := range e.replicas {
-		e.message(fieldRecordVector, vectorEntryLen(r.Vector[replica]))
-		e.message(fieldEntryReplica, len(replica))
-		e.out = append(e.out, replica[:]...)
+		start := e.begin(fieldRecordVector)
+		e.bytes(fieldEntryReplica, replica[:])
 		e.number(fieldEntryCounter, r.Vector[replica])
+		e.end(start)
 	}
 	for _, uid := range slices.SortedFunc(maps.Keys(r.Objects), UID.Compare) {
-		o := r.Objects[uid]
-		e.message(fieldRecordObject, e.objectLen(o))
-		e.object(o)
+		start := e.begin(fieldRecordObject)
+		e.object(r.Objects[uid])
+		e.end(start)
 	}
 	e.out = append(e.out, r.unknown...)
 }
 
-func vectorEntryLen(counter uint64) int {
-	return messageLen(len(ReplicaID{})) + numberLen(counter)
-}
-
-func (e *encoder) objectLen(o *Object) int {
-	n := messageLen(len(o.UID)) + messageLen(e.writeLen(o.Birth)) + len(o.unknown)
-	if o.Dead != nil {
-		n += messageLen(e.writeLen(*o.Dead))
-	}
-	for path, g := range o.Registers {
-		n += messageLen(e.registerLen(path, g))
-	}
-	return n
-}
-
 func (e *encoder) object(o *Object) {
-	e.message(fieldObjectUID, len(o.UID))
-	e.out = append(e.out, o.UID[:]...)
-	e.message(fieldObjectBirth, e.writeLen(o.Birth))
-	e.write(o.Birth)
+	e.bytes(fieldObjectUID, o.UID[:])
+	e.write(fieldObjectBirth, wireWrite{Write: o.Birth})
 	if o.Dead != nil {
-		e.message(fieldObjectDead, e.writeLen(*o.Dead))
-		e.write(*o.Dead)
+		e.write(fieldObjectDead, wireWrite{Write: *o.Dead})
 	}
-	for _, path := range slices.Sorted(maps.Keys(o.Registers)) {
-		g := o.Registers[path]
-		e.message(fieldObjectRegister, e.registerLen(path, g))
-		e.register(path, g)
+	paths := make([]string, 0, len(o.Registers))
+	for path := range o.Registers {
+		paths = append(paths, path)
+	}
+	slices.Sort(paths)
+	for _, path := range paths {
+		start := e.begin(fieldObjectRegister)
+		e.register(path, o.Registers[path])
+		e.end(start)
 	}
 	e.out = append(e.out, o.unknown...)
 }
 
-func (e *encoder) registerLen(path string, g Register) int {
-	n := messageLen(len(path)) + len(g.unknown())
-	var room [SiblingsMax + 1]wireWrite
-	for _, w := range g.wireWrites(room[:0]) {
-		n += messageLen(e.wireWriteLen(w))
-	}
-	return n
-}
-
 func (e *encoder) register(path string, g Register) {
-	e.message(fieldRegisterPath, len(path))
-	e.out = append(e.out, path...)
+	e.out = protowire.AppendString(protowire.AppendTag(e.out, fieldRegisterPath, protowire.BytesType), path)
+	if g.plain() {
+		e.write(fieldRegisterWrite, wireWrite{Write: g.Write, value: g.Value})
+		return
+	}
 	var room [SiblingsMax + 1]wireWrite
 	for _, w := range g.wireWrites(room[:0]) {
-		e.message(fieldRegisterWrite, e.wireWriteLen(w))
-		e.write(w.Write)
-		if w.value != nil {
-			e.message(fieldWriteValue, len(w.value))
-			e.out = append(e.out, w.value...)
-		}
-		e.number(fieldWriteKind, w.kind)
+		e.write(fieldRegisterWrite, w)
 	}
 	e.out = append(e.out, g.unknown()...)
 }
@@ -211,21 +192,15 @@ func (g Register) wireWrites(out []wireWrite) []wireWrite {
 	return out
 }
 
-func (e *encoder) writeLen(w Write) int {
-	return numberLen(e.index(w.Dot.Replica)) + numberLen(w.Dot.Counter) + numberLen(w.Stamp.Time) + numberLen(w.Stamp.Rank)
-}
-
-func (e *encoder) wireWriteLen(w wireWrite) int {
-	n := e.writeLen(w.Write) + numberLen(w.kind)
-	if w.value != nil {
-		n += messageLen(len(w.value))
-	}
-	return n
-}
-
-func (e *encoder) write(w Write) {
+func (e *encoder) write(number protowire.Number, w wireWrite) {
+	start := e.begin(number)
 	e.number(fieldWriteReplica, e.index(w.Dot.Replica))
 	e.number(fieldWriteCounter, w.Dot.Counter)
 	e.number(fieldWriteTime, w.Stamp.Time)
 	e.number(fieldWriteRank, w.Stamp.Rank)
+	if w.value != nil {
+		e.bytes(fieldWriteValue, w.value)
+	}
+	e.number(fieldWriteKind, w.kind)
+	e.end(start)
 }

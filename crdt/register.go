@@ -170,7 +170,7 @@ func (g Register) overwrite(w Write, value []byte) Register {
 
 // joinRegister reports false if b adds nothing to a.
 func joinRegister(a, b Register) (Register, bool) {
-	if a.plain() && b.plain() && a.Write == b.Write && compareValues(a.Value, b.Value) == 0 {
+	if equalRegister(a, b) {
 		return a, false
 	}
 	var room [2 * (SiblingsMax + 1)]entry

@@ -69,7 +69,13 @@ func appendJSON(b []byte, value any, depth int) ([]byte, error) {
 		return appendList(b, v, depth)
 	case string:
 		return appendString(b, v)
-	case nil, bool, float64, float32, json.Number,
+	case json.Number: // "1.50" and "1.5" are one value
+		n, err := number(v)
+		if err != nil {
+			return nil, err
+		}
+		return appendJSON(b, n, depth)
+	case nil, bool, float64, float32,
 		int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64:
 		text, err := json.Marshal(v)
 		return append(b, text...), err
