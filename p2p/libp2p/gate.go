@@ -1,0 +1,65 @@
+package libp2p
+
+import (
+	"sync/atomic"
+
+	"github.com/libp2p/go-libp2p/core/connmgr"
+	"github.com/libp2p/go-libp2p/core/control"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+// gate lets nobody but members speak. A stranger gets as far as the handshake
+// that shows who it is, and no further.
+type gate struct {
+	members atomic.Pointer[map[peer.ID]struct{}]
+	blocked atomic.Pointer[func(peer.ID) bool] // for the test network; nil blocks nobody
+}
+
+var _ connmgr.ConnectionGater = (*gate)(nil)
+
+func newGate() *gate {
+	g := &gate{}
+	g.setMembers(nil)
+	return g
+}
+
+func (g *gate) setMembers(ids []peer.ID) {
+	set := make(map[peer.ID]struct{}, len(ids))
+	for _, id := range ids {
+		set[id] = struct{}{}
+	}
+	g.members.Store(&set)
+}
+
+func (g *gate) isMember(id peer.ID) bool {
+	_, ok := (*g.members.Load())[id]
+	return ok
+}
+
+func (g *gate) isBlocked(id peer.ID) bool {
+	f := g.blocked.Load()
+	return f != nil && (*f)(id)
+}
+
+func (g *gate) admits(id peer.ID) bool { return g.isMember(id) && !g.isBlocked(id) }
+
+// InterceptPeerDial allows dialling members.
+func (g *gate) InterceptPeerDial(id peer.ID) bool { return g.admits(id) }
+
+// InterceptAddrDial allows dialling members.
+func (g *gate) InterceptAddrDial(id peer.ID, _ ma.Multiaddr) bool { return g.admits(id) }
+
+// InterceptAccept cannot know yet who it is.
+func (g *gate) InterceptAccept(network.ConnMultiaddrs) bool { return true }
+
+// InterceptSecured ends a stranger's connection as soon as its key is proven.
+func (g *gate) InterceptSecured(_ network.Direction, id peer.ID, _ network.ConnMultiaddrs) bool {
+	return g.admits(id)
+}
+
+// InterceptUpgraded asks again: the members may have changed during the handshake.
+func (g *gate) InterceptUpgraded(c network.Conn) (bool, control.DisconnectReason) {
+	return g.admits(c.RemotePeer()), 0
+}
