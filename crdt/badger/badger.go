@@ -16,6 +16,9 @@
 // refuses a batch with ErrDiskFull while less than Options.Reserve is free, and
 // that reserve is larger than what the work in flight can still write. A
 // refused batch has changed nothing, and room that comes back ends the refusal.
+// What remains: somebody else who takes the whole reserve while a compaction is
+// under way still kills the process. Nothing acknowledged is lost by that, and
+// the next Open says ErrDiskFull.
 //
 // # Damage
 //

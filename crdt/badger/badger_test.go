@@ -13,6 +13,7 @@ import (
 )
 
 func TestReopenKeepsEverything(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "made", "by", "open")
 	want := map[string]string{}
 	for round := range 4 {

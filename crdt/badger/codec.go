@@ -42,7 +42,7 @@ func unseal(key string, sealed []byte) ([]byte, error) {
 		return nil, errChecksum
 	}
 	if format != format1 {
-		return nil, fmt.Errorf("format %d, written by a newer holon", format)
+		return nil, fmt.Errorf("%w: format %d", ErrNewerFormat, format)
 	}
 	return payload, nil
 }

@@ -15,6 +15,7 @@ var (
 	ErrFailed      = errors.New("store failed")
 	ErrClosed      = errors.New("store closed")
 	ErrBatchTooBig = errors.New("batch too big")
+	ErrNewerFormat = errors.New("written by a newer holon; start that version again")
 )
 
 // InUseError says that another process has the directory open; it is ErrInUse.

@@ -11,7 +11,6 @@ import (
 	dgraph "github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 	"github.com/dgraph-io/badger/v4/table"
-	"github.com/dgraph-io/ristretto/v2/z"
 )
 
 // inspect reads everything that Badger would trust, before Badger does: what it
@@ -30,6 +29,9 @@ func inspect(dir string, log *slog.Logger) error {
 		if err := guarded(func() error { return inspectTable(file, t.Compression) }); err != nil {
 			return damaged(file, err)
 		}
+	}
+	if err := inspectOrphans(dir, tables); err != nil {
+		return err
 	}
 	registry := filepath.Join(dir, dgraph.KeyRegistryFileName)
 	err = guarded(func() error {
@@ -123,16 +125,7 @@ func freshDir(dir, manifest string) error {
 }
 
 func inspectTable(file string, c options.CompressionType) error {
-	m, err := z.OpenMmapFile(file, os.O_RDONLY, 0)
-	if err != nil {
-		return err
-	}
-	t, err := table.OpenTable(m, table.Options{
-		ReadOnly:    true,
-		ChkMode:     options.OnTableRead, // every block's checksum, and the index's
-		Compression: c,
-		BlockSize:   4 << 10,
-	})
+	t, err := openTable(file, c)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,8 @@ const QuarantinePrefix = "x/"
 // ends the walk and is returned.
 //
 // Damaged pairs do not end it: f sees every sound one, and then Load returns a
-// *CorruptError that lists the others, which it has quarantined.
+// *CorruptError that lists the others, which it has quarantined. A sound pair
+// in a format that this version does not know ends it with ErrNewerFormat.
 func (s *Store) Load(prefix string, f func(key string, value []byte) error) error {
 	if err := s.begin(); err != nil {
 		return err
@@ -45,6 +46,9 @@ func (s *Store) Load(prefix string, f func(key string, value []byte) error) erro
 					return err
 				}
 				continue
+			}
+			if errors.Is(cause, ErrNewerFormat) {
+				return fmt.Errorf("record %q: %w", key, cause)
 			}
 			damaged.Count++
 			if len(damaged.Records) < maxReported {

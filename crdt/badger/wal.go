@@ -57,6 +57,22 @@ func scanLog(file string) (s logScan, err error) {
 	return s, nil
 }
 
+// eachEntry calls f for every sound entry up to the first bad one.
+func eachEntry(file string, f func(logEntry)) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return classify(file, err)
+	}
+	for at := min(logHeader, len(data)); ; {
+		e, ok := parseEntry(data[at:])
+		if !ok {
+			return nil
+		}
+		f(e)
+		at += e.size
+	}
+}
+
 func scan(file string, data []byte) (logScan, error) {
 	if len(data) < logHeader {
 		return logScan{}, &CorruptFileError{file, fmt.Errorf("%d bytes, shorter than its header", len(data))}

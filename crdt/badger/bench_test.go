@@ -1,0 +1,62 @@
+package badger
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+
+	"holon/crdt"
+)
+
+// BenchmarkCommit commits records of 1 KiB, some of them overwritten, in
+// batches as the loop's group commit makes them.
+func BenchmarkCommit(b *testing.B) {
+	for _, size := range []int{1, 16, 64} {
+		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
+			s, err := Open(b.TempDir(), Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			r := rand.New(rand.NewPCG(1, 2))
+			batch := make([]crdt.KV, size)
+			for b.Loop() {
+				for i := range batch {
+					batch[i] = crdt.KV{Key: fmt.Sprintf("r/deployments/default/%06d", r.IntN(50_000)), Value: randomBytes(r, 1024)}
+				}
+				if err := s.Commit(batch); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
+			b.ReportMetric(float64(b.N*size)/b.Elapsed().Seconds(), "pairs/s")
+			debug.FreeOSMemory()
+			b.ReportMetric(resident(b, "RssAnon:"), "MB-anon")
+			b.ReportMetric(resident(b, "VmRSS:"), "MB-rss")
+			if err := s.Close(); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
+func resident(b *testing.B, field string) float64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, line := range strings.Split(string(status), "\n") {
+		if rest, ok := strings.CutPrefix(line, field); ok {
+			kb, err := strconv.Atoi(strings.Fields(rest)[0])
+			if err != nil {
+				b.Fatal(err)
+			}
+			return float64(kb) / 1024
+		}
+	}
+	b.Fatalf("no %s in /proc/self/status", field)
+	return 0
+}
