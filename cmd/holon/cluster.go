@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"holon/node/api"
+)
+
+// Paths of holon's own API group.
+const (
+	ownGroup   = "/apis/holon.dev/v1"
+	statusPath = ownGroup + "/status"
+	tokensPath = ownGroup + "/tokens"
+	drainPath  = ownGroup + "/drain"
+	leavePath  = ownGroup + "/leave"
+)
+
+// newToken is the answer to the creation of a token.
+type newToken struct {
+	Token string        `json:"token"`
+	Info  api.TokenInfo `json:"info"`
+}
+
+func (c *client) createToken(ctx context.Context, uses int, ttl time.Duration) (newToken, error) {
+	var answer newToken
+	body, err := json.Marshal(map[string]any{"uses": uses, "ttlSeconds": int64(ttl / time.Second)})
+	if err != nil {
+		return answer, err
+	}
+	data, err := c.do(ctx, request{method: http.MethodPost, path: tokensPath, body: body})
+	if err != nil {
+		return answer, err
+	}
+	return answer, c.decode(data, &answer)
+}
+
+func newStatusCommand(a *app) *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show one node's view of the cluster",
+		Long: `Show the cluster as one node sees it now: its members, whether it sees more than
+half of them, and what an operator should know, in words. Ask another node with
+--context to compare views.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := a.connect()
+			if err != nil {
+				return err
+			}
+			var s api.ClusterStatus
+			if err := client.get(cmd.Context(), statusPath, nil, &s); err != nil {
+				return err
+			}
+			if output != "" {
+				return printStructured(a.out, output, s)
+			}
+			printClusterStatus(a.out, s)
+			return nil
+		},
+	}
+	addOutputFlag(c, &output, "json", "yaml")
+	return c
+}
+
+func printClusterStatus(w io.Writer, s api.ClusterStatus) {
+	fmt.Fprintf(w, "Cluster %s, as %s sees it: %s\n", s.Cluster, s.Node, viewWords(s.Majority))
+	fmt.Fprintf(w, "%d objects; this node runs containers by %s\n", s.Records, orElse(s.Runtime, "no runtime"))
+	for _, line := range s.Sentences {
+		fmt.Fprintf(w, "! %s\n", line)
+	}
+	fmt.Fprintln(w)
+	var rows [][]string
+	for _, m := range s.Members {
+		rows = append(rows, []string{m.Name, m.State, orElse(m.Since, "-"), orElse(m.Runtime, "-"), orElse(m.Server, "-"), m.Peer})
+	}
+	printTable(w, []string{"NAME", "STATE", "SINCE", "RUNTIME", "SERVER", "PEER"}, rows)
+}
+
+// viewWords says whether a node sees more than half of the cluster.
+func viewWords(majority bool) string {
+	if majority {
+		return "it sees the majority"
+	}
+	return "it does not see the majority"
+}
+
+func newWhyCommand(a *app) *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use:   "why KIND/NAME",
+		Short: "Explain who schedules a workload and why its pods are where they are",
+		Example: `  holon why deploy/web
+  holon why pod web-6d4cf56db6-x7k2p -o json
+  holon --context n3 why deploy/web     # as n3 sees it`,
+		ValidArgsFunction: a.completeTargets,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := a.connect()
+			if err != nil {
+				return err
+			}
+			r, name, err := client.oneTarget(cmd.Context(), args)
+			if err != nil {
+				return err
+			}
+			var why api.Why
+			path := strings.Join([]string{ownGroup, "why", r.groupResource(), orElse(client.namespaceOf(r), "-"), name}, "/")
+			if err := client.get(cmd.Context(), path, nil, &why); err != nil {
+				return err
+			}
+			if output != "" {
+				return printStructured(a.out, output, why)
+			}
+			printWhy(a.out, why)
+			return nil
+		},
+	}
+	addOutputFlag(c, &output, "json", "yaml")
+	return c
+}
+
+func printWhy(w io.Writer, why api.Why) {
+	name := why.Name
+	if why.Namespace != "" {
+		name = why.Namespace + "/" + name
+	}
+	fmt.Fprintf(w, "%s %s, as %s sees it (%s)\n", why.Kind, name, why.Node, viewWords(why.Majority))
+	fmt.Fprintf(w, "Scheduler:  %s\n", orElse(why.Scheduler, "nobody"))
+	fmt.Fprintf(w, "Standbys:   %s\n", orElse(strings.Join(why.Standbys, ", "), "none"))
+	for _, r := range why.Reasons {
+		fmt.Fprintf(w, "- %s\n", r)
+	}
+	for _, s := range why.Slots {
+		fmt.Fprintf(w, "\nSlot %d: home %s", s.Index, orElse(s.Home, "none yet"))
+		if s.StandIn != "" {
+			fmt.Fprintf(w, ", stand-in %s", s.StandIn)
+		}
+		fmt.Fprintln(w)
+		for _, run := range s.Runs {
+			fmt.Fprintf(w, "  runs %s\n", run)
+		}
+		for _, r := range s.Reasons {
+			fmt.Fprintf(w, "  - %s\n", r)
+		}
+	}
+}
+
+// progressLine is one line of what drain and leave answer.
+type progressLine struct {
+	Message string `json:"message"`
+	Error   string `json:"error,omitempty"`
+	Done    bool   `json:"done,omitempty"`
+}
+
+// followProgress posts to path and prints what the node says it is doing.
+func (a *app) followProgress(ctx context.Context, c *client, path string) error {
+	body, err := c.open(ctx, request{method: http.MethodPost, path: path, body: []byte("{}")})
+	if err != nil {
+		return err
+	}
+	defer body.Close() //nolint:errcheck // only read
+	decoder := json.NewDecoder(body)
+	for {
+		var line progressLine
+		if err := decoder.Decode(&line); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return c.explain(err)
+		}
+		if line.Error != "" {
+			return errors.New(line.Error)
+		}
+		if line.Message != "" {
+			fmt.Fprintln(a.err, line.Message)
+		}
+	}
+}

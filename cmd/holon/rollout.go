@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+func newRolloutCommand(a *app) *cobra.Command {
+	return groupCommand("rollout", "Follow or restart a rollout", "",
+		"  holon rollout status deploy/web\n  holon rollout restart deploy/web",
+		rolloutStatusCommand(a), rolloutRestartCommand(a))
+}
+
+func rolloutStatusCommand(a *app) *cobra.Command {
+	var (
+		watch   bool
+		timeout time.Duration
+	)
+	c := &cobra.Command{
+		Use:               "status KIND/NAME",
+		Short:             "Wait until a rollout is complete",
+		ValidArgsFunction: a.completeTargets,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := withOptionalTimeout(cmd.Context(), timeout)
+			defer cancel()
+			return timedOut(ctx, a.rolloutStatus(ctx, args, watch))
+		},
+	}
+	c.Flags().BoolVarP(&watch, "watch", "w", true, "wait; false: only say how it is now")
+	c.Flags().DurationVar(&timeout, "timeout", 0, "how long to wait; 0: for ever")
+	return c
+}
+
+func withOptionalTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if d <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, d, fmt.Errorf("timed out waiting for the condition after %v", d))
+}
+
+// timedOut replaces an error by the timeout that caused it.
+func timedOut(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func (a *app) rolloutStatus(ctx context.Context, args []string, watch bool) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	r, name, err := c.oneTarget(ctx, args)
+	if err != nil {
+		return err
+	}
+	if r.Kind != "Deployment" {
+		return usagef("%s have no rollout; deployments do", r.Plural)
+	}
+	said := ""
+	return c.waitObject(ctx, r, c.namespaceOf(r), name, func(event string, o *objectView) (bool, error) {
+		if o == nil || event == "DELETED" {
+			return false, fmt.Errorf("%s %q not found", r.groupResource(), name)
+		}
+		text, done, err := deploymentProgress(*o)
+		if err != nil {
+			return false, err
+		}
+		if text != said {
+			said = text
+			fmt.Fprintln(a.out, text)
+		}
+		return done || !watch, nil
+	})
+}
+
+// deploymentProgress says how far a rollout is, in kubectl's words.
+func deploymentProgress(d objectView) (text string, done bool, err error) {
+	name := d.GetName()
+	if d.GetGeneration() > d.number("status", "observedGeneration") {
+		return "Waiting for deployment spec update to be observed...", false, nil
+	}
+	conditions, _, _ := unstructured.NestedSlice(d.Object, "status", "conditions")
+	for _, c := range conditions {
+		if f, _ := c.(map[string]any); f["type"] == "Progressing" && f["reason"] == "ProgressDeadlineExceeded" {
+			return "", false, fmt.Errorf("deployment %q exceeded its progress deadline; see 'holon why deploy/%s'", name, name)
+		}
+	}
+	wanted := d.numberOr(1, "spec", "replicas")
+	updated, all, available := d.number("status", "updatedReplicas"), d.number("status", "replicas"), d.number("status", "availableReplicas")
+	waiting := fmt.Sprintf("Waiting for deployment %q rollout to finish: ", name)
+	switch {
+	case updated < wanted:
+		return waiting + fmt.Sprintf("%d out of %d new replicas have been updated...", updated, wanted), false, nil
+	case all > updated:
+		return waiting + fmt.Sprintf("%d old replicas are pending termination...", all-updated), false, nil
+	case available < updated:
+		return waiting + fmt.Sprintf("%d of %d updated replicas are available...", available, updated), false, nil
+	}
+	return fmt.Sprintf("deployment %q successfully rolled out", name), true, nil
+}
+
+func rolloutRestartCommand(a *app) *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use:               "restart KIND/NAME",
+		Short:             "Replace all pods, a few at a time",
+		ValidArgsFunction: a.completeTargets,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			var s selection
+			found, missing, err := s.pick(cmd.Context(), c, args)
+			if err != nil {
+				return err
+			}
+			// Only has to differ from the last one: no clock decides anything by it.
+			stamp := map[string]any{"kubectl.kubernetes.io/restartedAt": time.Now().Format(time.RFC3339)}
+			patch := map[string]any{"spec": map[string]any{"template": map[string]any{"metadata": map[string]any{"annotations": stamp}}}}
+			for _, p := range found {
+				if p.Kind != "Deployment" {
+					return usagef("%s have no rollout; deployments do", p.Plural)
+				}
+				if err := a.patchOne(cmd.Context(), c, p, types.MergePatchType, patch, output, "restarted"); err != nil {
+					return err
+				}
+			}
+			return a.complainAbsent(getOptions{}, missing)
+		},
+	}
+	addOutputFlag(c, &output, "name", "json", "yaml")
+	return c
+}
+
+// labelSelector reads spec.selector, which is a LabelSelector or a plain map.
+func labelSelector(o *unstructured.Unstructured, r resource) (string, error) {
+	raw, ok, _ := unstructured.NestedMap(o.Object, "spec", "selector")
+	if !ok {
+		return "", fmt.Errorf("%s selects no pods; name a pod", r.name(o.GetName()))
+	}
+	var s metav1.LabelSelector
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(raw, &s); err != nil {
+		return "", err
+	}
+	if len(s.MatchLabels)+len(s.MatchExpressions) == 0 {
+		var pairs []string
+		for k, v := range raw {
+			pairs = append(pairs, fmt.Sprintf("%s=%v", k, v))
+		}
+		return strings.Join(pairs, ","), nil
+	}
+	selector, err := metav1.LabelSelectorAsSelector(&s)
+	if err != nil {
+		return "", err
+	}
+	return selector.String(), nil
+}
