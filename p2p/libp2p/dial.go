@@ -213,6 +213,7 @@ func (m *Mesh) lookAround() {
 	}
 	m.log.Info("own addresses changed", "addresses", m.book.ownRecord().Addrs)
 	m.tellAll(m.self, "")
+	m.announce()
 	m.mu.Lock()
 	for _, r := range m.peers {
 		r.soon()

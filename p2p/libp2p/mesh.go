@@ -56,6 +56,10 @@ type Config struct {
 	Dir string
 	// Members are the first members; SetMembers replaces them.
 	Members []p2p.Member
+	// ClusterKey is the cluster's public key and Chain this node's certificate:
+	// what the door shows to newcomers. Without them no door can be opened.
+	ClusterKey ed25519.PublicKey
+	Chain      cert.Chain
 	// MDNS announces this node on the LAN and finds others.
 	MDNS bool
 	// Logger gets what an operator may want to know; nil discards it.
@@ -94,6 +98,10 @@ type Mesh struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // every goroutine of the mesh, handlers included
 	kick   chan struct{}  // the dialler should look again; one waiting token
+	lan    chan struct{}  // what is announced on the LAN changed; one waiting token
+
+	doorway sync.Mutex // one opening or closing of the door at a time
+	door    *door      // nil while closed; guarded by mu
 
 	mu      sync.Mutex // never held across a wait or a call out
 	peers   map[peer.ID]*remote
@@ -126,7 +134,7 @@ func New(ctx context.Context, cfg Config, events p2p.Events) (*Mesh, error) {
 	}
 	m := &Mesh{
 		cfg: cfg, events: events, log: cfg.Logger, gate: newGate(),
-		kick: make(chan struct{}, 1), peers: map[peer.ID]*remote{},
+		kick: make(chan struct{}, 1), lan: make(chan struct{}, 1), peers: map[peer.ID]*remote{},
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	if err := m.start(); err != nil {
@@ -140,7 +148,7 @@ func (m *Mesh) start() (err error) {
 		return err
 	}
 	m.self = m.end.net.LocalPeer()
-	m.name = p2p.PeerID(m.self.String())
+	m.name = p2pID(m.self)
 	if m.book, err = openBook(m.cfg.Dir, m.cfg.Cluster, m.cfg.Key, m.self, m.log); err != nil {
 		return err
 	}
@@ -163,6 +171,9 @@ func (m *Mesh) start() (err error) {
 	}
 	m.SetMembers(m.cfg.Members)
 	m.spawn(m.dialler)
+	if m.cfg.MDNS {
+		m.spawn(m.keepOnLAN)
+	}
 	return nil
 }
 
@@ -313,7 +324,7 @@ func (m *Mesh) SetBlocked(blocked func(p2p.PeerID) bool) {
 	if blocked == nil {
 		m.gate.blocked.Store(nil)
 	} else {
-		f := func(id peer.ID) bool { return blocked(p2p.PeerID(id.String())) }
+		f := func(id peer.ID) bool { return blocked(p2pID(id)) }
 		m.gate.blocked.Store(&f)
 	}
 	m.mu.Lock()
@@ -339,7 +350,7 @@ func (m *Mesh) Close() error {
 		m.wg.Wait()
 		return nil
 	}
-	var errs []error
+	errs := []error{m.CloseDoor()}
 	if m.gossip != nil {
 		m.gossip.close()
 	}

@@ -94,7 +94,7 @@ func TestPeerIDEqualsLibp2ps(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := cert.PeerIDOf(key.Public().(ed25519.PublicKey)); got != p2p.PeerID(id.String()) {
+		if got := cert.PeerIDOf(key.Public().(ed25519.PublicKey)); got != p2pID(id) {
 			t.Fatalf("cert says %s, libp2p %s", got, id)
 		}
 	}

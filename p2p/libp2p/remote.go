@@ -57,8 +57,11 @@ type frameReader struct {
 	done chan struct{}
 }
 
+// p2pID is the contract's form of a peer ID.
+func p2pID(id peer.ID) p2p.PeerID { return p2p.PeerID(id.String()) }
+
 func newRemote(m *Mesh, id peer.ID) *remote {
-	return &remote{m: m, id: id, name: p2p.PeerID(id.String()), out: newOutbox()}
+	return &remote{m: m, id: id, name: p2pID(id), out: newOutbox()}
 }
 
 // isConnected says whether a connection stands with a peer that may speak.
