@@ -116,7 +116,7 @@ func TestAFullContextForgetsAndNeverClaims(t *testing.T) {
 	r := replicaN(1)
 	added := map[uint64]bool{}
 	var grown, joined crdt.Context
-	for range 20 {
+	for range 10 {
 		var part crdt.Context
 		for range 1000 {
 			n := 2 + random.Uint64N(20000)

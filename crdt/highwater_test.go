@@ -63,3 +63,18 @@ func TestTheClockEnds(t *testing.T) {
 		t.Errorf("issued a write after the end of time; marks %v", marks)
 	}
 }
+
+func TestLeftCountsWhatTheClockHasUsedUp(t *testing.T) {
+	h, _ := crdt.Resume(crdt.Marks{Counter: 7, Time: 9}).Reserve()
+	h.Witness(9 + 100)
+	left, issued := h.Left(), uint64(0)
+	for {
+		if _, ok := h.Next(replicaN(1)); !ok {
+			break
+		}
+		issued++
+	}
+	if left != crdt.ReserveBlock-100 || issued != left {
+		t.Errorf("%d left, %d issued, want %d", left, issued, crdt.ReserveBlock-100)
+	}
+}

@@ -117,7 +117,7 @@ func runStores(seed uint64, needs func(to, from *store, v crdt.Vector) bool) err
 }
 
 func TestSendingWhatThePeersContextLacksKeepsEveryClaimTrue(t *testing.T) {
-	for seed := range uint64(2000) {
+	for seed := range uint64(1000) {
 		err := runStores(seed, func(to, _ *store, v crdt.Vector) bool { return !to.context.CoversVector(v) })
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
@@ -129,7 +129,7 @@ func TestSendingWhatThePeersContextLacksKeepsEveryClaimTrue(t *testing.T) {
 // some dots of its own records, and looks only for what its context has beyond
 // the peer's.
 func TestSendingOnlyWhatTheOwnContextHasLosesWrites(t *testing.T) {
-	for seed := range uint64(2000) {
+	for seed := range uint64(1000) {
 		err := runStores(seed, func(to, from *store, v crdt.Vector) bool {
 			for r, n := range v {
 				d := crdt.Dot{Replica: r, Counter: n}
