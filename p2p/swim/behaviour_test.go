@@ -313,9 +313,11 @@ func TestFlappingLinkMakesNobodyUnreachable(t *testing.T) {
 }
 
 func TestAllViewsAgreeAfterCalm(t *testing.T) {
+	taken := map[string]int{}
 	for seed := range uint64(30) {
 		n := 2 + int(seed)%9
 		w := newWorld(t, n, seed, LAN())
+		w.onChange = func(_ *node, c Change) { taken[c.From.String()+"-"+c.To.String()]++ }
 		w.settle()
 		w.loss = 0.2
 		gone := map[*node]State{}
@@ -336,6 +338,14 @@ func TestAllViewsAgreeAfterCalm(t *testing.T) {
 			if !w.all(nd, want) {
 				t.Fatalf("seed %d: %s is not %v everywhere:\n%s", seed, nd.id, want, w.views())
 			}
+		}
+	}
+	for _, arrow := range []string{
+		"alive-suspect", "suspect-alive", "suspect-unreachable", "unreachable-alive",
+		"alive-left", "unreachable-left", "left-alive",
+	} {
+		if taken[arrow] == 0 {
+			t.Errorf("no run went %s: the trouble is too tame (%v)", arrow, taken)
 		}
 	}
 }

@@ -4,7 +4,7 @@ package swim
 // not decode, or comes from a stranger, is ignored and counted.
 func (m *Machine) Receive(now Instant, from ID, payload []byte) Output {
 	m.begin(now)
-	msg, err := decode(payload)
+	msg, err := decode(payload, m.members)
 	mem := m.members[from]
 	switch {
 	case err != nil:
@@ -134,13 +134,18 @@ func (m *Machine) applyAlive(mem *member, c *claim, direct bool) {
 	}
 	boot := mem.epoch != c.epoch && mem.epoch != 0
 	wasHeld := m.restarting(mem)
+	known := mem.inc > 0
 	m.accept(mem, c.inc, c.epoch)
 	mem.hold = longAgo
 	if c.hold > 0 {
 		mem.hold = m.now + c.hold
 		m.activate(mem)
 	}
-	m.enqueue(mem, claim{state: Alive, inc: c.inc})
+	if known {
+		// A member first heard of is no news: the others hear of it themselves,
+		// and a thousand joins would be a storm.
+		m.enqueue(mem, claim{state: Alive, inc: c.inc})
+	}
 	switch {
 	case mem.unheard && mem.state == Unreachable:
 		if !direct {

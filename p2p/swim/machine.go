@@ -262,9 +262,12 @@ func (m *Machine) end() Output {
 
 func (m *Machine) nextWake() Instant {
 	wake := m.intervalAt
-	for _, mem := range m.active {
-		wake = min(wake, m.memberWake(mem))
-	}
+	m.active = slices.DeleteFunc(m.active, func(mem *member) bool {
+		at := m.memberWake(mem)
+		wake = min(wake, at)
+		mem.isActive = at != Never
+		return at == Never
+	})
 	for _, r := range m.relays {
 		wake = min(wake, r.until)
 	}

@@ -153,10 +153,6 @@ func (m *Machine) tickActive() {
 	for i := 0; i < len(m.active); i++ {
 		m.tickMember(m.active[i])
 	}
-	m.active = slices.DeleteFunc(m.active, func(mem *member) bool {
-		mem.isActive = mem.probe.on || mem.state == Suspect || mem.hold != longAgo
-		return !mem.isActive
-	})
 }
 
 func (m *Machine) tickMember(mem *member) {

@@ -105,8 +105,9 @@ var errMalformed = errors.New("swim: malformed packet")
 // reader takes a packet apart; after the first failure it yields zeros and ok
 // stays false.
 type reader struct {
-	rest []byte
-	ok   bool
+	rest  []byte
+	ok    bool
+	known map[ID]*member
 }
 
 func (r *reader) byte() uint8 {
@@ -145,9 +146,12 @@ func (r *reader) id() ID {
 		r.ok, r.rest = false, nil
 		return ""
 	}
-	id := ID(r.rest[:n])
+	name := r.rest[:n]
 	r.rest = r.rest[n:]
-	return id
+	if mem := r.known[ID(name)]; mem != nil {
+		return mem.id
+	}
+	return ID(name)
 }
 
 func (r *reader) state() State {
@@ -160,13 +164,13 @@ func (r *reader) state() State {
 }
 
 // decode refuses whatever encode would not have written, save for varints
-// that are longer than need be.
-func decode(payload []byte) (message, error) {
+// that are longer than need be. Names of known members are not copied.
+func decode(payload []byte, known map[ID]*member) (message, error) {
 	var m message
 	if len(payload) > PacketBytesMax {
 		return m, errMalformed
 	}
-	r := reader{rest: payload, ok: true}
+	r := reader{rest: payload, ok: true, known: known}
 	version := r.byte()
 	m.kind = kind(r.byte())
 	m.sender = sender{state: r.state(), inc: r.number(), epoch: r.number(), hold: r.millis(), health: r.byte()}
