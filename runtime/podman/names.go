@@ -1,0 +1,65 @@
+package podman
+
+import (
+	"fmt"
+	"strconv"
+
+	"holon/runtime"
+)
+
+// The labels by which pods are found again. Those up to labelUID are on the
+// pod, its infra container and its containers; the rest on containers only.
+const (
+	labelCluster   = "io.holon.cluster"
+	labelNode      = "io.holon.node"
+	labelRun       = "io.holon.run"
+	labelSlot      = "io.holon.slot"
+	labelNamespace = "io.holon.namespace"
+	labelPod       = "io.holon.pod"
+	labelUID       = "io.holon.pod-uid"
+	labelContainer = "io.holon.container"
+	labelAttempt   = "io.holon.attempt"
+	// labelIndex is the container's place in the spec.
+	labelIndex = "io.holon.index"
+)
+
+func podName(run runtime.RunID) string { return "holon-" + string(run) }
+
+func containerName(run runtime.RunID, container string, attempt int) string {
+	return fmt.Sprintf("holon-%s-%s-%d", run, container, attempt)
+}
+
+func (c Config) podLabels(s runtime.Spec) map[string]string {
+	return map[string]string{
+		labelCluster:   c.Cluster,
+		labelNode:      c.Node,
+		labelRun:       string(s.ID),
+		labelSlot:      s.Slot,
+		labelNamespace: s.Namespace,
+		labelPod:       s.Name,
+		labelUID:       s.UID,
+	}
+}
+
+func (c Config) containerLabels(s runtime.Spec, container string, attempt int) map[string]string {
+	l := c.podLabels(s)
+	l[labelContainer] = container
+	l[labelAttempt] = strconv.Itoa(attempt)
+	return l
+}
+
+// owns reports whether labels are those of a pod of this node, and of run
+// unless that is empty.
+func (c Config) owns(labels map[string]string, run runtime.RunID) bool {
+	return labels[labelCluster] == c.Cluster && labels[labelNode] == c.Node &&
+		(run == "" || labels[labelRun] == string(run))
+}
+
+// ownFilter selects this node's objects, of one run unless that is empty.
+func (c Config) ownFilter(run runtime.RunID) map[string][]string {
+	l := []string{labelCluster + "=" + c.Cluster, labelNode + "=" + c.Node}
+	if run != "" {
+		l = append(l, labelRun+"="+string(run))
+	}
+	return map[string][]string{"label": l}
+}

@@ -1,0 +1,145 @@
+//go:build remote
+
+package podman
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/containers/podman/v5/libpod/define"
+	"github.com/containers/podman/v5/pkg/bindings/containers"
+	"holon/runtime"
+)
+
+// exitUnknown is reported where the exit status died with its keeper; it is
+// what a shell says of SIGKILL.
+const exitUnknown = 137
+
+// Pods implements runtime.Runtime: one listing, and an inspection of only
+// those containers that changed since the last call.
+func (r *Runtime) Pods(ctx context.Context) ([]runtime.Status, error) {
+	views, err := r.views(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	r.seen.keep(views)
+	out := make([]runtime.Status, 0, len(views))
+	for _, v := range views {
+		s, err := r.status(ctx, v)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	slices.SortFunc(out, func(a, b runtime.Status) int { return cmp.Compare(a.ID, b.ID) })
+	return out, nil
+}
+
+func (r *Runtime) status(ctx context.Context, v *podView) (runtime.Status, error) {
+	s := runtime.Status{
+		ID:        v.run,
+		Namespace: v.labels[labelNamespace],
+		Name:      v.labels[labelPod],
+		UID:       v.labels[labelUID],
+		Slot:      v.labels[labelSlot],
+	}
+	var err error
+	if v.alive() {
+		if s.IP, err = r.podIP(ctx, v); err != nil {
+			return s, err
+		}
+	}
+	for _, name := range v.names() {
+		c, err := r.containerStatus(ctx, name, v)
+		if err != nil {
+			return s, err
+		}
+		s.Containers = append(s.Containers, c)
+	}
+	return s, nil
+}
+
+func (r *Runtime) containerStatus(ctx context.Context, name string, v *podView) (runtime.ContainerStatus, error) {
+	a := v.newest(name)
+	c := runtime.ContainerStatus{
+		Name:       name,
+		ID:         a.ID,
+		Image:      a.Image,
+		State:      a.state,
+		Attempt:    a.number,
+		StartedAt:  unixTime(a.StartedAt),
+		FinishedAt: unixTime(a.ExitedAt),
+		Message:    r.seen.startError(a.ID),
+	}
+	switch {
+	case a.state == runtime.Running && !v.alive():
+		c.State, c.ExitCode = runtime.Exited, exitUnknown
+		c.Message = "the pod's sandbox died, and with it the network of this container"
+	case a.state == runtime.Running:
+		c.FinishedAt = unixTime(0)
+	case a.state == runtime.Exited:
+		d, err := r.details(ctx, a)
+		if err != nil {
+			return c, err
+		}
+		c.ExitCode, c.OOMKilled = int(a.ExitCode), d.oom
+		c.StartedAt, c.FinishedAt = d.started, d.finished
+		if a.ExitCode < 0 {
+			c.ExitCode, c.Message = exitUnknown, "killed together with the process that kept its exit status"
+		}
+		if d.oom {
+			c.Message = "killed for using more memory than its limit"
+		}
+	case a.state == runtime.Created:
+		c.StartedAt, c.FinishedAt = unixTime(0), unixTime(0)
+	}
+	return c, nil
+}
+
+// podIP returns the address of a pod whose sandbox runs; empty for a network
+// that gives none (rootless).
+func (r *Runtime) podIP(ctx context.Context, v *podView) (string, error) {
+	d, err := r.details(ctx, v.infra)
+	return d.ip, err
+}
+
+// details returns what only an inspection says of a, from memory if a has not
+// changed since.
+func (r *Runtime) details(ctx context.Context, a *attempt) (detail, error) {
+	stamp := fmt.Sprint(a.State, a.StartedAt, a.ExitedAt)
+	if d, ok := r.seen.detail(a.ID, stamp); ok {
+		return d, nil
+	}
+	var data *define.InspectContainerData
+	err := r.look(ctx, "inspect container "+first(a.Names), func(ctx context.Context) (err error) {
+		data, err = containers.Inspect(ctx, a.ID, nil)
+		return err
+	})
+	if isGone(err) {
+		return detail{}, nil // removed since the listing; the next one says so
+	}
+	if err != nil {
+		return detail{}, err
+	}
+	d := detail{stamp: stamp}
+	if data.State != nil {
+		d.oom, d.started, d.finished = data.State.OOMKilled, data.State.StartedAt, data.State.FinishedAt
+	}
+	if data.NetworkSettings != nil {
+		d.ip = data.NetworkSettings.IPAddress
+		for _, n := range data.NetworkSettings.Networks {
+			d.ip = cmp.Or(d.ip, n.IPAddress)
+		}
+	}
+	r.seen.setDetail(a.ID, d)
+	return d, nil
+}
+
+func first(names []string) string {
+	if len(names) == 0 {
+		return "without a name"
+	}
+	return names[0]
+}

@@ -1,0 +1,133 @@
+package podman
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"holon/runtime"
+)
+
+func (c Config) runDir(run runtime.RunID) string { return filepath.Join(c.Dir, string(run)) }
+
+func (c Config) volumeDir(run runtime.RunID, volume string) string {
+	return filepath.Join(c.runDir(run), volume)
+}
+
+// checkVolumes finds what can never be mounted, before anything is made.
+func checkVolumes(spec runtime.Spec) error {
+	names := make(map[string]bool, len(spec.Volumes))
+	for _, v := range spec.Volumes {
+		if !filepath.IsLocal(v.Name) || filepath.Base(v.Name) != v.Name {
+			return fmt.Errorf("volume name %q is not a file name", v.Name)
+		}
+		names[v.Name] = true
+		for _, f := range v.Files {
+			if !filepath.IsLocal(f.Path) || filepath.Clean(f.Path) == "." {
+				return fmt.Errorf("file %q of volume %q leaves its volume", f.Path, v.Name)
+			}
+		}
+	}
+	for _, c := range spec.Containers {
+		for _, m := range c.Mounts {
+			switch {
+			case !names[m.Volume]:
+				return fmt.Errorf("container %q mounts volume %q, which the pod does not have", c.Name, m.Volume)
+			case !filepath.IsAbs(m.Path):
+				return fmt.Errorf("mount path %q of container %q is not absolute", m.Path, c.Name)
+			case m.SubPath != "" && !filepath.IsLocal(m.SubPath):
+				return fmt.Errorf("subPath %q of container %q leaves its volume", m.SubPath, c.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// writeVolumes makes the directories of a pod's volumes and their files. What
+// a directory holds already stays, so it may be repeated.
+func (c Config) writeVolumes(spec runtime.Spec) error {
+	if len(spec.Volumes) == 0 {
+		return nil
+	}
+	// Only root may enter: the volumes themselves are open to any user that a
+	// container runs as.
+	if err := os.MkdirAll(c.runDir(spec.ID), 0o700); err != nil {
+		return err
+	}
+	for _, v := range spec.Volumes {
+		if err := writeVolume(c.volumeDir(spec.ID, v.Name), v.Files); err != nil {
+			return fmt.Errorf("volume %q: %w", v.Name, err)
+		}
+	}
+	return nil
+}
+
+func writeVolume(dir string, files []runtime.File) error {
+	mode := fs.FileMode(0o777)
+	if files != nil {
+		mode = 0o755
+	}
+	if err := os.MkdirAll(dir, mode); err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, mode); err != nil { // umask
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, f := range files {
+		mode := fs.FileMode(f.Mode).Perm()
+		if f.Mode == 0 {
+			mode = 0o644
+		}
+		if err := root.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
+			return err
+		}
+		if err := root.WriteFile(f.Path, f.Data, mode); err != nil {
+			return err
+		}
+		if err := root.Chmod(f.Path, mode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mountSource returns the path on the host of what m shows. A subPath that is
+// not there becomes a directory. A container can write links into a volume, so
+// a subPath that goes through one is refused: it could lead out of the pod.
+func (c Config) mountSource(run runtime.RunID, m runtime.Mount) (string, error) {
+	dir := c.volumeDir(run, m.Volume)
+	if m.SubPath == "" {
+		return dir, nil
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	if _, err := root.Lstat(m.SubPath); errors.Is(err, fs.ErrNotExist) {
+		err = root.MkdirAll(m.SubPath, 0o777)
+		if err != nil {
+			return "", err
+		}
+	}
+	path := filepath.Join(dir, m.SubPath)
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", err
+	}
+	base, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return "", err
+	}
+	if real != filepath.Join(base, m.SubPath) {
+		return "", fmt.Errorf("subPath %q of volume %q goes through a symbolic link", m.SubPath, m.Volume)
+	}
+	return path, nil
+}
