@@ -19,10 +19,10 @@ func TestReopenKeepsEverything(t *testing.T) {
 	for round := range 4 {
 		s := open(t, dir)
 		wantContents(t, s, want)
-		for n := range 60 {
-			batch := batchOf(round*60 + n)
+		for n := range 30 {
+			batch := batchOf(round*30 + n)
 			if n%5 == 4 { // delete what an earlier batch wrote
-				for _, kv := range batchOf(round*60 + n - 2) {
+				for _, kv := range batchOf(round*30 + n - 2) {
 					batch = append(batch, crdt.KV{Key: kv.Key})
 				}
 			}

@@ -92,7 +92,7 @@ func TestCommitLeavesNoDirtyPage(t *testing.T) {
 		if dir, err = os.MkdirTemp(".", "dirty"); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { os.RemoveAll(dir) })
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	}
 	s := open(t, dir)
 	for i, size := range []int{10, 4 << 10, inlineBytes + 1, 300 << 10} {

@@ -35,11 +35,11 @@ func crashedStore(t *testing.T) (dir string, want map[string]string, lastBatch m
 	}
 	for range 2 {
 		s := open(t, live)
-		write(s, 25)
+		write(s, 12)
 		closeStore(t, s)
 	}
 	s := open(t, live)
-	write(s, 25)
+	write(s, 12)
 	return copyDir(t, live), want, lastBatch
 }
 

@@ -82,7 +82,7 @@ func TestDiskFull(t *testing.T) {
 	if !inMountNamespace(t) {
 		return
 	}
-	mount := tmpfs(t, "160m")
+	mount := tmpfs(t, "112m")
 	dir := filepath.Join(mount, "data")
 	s := open(t, dir)
 	want := map[string]string{}
@@ -116,7 +116,7 @@ func TestDiskFull(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mount("", mount, "", syscall.MS_REMOUNT, "size=320m"); err != nil {
+	if err := syscall.Mount("", mount, "", syscall.MS_REMOUNT, "size=240m"); err != nil {
 		t.Fatal(err)
 	}
 	commit(t, s, crdt.KV{Key: "late", Value: []byte("v")})

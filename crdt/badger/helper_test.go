@@ -114,12 +114,18 @@ func batchOf(n int) []crdt.KV {
 	return append(batch, crdt.KV{Key: fmt.Sprintf("last/%d", n%4), Value: randomBytes(r, inlineBytes+n%1000)})
 }
 
-func randomBytes(r *rand.Rand, n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(r.Uint32())
-	}
+// noise is what random values are cut from; making each one afresh would be
+// most of the work of these tests.
+var noise = func() []byte {
+	b := make([]byte, 1<<20)
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
 	return b
+}()
+
+// randomBytes has at most half a MiB.
+func randomBytes(r *rand.Rand, n int) []byte {
+	at := r.IntN(len(noise) / 2)
+	return noise[at : at+n : at+n]
 }
 
 func open(t *testing.T, dir string) *Store {
