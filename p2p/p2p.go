@@ -21,7 +21,7 @@ import (
 
 // Bounds that every Mesh enforces.
 const (
-	FrameBytesMax     = 512 << 10 // one frame of Send
+	FrameBytesMax     = 4 << 20   // one frame of Send: a chunk of records, one of which may be large
 	BroadcastBytesMax = 48 << 10  // one frame of Broadcast: larger ones go by anti-entropy
 	SendQueueMax      = 1024      // frames waiting for one peer; more are dropped, oldest first
 	SendQueueBytesMax = 8 << 20   // bytes waiting for one peer; likewise

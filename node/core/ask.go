@@ -30,6 +30,7 @@ type (
 		Token  uint64   // not 0: only if the record is still this one
 		Old    map[string][]byte
 		New    map[string][]byte
+		Upsert bool // write whether the object is there or not
 	}
 	// DeletePod gives the slot behind a derived pod a new run.
 	DeletePod struct{ Slot state.SlotID }
@@ -45,7 +46,10 @@ type (
 	// PutToken stores a join token.
 	PutToken struct{ Token Token }
 	// RevokeToken ends a join token for good.
-	RevokeToken struct{ ID string }
+	RevokeToken struct {
+		ID      string
+		Expired bool // not by a user: its time is over
+	}
 	// Drain asks that the slots of this node move away (or stay: On false).
 	Drain struct{ On bool }
 	// StopAll stops every pod of this node, whatever becomes of its slots.
@@ -92,7 +96,7 @@ func (c *Core) asked(id uint64, op Op) {
 	case PutToken:
 		ack.Err = c.putToken(op.Token)
 	case RevokeToken:
-		ack.Err = c.revokeToken(op.ID)
+		ack.Err = c.revokeToken(op)
 	case Drain:
 		c.runner.draining, c.runner.dirty = op.On, true
 		c.status.dirty, c.index.dirtyAll = true, true
@@ -118,6 +122,10 @@ func (c *Core) mutate(op Mutate) (crdt.UID, error) {
 		return crdt.UID{}, ErrConflict
 	}
 	switch {
+	case op.Upsert && live == nil:
+		return op.NewUID, c.set(op.Key, op.NewUID, state.Diff(op.Old, op.New))
+	case op.Upsert:
+		return live.UID, c.update(op, live)
 	case op.Create && live != nil:
 		return crdt.UID{}, ErrExists
 	case op.Create:

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -113,9 +114,7 @@ func (c *Core) Step(now Instant, ev Event) Ready {
 	case Ordered:
 		c.ordered(ev)
 	case HostChanged:
-		c.host = ev.Host
-		c.index.dirtyAll = true
-		c.status.dirty = true
+		c.hostChanged(ev.Host)
 	case Asked:
 		c.asked(ev.ID, ev.Op)
 	case Woke:
@@ -124,6 +123,15 @@ func (c *Core) Step(now Instant, ev Event) Ready {
 	ready := c.out
 	c.out = Ready{}
 	return ready
+}
+
+func (c *Core) hostChanged(h Host) {
+	before := c.host
+	c.host = h
+	before.WallClockHint = h.WallClockHint
+	if !reflect.DeepEqual(before, h) {
+		c.index.dirtyAll, c.status.dirty, c.runner.dirty = true, true, true
+	}
 }
 
 // settle does all that is due after an event: membership, then plans, then what

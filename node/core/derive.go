@@ -53,6 +53,7 @@ func (c *Core) derive() {
 	if d.all {
 		c.deriveNodes()
 	}
+	c.out.View = c.view()
 	d.dirty, d.all = false, false
 	clear(d.workloads)
 	clear(c.index.keys)

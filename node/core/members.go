@@ -275,21 +275,14 @@ func (c *Core) settled() bool {
 	return true
 }
 
-// Members tells what this view holds of every member, by name.
-func (c *Core) Members() []MemberView {
-	views := make([]MemberView, 0, len(c.members.byName))
-	for _, name := range slices.Sorted(maps.Keys(c.members.byName)) {
-		b := c.members.byName[name]
-		v := MemberView{Name: name, Peer: b.peer, State: b.state.String(), Since: c.now - b.since, Addrs: b.Addrs, Status: c.status.byNode[name]}
-		if name == c.cfg.Node {
-			v.State, v.Status = swim.Alive.String(), c.status.own
-		}
-		if b.Left {
-			v.State = swim.Left.String()
-		}
-		views = append(views, v)
-	}
-	return views
+// View is what this node believes of the cluster now.
+type View struct {
+	At       Instant
+	Members  []MemberView
+	Majority bool // more than half of the counted members are there
+	Records  int
+	Draining bool
+	Runs     int // that this node still executes
 }
 
 // MemberView is one member as this node sees it. Status is shared: read only.
@@ -297,10 +290,30 @@ type MemberView struct {
 	Name   string
 	Peer   p2p.PeerID
 	State  string
-	Since  Instant // how long it has been in State
+	Since  Instant
 	Addrs  []string
 	Status *state.NodeStatus
 }
+
+// view describes the members by name.
+func (c *Core) view() *View {
+	v := &View{At: c.now, Majority: c.majority(), Records: len(c.store.entries), Draining: c.runner.draining, Runs: len(c.runner.runs)}
+	for _, name := range slices.Sorted(maps.Keys(c.members.byName)) {
+		b := c.members.byName[name]
+		m := MemberView{Name: name, Peer: b.peer, State: b.state.String(), Since: b.since, Addrs: b.Addrs, Status: c.statusOf(name)}
+		if name == c.cfg.Node {
+			m.State, m.Since = swim.Alive.String(), c.booted
+		}
+		if b.Left {
+			m.State = swim.Left.String()
+		}
+		v.Members = append(v.Members, m)
+	}
+	return v
+}
+
+// Speakers lists who may speak when the node starts; Ready.Members follows.
+func (c *Core) Speakers() []p2p.Member { return c.speakers() }
 
 // saveIncarnation keeps the incarnation for the next boot, which starts beyond
 // it. SWIM frames do not wait for it: a boot adds 1000, so a few unsaved ones do

@@ -126,6 +126,35 @@ func (c *Core) receive(from p2p.PeerID, frame []byte) {
 	}
 }
 
+// IsLiveness reports whether a frame carries nothing to store: a node whose disk
+// fails goes on taking such frames.
+func IsLiveness(frame []byte) bool {
+	return len(frame) > 0 && (frame[0] == kindSwim || frame[0] == kindStatus || frame[0] == kindStatusAsk)
+}
+
+// RecordsIn lists the records that a frame carries, for checkers.
+func RecordsIn(frame []byte) map[state.Key][]byte {
+	var records []packedRecord
+	switch {
+	case len(frame) == 0:
+	case frame[0] == kindPut:
+		var body putBody
+		if decodeMessage(frame, &body) == nil {
+			records = body.Records
+		}
+	case frame[0] == kindChunk:
+		var body chunkBody
+		if decodeMessage(frame, &body) == nil {
+			records = body.Records
+		}
+	}
+	found := make(map[state.Key][]byte, len(records))
+	for _, r := range records {
+		found[r.Key] = r.Record
+	}
+	return found
+}
+
 func (c *Core) send(to p2p.PeerID, kind byte, body any) {
 	c.out.Send = append(c.out.Send, Envelope{To: to, Frame: encodeMessage(kind, body)})
 }

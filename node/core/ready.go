@@ -69,18 +69,21 @@ type Host struct {
 // Ready is what must happen next, in field order:
 //
 //	Persist  durable before anything after it is performed
-//	Acks     answers to Asked
 //	Changed  records that readers may now see
 //	Derived  API objects made from records and statuses, never stored
+//	View     what this node believes of its members, for readers
+//	Acks     answers to Asked
+//	Members  the set of peers that may speak
 //	Send     envelopes to peers; those marked Early need not wait for Persist
 //	Run      idempotent orders to the runtime
 //	Facts    what happened, in words
 //	Wake     replaces any earlier wake; a late or doubled one is harmless
 type Ready struct {
 	Persist []crdt.KV
-	Acks    []Ack
 	Changed []Change
 	Derived []Derived
+	View    *View
+	Acks    []Ack
 	Members []p2p.Member // not nil: the set of peers that may speak has changed
 	Send    []Envelope
 	Run     []Order

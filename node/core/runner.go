@@ -61,7 +61,8 @@ type run struct {
 	refused  string
 	message  string
 
-	busy    bool // an order is under way
+	busy    bool    // an order is under way
+	ensured Instant // when Ensure was ordered last
 	retryAt Instant
 	failed  int // orders failed in a row
 	reason  string
@@ -354,16 +355,34 @@ func (c *Core) drive(r *run) {
 		c.fact(false, r.about(), "Killing", "stopping slot %d of %s on %s", r.slot.ID.Index, r.workload.Key, c.cfg.Node)
 		c.order(r, Order{Kind: Stop, Grace: grace(r.template)})
 	case !r.admitted || c.runner.inFlight >= startsMax || c.runner.lastSeen == 0:
-	case !here || !c.complete(r):
+	case !here || c.incomplete(r):
 		c.ensure(r)
 	default:
 		c.restartExited(r)
 	}
 }
 
-// complete reports whether every container of the pod exists.
-func (c *Core) complete(r *run) bool {
-	return len(c.runner.seen[r.id].Containers) >= len(r.template.Spec.Containers)
+// ensureAgain is how long an ordered container may take to start before the pod
+// is ordered again: a crash may have come between.
+const ensureAgain = 2 * time.Second
+
+// incomplete reports whether a container of the pod is missing or has never
+// started although it was ordered a while ago.
+func (c *Core) incomplete(r *run) bool {
+	seen := c.runner.seen[r.id].Containers
+	waits := len(seen) < len(r.template.Spec.Containers)
+	for i := range seen {
+		waits = waits || seen[i].State == runtime.Created
+	}
+	if !waits {
+		return false
+	}
+	if due := r.ensured + ensureAgain; r.ensured != 0 && c.now < due {
+		c.wake(due)
+		r.retryAt = due
+		return false
+	}
+	return true
 }
 
 func grace(template *corev1.PodTemplateSpec) time.Duration {
@@ -383,6 +402,7 @@ func (c *Core) ensure(r *run) {
 		c.status.dirty = true
 		return
 	}
+	r.ensured = c.now
 	c.order(r, Order{Kind: Ensure, Spec: spec})
 }
 

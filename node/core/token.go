@@ -82,11 +82,15 @@ func (c *Core) putToken(t Token) error {
 	})
 }
 
-func (c *Core) revokeToken(id string) error {
-	if c.store.record(tokenKey(id)).Live() == nil {
+func (c *Core) revokeToken(op RevokeToken) error {
+	if c.store.record(tokenKey(op.ID)).Live() == nil {
 		return ErrNotFound
 	}
-	return c.set(tokenKey(id), tokenUID(id), map[string][]byte{tokenRevoked: []byte("true")})
+	register := tokenRevoked
+	if op.Expired {
+		register = tokenExpired
+	}
+	return c.set(tokenKey(op.ID), tokenUID(op.ID), map[string][]byte{register: []byte("true")})
 }
 
 // admitMember checks a token and makes its bearer a member. The token is used up

@@ -1,0 +1,132 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"holon/crdt/state"
+	"holon/node/api"
+	"holon/node/core"
+)
+
+// Why explains a placement from what the core published with its last plan.
+func (n *Node) Why(_ context.Context, k api.Key) (api.Why, error) {
+	owner := k
+	if k.Resource == state.Pods {
+		owner = n.ownerOf(k)
+	}
+	object, ok := n.cfg.Cache.Get(api.Key{Resource: core.Explanations, Namespace: owner.Namespace, Name: owner.Resource + ":" + owner.Name})
+	if !ok {
+		return api.Why{}, fmt.Errorf("%w: no workload %s %s/%s", api.ErrNotFound, k.Resource, k.Namespace, k.Name)
+	}
+	var e core.Explanation
+	if err := state.Convert(object.Value, &e); err != nil {
+		return api.Why{}, err
+	}
+	_, kind := state.KindOf(owner.Resource)
+	why := api.Why{
+		Kind: kind, Namespace: owner.Namespace, Name: owner.Name, Node: n.cfg.Identity.Name,
+		Scheduler: e.Scheduler, Standbys: e.Standbys, Majority: e.Majority, Slots: []api.WhySlot{},
+		Reasons: []string{fmt.Sprintf("%s is first in the workload's rendezvous order over the %d live nodes", e.Scheduler, 1+len(e.Standbys))},
+	}
+	runs := n.runsOf(owner)
+	for _, s := range e.Slots {
+		slot := api.WhySlot{Index: s.Slot.ID.Index, Home: s.Slot.Home.Node, Term: s.Slot.Home.Term, Reasons: s.Reasons, Runs: runs[s.Slot.ID.String()]}
+		if s.Slot.HasStandIn() {
+			slot.StandIn = s.Slot.StandIn.Node
+		}
+		why.Slots = append(why.Slots, slot)
+	}
+	return why, nil
+}
+
+// ownerOf is the workload behind a derived pod, or the pod itself.
+func (n *Node) ownerOf(k api.Key) api.Key {
+	pod, ok := n.cfg.Cache.Get(k)
+	if !ok {
+		return k
+	}
+	meta, _ := pod.Value["metadata"].(map[string]any)
+	refs, _ := meta["ownerReferences"].([]any)
+	for _, ref := range refs {
+		if r, ok := ref.(map[string]any); ok {
+			name, _ := r["name"].(string)
+			if cut := strings.LastIndexByte(name, '-'); cut > 0 {
+				return api.Key{Resource: state.Deployments, Namespace: k.Namespace, Name: name[:cut]}
+			}
+		}
+	}
+	return k
+}
+
+// runsOf lists the pods of a workload in words, by slot.
+func (n *Node) runsOf(owner api.Key) map[string][]string {
+	found := map[string][]string{}
+	pods, _ := n.cfg.Cache.List(state.Pods, owner.Namespace)
+	for _, pod := range pods {
+		if n.ownerOf(pod.Key) != owner {
+			continue
+		}
+		p, err := n.pod(pod.Namespace, pod.Name)
+		if err != nil {
+			continue
+		}
+		status, _ := pod.Value["status"].(map[string]any)
+		found[p.slot] = append(found[p.slot], fmt.Sprintf("%s on %s: %v", pod.Name, orNone(p.node), status["phase"]))
+	}
+	return found
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "<none>"
+	}
+	return s
+}
+
+// Status is this node's view of the cluster, with the sentences an operator
+// should read first.
+func (n *Node) Status(context.Context) (api.ClusterStatus, error) {
+	v := n.view.Load()
+	id := n.cfg.Identity
+	s := api.ClusterStatus{Cluster: id.Cluster, Node: id.Name, Peer: string(id.Peer()), Majority: v.Majority, Records: v.Records, Members: []api.MemberInfo{}}
+	n.host.mu.Lock()
+	s.Runtime = strings.TrimSpace(n.host.current.Runtime.Name + " " + n.host.current.Runtime.Version)
+	notes := slices.Clone(n.host.current.Runtime.Notes)
+	n.host.mu.Unlock()
+	lost := []string{}
+	for _, m := range v.Members {
+		info := api.MemberInfo{Name: m.Name, Peer: string(m.Peer), State: m.State, Since: (Now() - m.Since).Round(time.Second).String(), Addrs: m.Addrs}
+		if m.Status != nil {
+			info.Runtime, info.Server = m.Status.Runtime, m.Status.Server
+		}
+		if m.State == "unreachable" {
+			lost = append(lost, m.Name)
+		}
+		s.Members = append(s.Members, info)
+	}
+	s.Sentences = append(sentences(v, lost, n.disk.failing.Load()), notes...)
+	return s, nil
+}
+
+func sentences(v *core.View, lost []string, disk *string) []string {
+	say := []string{}
+	if disk != nil {
+		say = append(say, "This node cannot store anything, so it acknowledges no write: "+*disk)
+	}
+	switch {
+	case len(lost) == 0:
+		say = append(say, "Every member is reachable.")
+	case v.Majority:
+		say = append(say, fmt.Sprintf("Out of reach: %s. More than half of the members are here: stand-ins run at once, homes move if they stay away for 5 minutes.", strings.Join(lost, ", ")))
+	default:
+		say = append(say, fmt.Sprintf("Out of reach: %s. Half of the members or fewer are here: writes are taken, stand-ins run, and no home moves until the others are back.", strings.Join(lost, ", ")))
+	}
+	if v.Draining {
+		say = append(say, fmt.Sprintf("This node is being drained: %d runs are left.", v.Runs))
+	}
+	return say
+}

@@ -1,0 +1,131 @@
+package node
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"holon/p2p"
+	"holon/p2p/cert"
+)
+
+// Identity is who a node is: its key, its cluster, and the certificates that
+// prove that it belongs. It lives in identity.json of the data directory (mode
+// 0600) and outlives the database.
+type Identity struct {
+	Name       string             `json:"name"`
+	Key        ed25519.PrivateKey `json:"key"`
+	Cluster    string             `json:"cluster"`
+	ClusterKey ed25519.PublicKey  `json:"clusterKey"`
+	// ClusterPrivate is there on the node that made the cluster.
+	ClusterPrivate ed25519.PrivateKey `json:"clusterPrivate,omitempty"`
+	Chain          []byte             `json:"chain"`  // cert.Chain, leaf first
+	CACert         []byte             `json:"caCert"` // PEM, of the API
+	CAKey          []byte             `json:"caKey"`  // PEM; every member can serve the API
+	// Known are the members that let this node in, to be dialled first.
+	Known []p2p.Member `json:"known,omitempty"`
+}
+
+// Peer is the peer ID that follows from the key.
+func (id *Identity) Peer() p2p.PeerID {
+	return cert.PeerIDOf(id.Key.Public().(ed25519.PublicKey))
+}
+
+const identityFile = "identity.json"
+
+// ErrNoIdentity says that a data directory belongs to no node yet.
+var ErrNoIdentity = errors.New("data directory holds no node identity")
+
+// LoadIdentity reads the identity in a data directory.
+func LoadIdentity(dir string) (Identity, error) {
+	var id Identity
+	path := filepath.Join(dir, identityFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return id, ErrNoIdentity
+	}
+	if err != nil {
+		return id, err
+	}
+	if err := json.Unmarshal(text, &id); err != nil {
+		return id, fmt.Errorf("%s is damaged: %w; restore it from a copy, or move the data directory away and join again", path, err)
+	}
+	return id, id.check(path)
+}
+
+func (id *Identity) check(path string) error {
+	chain, err := cert.DecodeChain(id.Chain)
+	if err == nil {
+		err = chain.VerifyPeer(id.Cluster, id.ClusterKey, id.Peer())
+	}
+	if err != nil {
+		return fmt.Errorf("%s does not prove membership: %w; move the data directory away and join again", path, err)
+	}
+	return nil
+}
+
+// Save writes the identity, whole or not at all.
+func (id *Identity) Save(dir string) error {
+	text, err := json.MarshalIndent(id, "", "  ")
+	if err != nil {
+		return err
+	}
+	return WriteFile(filepath.Join(dir, identityFile), text, 0o600)
+}
+
+// NewKey makes the key of a node.
+func NewKey() (ed25519.PrivateKey, error) {
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	return key, err
+}
+
+// Found makes a new cluster with this node as its first member. The API's CA is
+// given: package api makes it.
+func Found(name string, key ed25519.PrivateKey, introduce bool, caCert, caKey []byte) (Identity, error) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return Identity{}, err
+	}
+	var random [32]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return Identity{}, err
+	}
+	id := Identity{Name: name, Key: key, Cluster: hex.EncodeToString(random[:16]), ClusterKey: public, ClusterPrivate: private, CACert: caCert, CAKey: caKey}
+	chain, err := cert.Issue(private, nil, cert.Request{
+		Cluster: id.Cluster, Name: name, PublicKey: key.Public().(ed25519.PublicKey), Introducer: introduce, Serial: [16]byte(random[16:]),
+	})
+	if err != nil {
+		return Identity{}, err
+	}
+	id.Chain, err = chain.Encode()
+	return id, err
+}
+
+// WriteFile replaces a file atomically and syncs it and its directory, so that a
+// power cut leaves the old content or the new one.
+func WriteFile(path string, data []byte, mode fs.FileMode) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(data)
+	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(tmp.Name(), path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

@@ -1,0 +1,154 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"holon/crdt/state"
+	"holon/node/core"
+	"holon/p2p"
+)
+
+// Pace of leaving.
+const (
+	restartHold   = 30 * time.Second // how long others hold stand-ins back for us
+	drainPatience = 30 * time.Second // for slots to move before their pods stop anyway
+	stopPatience  = 45 * time.Second // for pods to stop
+	pollEvery     = 200 * time.Millisecond
+	goodbye       = 300 * time.Millisecond // for the last frames to leave
+)
+
+// Introduce makes the first member of a new cluster and what every cluster has.
+// On a node that is a member already it only makes sure of its Node object.
+func (n *Node) Introduce(ctx context.Context, founder bool, labels map[string]string) error {
+	if founder {
+		first := core.FirstMember{Admit: core.Admit{Peer: n.cfg.Identity.Peer(), Name: n.cfg.Identity.Name, Chain: n.cfg.Identity.Chain}}
+		for _, name := range []string{"default", "kube-system"} {
+			first.Objects = append(first.Objects, core.Mutate{
+				Key: state.MakeKey(state.Namespaces, "", name), Create: true,
+				NewUID: state.DerivedUID("namespace", n.cfg.Identity.Cluster, name), New: created(nil),
+			})
+		}
+		if _, err := n.ask(ctx, first); err != nil {
+			return fmt.Errorf("found the cluster: %w", err)
+		}
+	}
+	uid, err := newUID()
+	if err != nil {
+		return err
+	}
+	_, err = n.ask(ctx, core.Mutate{Key: state.MakeKey(state.Nodes, "", n.cfg.Identity.Name), Create: true, NewUID: uid, New: created(labels)})
+	if errors.Is(err, core.ErrExists) {
+		return nil
+	}
+	return err
+}
+
+// created is the metadata of an object that holon makes by itself.
+func created(labels map[string]string) map[string][]byte {
+	text, err := json.Marshal(time.Now().UTC().Format(time.RFC3339))
+	if err != nil {
+		panic(fmt.Sprintf("node: a time does not encode: %v", err))
+	}
+	registers := map[string][]byte{"/metadata/creationTimestamp": text}
+	for key, value := range labels {
+		flat, err := state.Flatten(map[string]any{"metadata": map[string]any{"labels": map[string]any{key: value}}})
+		if err == nil {
+			for path, v := range flat {
+				registers[path] = v
+			}
+		}
+	}
+	return registers
+}
+
+// SayRestarting tells the others that this node will be back soon.
+func (n *Node) SayRestarting(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	if _, err := n.ask(ctx, core.Restarting{For: restartHold}); err == nil {
+		pause(ctx, goodbye)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// Drain moves the slots of this node away and then stops every pod here.
+func (n *Node) Drain(ctx context.Context, progress func(string)) error {
+	if _, err := n.ask(ctx, core.Drain{On: true}); err != nil {
+		return err
+	}
+	others := 0
+	for _, m := range n.view.Load().Members {
+		if m.State == "alive" && m.Name != n.cfg.Identity.Name {
+			others++
+		}
+	}
+	if others > 0 {
+		n.waitForRuns(ctx, drainPatience, "moving pods to other nodes", progress)
+	}
+	if _, err := n.ask(ctx, core.StopAll{}); err != nil {
+		return err
+	}
+	if left := n.waitForRuns(ctx, stopPatience, "stopping pods", progress); left > 0 {
+		return fmt.Errorf("%d pods did not stop within %s; see `holon get pods -A -o wide`", left, stopPatience)
+	}
+	progress("no pod is left on " + n.cfg.Identity.Name)
+	return nil
+}
+
+// waitForRuns waits until this node executes nothing, and tells how many are
+// left.
+func (n *Node) waitForRuns(ctx context.Context, patience time.Duration, what string, progress func(string)) int {
+	deadline := Now() + patience
+	said := -1
+	for {
+		left := n.view.Load().Runs
+		if left == 0 || Now() >= deadline || ctx.Err() != nil {
+			return left
+		}
+		if left != said {
+			said = left
+			progress(fmt.Sprintf("%s: %d left", what, left))
+		}
+		pause(ctx, pollEvery)
+	}
+}
+
+// Leave drains this node and ends its membership for good.
+func (n *Node) Leave(ctx context.Context, progress func(string)) error {
+	if err := n.Drain(ctx, progress); err != nil {
+		return err
+	}
+	if _, err := n.ask(ctx, core.Leave{}); err != nil {
+		return err
+	}
+	progress(n.cfg.Identity.Name + " has left the cluster")
+	pause(ctx, goodbye)
+	return nil
+}
+
+// Block cuts this node off from the named nodes, in a test network; an empty
+// list heals.
+func (n *Node) Block(names []string) {
+	if len(names) == 0 {
+		n.mesh.SetBlocked(nil)
+		return
+	}
+	blocked := map[p2p.PeerID]bool{}
+	for _, m := range n.view.Load().Members {
+		if slices.Contains(names, m.Name) {
+			blocked[m.Peer] = true
+		}
+	}
+	n.mesh.SetBlocked(func(peer p2p.PeerID) bool { return blocked[peer] })
+}

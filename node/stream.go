@@ -1,0 +1,343 @@
+package node
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"holon/node/api"
+	"holon/p2p"
+	"holon/runtime"
+)
+
+// Protocols of byte streams between nodes. A session carries logs or an exec:
+//
+//	client -> owner   request (one JSON line), then frames: stdin, end of stdin, resize
+//	owner  -> client  frames: stdout, stderr, and last of all the result
+//
+// A frame is a type byte, a length (4 bytes, big endian) and that many bytes.
+const (
+	sessionProtocol = "/holon/session/1"
+	eventsProtocol  = "/holon/events/1"
+)
+
+const (
+	frameStdin byte = iota + 1
+	frameStdinEnd
+	frameResize
+	frameStdout
+	frameStderr
+	frameResult
+)
+
+const (
+	sessionFrameMax = 64 << 10
+	requestMax      = 64 << 10
+	eventsBytesMax  = 4 << 20
+)
+
+// sessionRequest says what is wanted of which container.
+type sessionRequest struct {
+	Run       runtime.RunID       `json:"run"`
+	Container string              `json:"container"`
+	Logs      *runtime.LogOptions `json:"logs,omitempty"`
+	Command   []string            `json:"command,omitempty"`
+	TTY       bool                `json:"tty,omitempty"`
+	Stdin     bool                `json:"stdin,omitempty"`
+	User      string              `json:"user,omitempty"`
+}
+
+// sessionResult ends a session.
+type sessionResult struct {
+	ExitCode int          `json:"exitCode"`
+	Kind     runtime.Kind `json:"kind,omitempty"`
+	Error    string       `json:"error,omitempty"`
+}
+
+// frameWriter writes frames of one kind; several share a lock.
+type frameWriter struct {
+	mu   *sync.Mutex
+	w    io.Writer
+	kind byte
+}
+
+func (f frameWriter) Write(p []byte) (int, error) {
+	written := 0
+	for len(p) > 0 {
+		part := p[:min(len(p), sessionFrameMax)]
+		if err := f.frame(part); err != nil {
+			return written, err
+		}
+		written += len(part)
+		p = p[len(part):]
+	}
+	return written, nil
+}
+
+func (f frameWriter) frame(p []byte) error {
+	head := append(make([]byte, 0, 5+len(p)), f.kind)
+	head = binary.BigEndian.AppendUint32(head, uint32(len(p)))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, err := f.w.Write(append(head, p...))
+	return err
+}
+
+func readFrame(r io.Reader) (kind byte, payload []byte, err error) {
+	var head [5]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return 0, nil, err
+	}
+	n := binary.BigEndian.Uint32(head[1:])
+	if n > sessionFrameMax {
+		return 0, nil, fmt.Errorf("session frame of %d bytes, at most %d", n, sessionFrameMax)
+	}
+	payload = make([]byte, n)
+	_, err = io.ReadFull(r, payload)
+	return head[0], payload, err
+}
+
+// serveStreams answers other nodes.
+func (n *Node) serveStreams() {
+	n.mesh.Handle(sessionProtocol, func(ctx context.Context, _ p2p.PeerID, s p2p.Stream) {
+		defer s.Close()
+		select {
+		case n.slots <- struct{}{}:
+			defer func() { <-n.slots }()
+		default:
+			s.Reset()
+			return
+		}
+		n.serveSession(ctx, s)
+	})
+	n.mesh.Handle(eventsProtocol, func(_ context.Context, _ p2p.PeerID, s p2p.Stream) {
+		defer s.Close()
+		var namespace string
+		if json.NewDecoder(io.LimitReader(s, requestMax)).Decode(&namespace) == nil {
+			_ = json.NewEncoder(s).Encode(n.ring.list(namespace))
+		}
+	})
+}
+
+func (n *Node) serveSession(ctx context.Context, s p2p.Stream) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	in := bufio.NewReader(s)
+	line, err := in.ReadSlice('\n')
+	var req sessionRequest
+	if err != nil || json.Unmarshal(line, &req) != nil {
+		s.Reset()
+		return
+	}
+	var mu sync.Mutex
+	writer := func(kind byte) frameWriter { return frameWriter{mu: &mu, w: s, kind: kind} }
+	stdin, feed := io.Pipe()
+	resize := make(chan runtime.Size, 4)
+	reading := make(chan struct{})
+	go func() {
+		defer close(reading)
+		defer cancel() // the client is gone: end the command
+		n.feedSession(ctx, in, feed, resize)
+	}()
+	var source io.Reader
+	if req.Stdin {
+		source = stdin
+	}
+	result := n.runSession(ctx, req, source, writer(frameStdout), writer(frameStderr), resize)
+	text, err := json.Marshal(result)
+	if err == nil {
+		err = writer(frameResult).frame(text)
+	}
+	stdin.Close()
+	if err != nil {
+		s.Reset()
+	} else {
+		_ = s.CloseWrite()
+	}
+	s.Close()
+	<-reading
+}
+
+// feedSession passes on what the client sends until it hangs up.
+func (n *Node) feedSession(ctx context.Context, in io.Reader, stdin *io.PipeWriter, resize chan<- runtime.Size) {
+	defer stdin.Close()
+	for {
+		kind, payload, err := readFrame(in)
+		if err != nil {
+			return
+		}
+		switch kind {
+		case frameStdin:
+			_, _ = stdin.Write(payload) // a closed pipe: the command wants no more
+		case frameStdinEnd:
+			stdin.Close()
+		case frameResize:
+			var size runtime.Size
+			if json.Unmarshal(payload, &size) == nil {
+				select {
+				case resize <- size:
+				case <-ctx.Done():
+					return
+				default:
+				}
+			}
+		}
+	}
+}
+
+func (n *Node) runSession(ctx context.Context, req sessionRequest, stdin io.Reader, stdout, stderr io.Writer, resize <-chan runtime.Size) sessionResult {
+	var result sessionResult
+	var err error
+	if req.Logs != nil {
+		err = n.cfg.Runtime.Logs(ctx, req.Run, req.Container, *req.Logs, stdout)
+	} else {
+		n.log.Info("exec", "run", req.Run, "container", req.Container, "user", req.User)
+		result.ExitCode, err = n.cfg.Runtime.Exec(ctx, req.Run, req.Container, runtime.ExecOptions{
+			Command: req.Command, TTY: req.TTY, Stdin: stdin, Stdout: stdout, Stderr: stderr, Resize: resize,
+		})
+	}
+	if err != nil {
+		result.Kind, result.Error = runtime.KindOf(err), err.Error()
+	}
+	return result
+}
+
+// session runs a request on the node that owns the container.
+func (n *Node) session(ctx context.Context, owner string, req sessionRequest, s api.Stream) (int, error) {
+	if owner == n.cfg.Identity.Name {
+		result := n.runSession(ctx, req, s.Stdin, orDiscard(s.Stdout), orDiscard(s.Stderr), sizes(ctx, s.Resize))
+		return result.ExitCode, result.err()
+	}
+	peer, since := n.peerOf(owner)
+	stream, err := n.mesh.Open(ctx, peer, sessionProtocol)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %s, out of reach for %s: %v", api.ErrUnreachable, owner, since, err)
+	}
+	defer stream.Close()
+	stopped := context.AfterFunc(ctx, stream.Reset)
+	defer stopped()
+	line, err := json.Marshal(req)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := stream.Write(append(line, '\n')); err != nil {
+		return 0, fmt.Errorf("%w: %s: %v", api.ErrUnreachable, owner, err)
+	}
+	go sendInput(ctx, stream, s) // ends with the stream: every write and read of it fails then
+	return receiveOutput(stream, s, owner)
+}
+
+func (r sessionResult) err() error {
+	if r.Error == "" {
+		return nil
+	}
+	if r.Kind == runtime.NotFound {
+		return fmt.Errorf("%w: %s", api.ErrNotFound, r.Error)
+	}
+	return errors.New(r.Error)
+}
+
+func orDiscard(w io.Writer) io.Writer {
+	if w == nil {
+		return io.Discard
+	}
+	return w
+}
+
+// sizes turns the API's terminal sizes into the runtime's.
+func sizes(ctx context.Context, from <-chan api.TerminalSize) <-chan runtime.Size {
+	if from == nil {
+		return nil
+	}
+	to := make(chan runtime.Size)
+	go func() {
+		defer close(to)
+		for {
+			select {
+			case size, ok := <-from:
+				if !ok {
+					return
+				}
+				select {
+				case to <- runtime.Size(size):
+				case <-ctx.Done():
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return to
+}
+
+func sendInput(ctx context.Context, w io.Writer, s api.Stream) {
+	var mu sync.Mutex
+	if s.Resize != nil {
+		go func() {
+			for size := range sizes(ctx, s.Resize) {
+				if text, err := json.Marshal(size); err == nil {
+					_ = frameWriter{&mu, w, frameResize}.frame(text)
+				}
+			}
+		}()
+	}
+	if s.Stdin != nil {
+		_, _ = io.Copy(frameWriter{&mu, w, frameStdin}, s.Stdin)
+		_ = frameWriter{&mu, w, frameStdinEnd}.frame(nil)
+	}
+}
+
+func receiveOutput(r io.Reader, s api.Stream, owner string) (int, error) {
+	in := bufio.NewReader(r)
+	for {
+		kind, payload, err := readFrame(in)
+		if err != nil {
+			return 0, fmt.Errorf("%w: %s went away: %v", api.ErrUnreachable, owner, err)
+		}
+		switch kind {
+		case frameStdout:
+			_, err = orDiscard(s.Stdout).Write(payload)
+		case frameStderr:
+			_, err = orDiscard(s.Stderr).Write(payload)
+		case frameResult:
+			var result sessionResult
+			if err := json.Unmarshal(payload, &result); err != nil {
+				return 0, err
+			}
+			return result.ExitCode, result.err()
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+// eventsTimeout is how long a node may take to tell its Events.
+const eventsTimeout = 2 * time.Second
+
+// askEvents gets the ring of another node.
+func (n *Node) askEvents(ctx context.Context, peer p2p.PeerID, namespace string) ([]map[string]any, error) {
+	ctx, cancel := context.WithTimeout(ctx, eventsTimeout)
+	defer cancel()
+	s, err := n.mesh.Open(ctx, peer, eventsProtocol)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	stop := context.AfterFunc(ctx, s.Reset)
+	defer stop()
+	if err := json.NewEncoder(s).Encode(namespace); err != nil {
+		return nil, err
+	}
+	_ = s.CloseWrite()
+	var events []map[string]any
+	err = json.NewDecoder(io.LimitReader(s, eventsBytesMax)).Decode(&events)
+	return events, err
+}

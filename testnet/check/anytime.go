@@ -1,0 +1,147 @@
+package check
+
+import (
+	"crypto/sha256"
+	"fmt"
+
+	"holon/crdt"
+	"holon/crdt/state"
+	"holon/runtime"
+)
+
+// Ledger follows the writes of a whole cluster and notices what must never
+// happen, whatever the faults:
+//
+//   - a dot is issued twice, for different contents
+//   - something that is not on the node's disk is sent, shown or acknowledged
+//   - an acknowledged write is not on a disk that survived
+type Ledger struct {
+	dots  map[crdt.Dot]issue
+	acked map[string]map[state.Key]crdt.Vector // node -> what it acknowledged
+	bad   []string
+}
+
+type issue struct {
+	node string
+	sum  [32]byte
+}
+
+// violationsMax bounds what is kept of a broken history: the first ones matter.
+const violationsMax = 20
+
+// NewLedger makes an empty ledger.
+func NewLedger() *Ledger {
+	return &Ledger{dots: map[crdt.Dot]issue{}, acked: map[string]map[state.Key]crdt.Vector{}}
+}
+
+// Violations lists what was noticed.
+func (l *Ledger) Violations() []string { return l.bad }
+
+func (l *Ledger) violate(format string, args ...any) {
+	if len(l.bad) < violationsMax {
+		l.bad = append(l.bad, fmt.Sprintf(format, args...))
+	}
+}
+
+// Issued takes every record that a node persists: of each dot of its own replica
+// that is new on this record, the contents must be the only ones ever.
+func (l *Ledger) Issued(node string, own crdt.ReplicaID, key state.Key, old crdt.Vector, rec *crdt.Record) {
+	counter := rec.Vector[own]
+	if counter <= old[own] {
+		return
+	}
+	dot := crdt.Dot{Replica: own, Counter: counter}
+	// Only the objects are compared: the record around them may have been joined.
+	sum := sha256.Sum256(append([]byte(key), writesOf(rec, dot)...))
+	if before, ok := l.dots[dot]; ok && before.sum != sum {
+		l.violate("anytime: %s issued dot %s twice (before by %s) for %s", node, dot, before.node, key)
+	}
+	l.dots[dot] = issue{node, sum}
+}
+
+// writesOf spells what one dot wrote in a record.
+func writesOf(rec *crdt.Record, dot crdt.Dot) []byte {
+	var sum [32]byte
+	for uid, o := range rec.Objects {
+		one := func(part string, w crdt.Write, value []byte) {
+			if w.Dot != dot {
+				return
+			}
+			h := sha256.Sum256(fmt.Appendf(nil, "%s %s %d %d %q", uid, part, w.Stamp.Rank, w.Stamp.Time, value))
+			for i := range sum { // the order of maps must not matter
+				sum[i] ^= h[i]
+			}
+		}
+		one("birth", o.Birth, nil)
+		if o.Dead != nil {
+			one("death", *o.Dead, nil)
+		}
+		for path, r := range o.Registers {
+			one(path, r.Write, r.Value)
+		}
+	}
+	return sum[:]
+}
+
+// Durable says what a node's disk holds of a key; nil if nothing.
+type Durable func(key state.Key) *crdt.Record
+
+// Released takes every record that leaves a node's inside: by a frame, to
+// readers, with an acknowledgement.
+func (l *Ledger) Released(node, how string, key state.Key, rec *crdt.Record, disk Durable) {
+	if have := disk(key); have == nil || !have.Vector.Covers(rec.Vector) {
+		l.violate("anytime: %s %s %s before it was on its disk", node, how, key)
+	}
+}
+
+// Acked remembers what a node has acknowledged.
+func (l *Ledger) Acked(node string, key state.Key, vector crdt.Vector) {
+	if l.acked[node] == nil {
+		l.acked[node] = map[state.Key]crdt.Vector{}
+	}
+	l.acked[node][key] = vector
+}
+
+// DiskLost says that what a node acknowledged may be gone.
+func (l *Ledger) DiskLost(node string) { delete(l.acked, node) }
+
+// Survived compares a disk with what its node acknowledged.
+func (l *Ledger) Survived(node string, disk Durable) {
+	for key, vector := range l.acked[node] {
+		if have := disk(key); have == nil || !have.Vector.Covers(vector) {
+			l.violate("anytime: %s acknowledged a write to %s that its disk does not hold", node, key)
+		}
+	}
+}
+
+// Allocatable reports a node whose running containers ask for more than it has.
+func Allocatable(node string, room state.Resources, pods []runtime.Status, request func(runtime.RunID) state.Resources) []string {
+	var sum state.Resources
+	for _, p := range pods {
+		alive := false
+		for _, c := range p.Containers {
+			alive = alive || c.State == runtime.Running
+		}
+		if alive {
+			sum = sum.Add(request(p.ID))
+		}
+	}
+	if sum.CPU > room.CPU || sum.Memory > room.Memory || sum.Pods > room.Pods {
+		return []string{fmt.Sprintf("anytime: %s runs %+v with room for %+v", node, sum, room)}
+	}
+	return nil
+}
+
+// HomeMoves reports a home whose term was raised by a node that could reach no
+// more than half of the counted members.
+func HomeMoves(node string, key state.Key, before, after *crdt.Record, reachable, counted int) []string {
+	old, had, err := state.DecodeSlot(key, before)
+	now, has, err2 := state.DecodeSlot(key, after)
+	if err != nil || err2 != nil || !had || !has {
+		return nil
+	}
+	if old.Home.Term > 0 && now.Home.Term > old.Home.Term && 2*reachable <= counted {
+		return []string{fmt.Sprintf("anytime: %s moved the home of %s from %+v to %+v while it reached %d of %d members", node, key, old.Home, now.Home, reachable, counted)}
+	}
+	return nil
+}

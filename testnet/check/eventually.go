@@ -1,0 +1,113 @@
+package check
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"holon/crdt"
+	"holon/crdt/state"
+	"holon/runtime"
+)
+
+// Replica is what one live node holds and runs when the world has been calm for
+// a while.
+type Replica struct {
+	Node    string
+	Records map[state.Key]*crdt.Record
+	Pods    []runtime.Status
+}
+
+// Equal reports records that differ between live nodes.
+func Equal(replicas []Replica) []string {
+	var bad []string
+	if len(replicas) == 0 {
+		return nil
+	}
+	first := replicas[0]
+	for _, other := range replicas[1:] {
+		keys := map[state.Key]bool{}
+		for key := range first.Records {
+			keys[key] = true
+		}
+		for key := range other.Records {
+			keys[key] = true
+		}
+		for _, key := range slices.Sorted(maps.Keys(keys)) {
+			if !crdt.Equal(first.Records[key], other.Records[key]) {
+				bad = append(bad, fmt.Sprintf("eventually: %s differs between %s and %s", key, first.Node, other.Node))
+			}
+		}
+	}
+	return bad
+}
+
+// running counts, per slot, the pods whose containers all run, and where.
+func running(replicas []Replica) map[string][]string {
+	found := map[string][]string{}
+	for _, r := range replicas {
+		for _, p := range r.Pods {
+			whole := len(p.Containers) > 0
+			for _, c := range p.Containers {
+				whole = whole && c.State == runtime.Running
+			}
+			if whole {
+				found[p.Slot] = append(found[p.Slot], fmt.Sprintf("%s(%s)", r.Node, p.ID))
+			}
+		}
+	}
+	return found
+}
+
+// ExactlyOnce reports wanted slots that do not run exactly once, at the wanted
+// revision, and runs that nobody wants. fits tells whether the cluster has room
+// for everything; if not, a slot may also not run.
+func ExactlyOnce(replicas []Replica, fits bool) []string {
+	if len(replicas) == 0 {
+		return nil
+	}
+	var bad []string
+	records := replicas[0].Records
+	found := running(replicas)
+	for _, key := range slices.Sorted(maps.Keys(records)) {
+		if r := key.Resource(); r != state.Deployments && r != state.Pods {
+			continue
+		}
+		w, err := state.DecodeWorkload(key, records[key])
+		if err != nil || w == nil {
+			continue
+		}
+		for i := range w.Replicas {
+			slot := state.SlotID{Workload: w.UID, Index: i}
+			runs := found[slot.String()]
+			delete(found, slot.String())
+			if len(runs) == 1 || len(runs) == 0 && !fits {
+				continue
+			}
+			bad = append(bad, fmt.Sprintf("eventually: slot %d of %s runs %d times: %v", i, key, len(runs), runs))
+		}
+	}
+	for _, slot := range slices.Sorted(maps.Keys(found)) {
+		bad = append(bad, fmt.Sprintf("eventually: slot %s is not wanted and runs: %v", slot, found[slot]))
+	}
+	return bad
+}
+
+// NothingLeaked reports what is left when every workload has been deleted.
+func NothingLeaked(replicas []Replica) []string {
+	var bad []string
+	for _, r := range replicas {
+		for _, p := range r.Pods {
+			bad = append(bad, fmt.Sprintf("finally: %s still has pod %s of slot %s", r.Node, p.ID, p.Slot))
+		}
+		for _, key := range slices.Sorted(maps.Keys(r.Records)) {
+			switch key.Resource() {
+			case state.Slots, state.Revisions, state.Deployments, state.Pods:
+				if r.Records[key].Live() != nil {
+					bad = append(bad, fmt.Sprintf("finally: %s still holds %s", r.Node, key))
+				}
+			}
+		}
+	}
+	return bad
+}

@@ -1,0 +1,411 @@
+package testnet
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"time"
+
+	"holon/crdt"
+	"holon/crdt/state"
+	"holon/node/core"
+	"holon/p2p"
+	"holon/p2p/cert"
+	"holon/p2p/swim"
+	"holon/runtime"
+	"holon/runtime/runtimetest"
+	"holon/testnet/check"
+)
+
+// Node is one simulated node: a core, a disk, a container host, and the thinnest
+// shell that performs a Ready.
+type Node struct {
+	w       *World
+	index   int
+	name    string
+	peer    p2p.PeerID
+	key     ed25519.PrivateKey
+	chain   []byte
+	core    *core.Core
+	disk    *disk
+	host    *runtimetest.Host
+	replica crdt.ReplicaID
+	epoch   uint64
+
+	up      bool
+	paused  bool
+	backlog []func() // what came in while paused
+	boot    int      // counts boots; what was planned for an earlier one is void
+	allowed map[p2p.PeerID]bool
+	stops   map[runtime.RunID]core.Order
+	specs   map[runtime.RunID]runtime.Spec
+	wakeAt  time.Duration
+	nextAsk uint64
+	askers  map[uint64]func(core.Ack)
+	seen    map[state.Key]*crdt.Record // what readers here may see
+	hostAt  time.Duration
+	down    string // why the runtime does not answer
+}
+
+// room of every node: what a small machine has.
+var room = state.Resources{CPU: 2000, Memory: 2 << 30, Pods: 20}
+
+// clusterKeys are what a cluster's founder makes.
+type clusterKeys struct {
+	id      string
+	private ed25519.PrivateKey
+}
+
+func newClusterKeys(rng interface{ Uint32() uint32 }) clusterKeys {
+	return clusterKeys{id: "5eed5eed5eed5eed5eed5eed5eed5eed", private: seededKey(rng)}
+}
+
+func seededKey(rng interface{ Uint32() uint32 }) ed25519.PrivateKey {
+	seed := make([]byte, ed25519.SeedSize)
+	for i := range seed {
+		seed[i] = byte(rng.Uint32())
+	}
+	return ed25519.NewKeyFromSeed(seed)
+}
+
+func (k clusterKeys) public() ed25519.PublicKey { return k.private.Public().(ed25519.PublicKey) }
+
+func (w *World) newNode(i int) *Node {
+	n := &Node{w: w, index: i, name: fmt.Sprintf("n%d", i+1), key: seededKey(w.rng), disk: newDisk(), specs: map[runtime.RunID]runtime.Spec{}}
+	public := n.key.Public().(ed25519.PublicKey)
+	n.peer = cert.PeerIDOf(public)
+	var serial [16]byte
+	for j := range serial {
+		serial[j] = byte(w.rng.Uint32())
+	}
+	chain, err := cert.Issue(w.keys.private, nil, cert.Request{Cluster: w.keys.id, Name: n.name, PublicKey: public, Introducer: true, Serial: serial})
+	if err != nil {
+		panic(err) // the request is ours
+	}
+	if n.chain, err = chain.Encode(); err != nil {
+		panic(err)
+	}
+	n.replica = w.randomReplica()
+	n.host = runtimetest.NewHost(runtimetest.HostConfig{Node: n.name, StartDelay: 300 * time.Millisecond, RemoveDelay: 50 * time.Millisecond, Program: w.program})
+	return n
+}
+
+// program is what containers do: most stay, those of a crashing image exit.
+func (w *World) program(_ runtime.Spec, c runtime.Container, _ int) (runtimetest.Program, error) {
+	p := runtimetest.Program{RunFor: runtimetest.Never, TermCode: 143, TermDelay: 20 * time.Millisecond}
+	if c.Image == "crash" {
+		p.RunFor, p.ExitCode = 2*time.Second, 1
+	}
+	return p, nil
+}
+
+// start boots a node from its disk.
+func (n *Node) start() {
+	n.boot++
+	n.epoch++
+	n.up, n.paused, n.backlog = true, false, nil
+	n.askers, n.stops = map[uint64]func(core.Ack){}, map[runtime.RunID]core.Order{}
+	n.seen, n.wakeAt = map[state.Key]*crdt.Record{}, 0
+	load := n.disk.load
+	if n.w.cfg.Bug == ReuseCounters {
+		load = func(prefix string, f func(string, []byte) error) error {
+			return n.disk.load(prefix, func(key string, value []byte) error {
+				if key == "m/high" {
+					return nil
+				}
+				return f(key, value)
+			})
+		}
+	}
+	c, err := core.New(core.Config{
+		Node: n.name, Peer: n.peer, Cluster: n.w.keys.id, Epoch: n.epoch, Replica: n.replica,
+		ClusterKey: n.w.keys.public(), Seed: n.w.rng.Uint64(), Swim: swim.LAN(),
+	}, n.w.now, load)
+	if err != nil {
+		n.w.violate("world: %s does not boot: %v", n.name, err)
+		n.up = false
+		return
+	}
+	n.core = c
+	n.allow(c.Speakers())
+	for _, change := range c.Snapshot() {
+		n.seen[change.Key] = change.Record
+	}
+	n.tellHost()
+	n.observe()
+	n.pollHost(n.boot)
+}
+
+// admits reports whether a peer's frames are let in: a member, or before we know
+// any, whoever the world connects us with.
+func (n *Node) admits(peer p2p.PeerID) bool { return n.up && (len(n.allowed) <= 1 || n.allowed[peer]) }
+
+func (n *Node) allow(members []p2p.Member) {
+	n.allowed = map[p2p.PeerID]bool{}
+	for _, m := range members {
+		n.allowed[m.ID] = true
+	}
+}
+
+// guarded runs do now, later if the node is paused, or never if it has rebooted.
+func (n *Node) guarded(boot int, do func()) {
+	switch {
+	case !n.up || n.boot != boot:
+	case n.paused:
+		if len(n.backlog) < 4096 {
+			n.backlog = append(n.backlog, do)
+		}
+	default:
+		do()
+	}
+}
+
+func (n *Node) deliver(from p2p.PeerID, frame []byte) {
+	if n.w.cfg.Bug == DeafSync && len(frame) > 0 && frame[0] == 5 {
+		return
+	}
+	n.guarded(n.boot, func() { n.step(core.Received{From: from, Frame: frame}) })
+}
+
+func (n *Node) peerUp(peer p2p.PeerID)   { n.guarded(n.boot, func() { n.step(core.PeerUp{Peer: peer}) }) }
+func (n *Node) peerDown(peer p2p.PeerID) { n.guarded(n.boot, func() { n.step(core.PeerDown{Peer: peer}) }) }
+
+// ask hands a request to the node and remembers who waits.
+func (n *Node) ask(op core.Op, answer func(core.Ack)) {
+	n.nextAsk++
+	n.askers[n.nextAsk] = answer
+	n.step(core.Asked{ID: n.nextAsk, Op: op})
+}
+
+// step is the shell's loop: one event in, one Ready performed in its field order,
+// what follows Persist after the sync.
+func (n *Node) step(ev core.Event) {
+	w := n.w
+	w.Counts.Steps++
+	ready := n.core.Step(w.now, ev)
+	w.note(n.name, fmt.Sprintf("%T", ev), len(ready.Persist), len(ready.Send), len(ready.Run), ready.Wake)
+	n.audit(&ready)
+	for _, e := range ready.Send {
+		if e.Early || w.cfg.Bug == SendFirst {
+			n.send(e)
+		}
+	}
+	if w.cfg.Bug == AckFirst {
+		n.answer(ready.Acks)
+		ready.Acks = nil
+	}
+	n.rewake(ready.Wake)
+	if len(ready.Persist)+len(ready.Acks)+len(ready.Changed)+len(ready.Run)+len(ready.Members)+len(ready.Send) == 0 {
+		return
+	}
+	synced := max(n.disk.freeAt, w.now)
+	if len(ready.Persist) > 0 {
+		synced += 100*time.Microsecond + time.Duration(w.rng.Int64N(int64(w.cfg.SyncMax)+1))
+	}
+	n.disk.freeAt = synced
+	boot := n.boot
+	w.after(synced-w.now, func() {
+		if n.boot != boot || !n.up {
+			if len(ready.Persist) > 0 {
+				w.Counts.Unsynced++
+			}
+			return
+		}
+		n.disk.apply(ready.Persist)
+		n.guarded(boot, func() { n.release(&ready) })
+	})
+}
+
+// release lets out what has become durable.
+func (n *Node) release(ready *core.Ready) {
+	for _, change := range ready.Changed {
+		n.w.ledger.Released(n.name, "showed", change.Key, change.Record, n.disk.record)
+		n.seen[change.Key] = change.Record
+	}
+	n.answer(ready.Acks)
+	if ready.Members != nil {
+		n.allow(ready.Members)
+	}
+	for _, e := range ready.Send {
+		if !e.Early && n.w.cfg.Bug != SendFirst {
+			n.send(e)
+		}
+	}
+	for _, o := range ready.Run {
+		n.execute(o)
+	}
+}
+
+func (n *Node) answer(acks []core.Ack) {
+	for _, ack := range acks {
+		if answer := n.askers[ack.ID]; answer != nil {
+			delete(n.askers, ack.ID)
+			answer(ack)
+		}
+	}
+}
+
+func (n *Node) send(e core.Envelope) {
+	for key, packed := range core.RecordsIn(e.Frame) {
+		if rec, err := crdt.Decode(packed); err == nil {
+			n.w.ledger.Released(n.name, "sent", key, rec, n.disk.record)
+		}
+	}
+	for _, other := range n.w.nodes {
+		if other != n && (e.To == "" || e.To == other.peer) && n.admits(other.peer) {
+			n.w.net.send(n, other, e.Frame)
+		}
+	}
+}
+
+// rewake plans the next Woke; one that comes late or twice is harmless, and the
+// world makes some of them so.
+func (n *Node) rewake(at time.Duration) {
+	if at == 0 {
+		at = n.w.now + time.Second
+	}
+	n.wakeAt = at
+	boot := n.boot
+	n.w.after(at-n.w.now, func() {
+		if n.wakeAt == at {
+			n.guarded(boot, func() { n.step(core.Woke{}) })
+		}
+	})
+}
+
+// ---- the container host
+
+func (n *Node) tellHost() {
+	n.step(core.HostChanged{Host: core.Host{
+		Runtime: runtime.Info{Name: "sim"}, RuntimeError: n.down, Allocatable: n.room(), HostIP: "10.0.0." + fmt.Sprint(n.index+1),
+	}})
+}
+
+func (n *Node) room() state.Resources {
+	if n.w.cfg.Bug == OpenDoor {
+		return state.Resources{CPU: 1 << 40, Memory: 1 << 50, Pods: 1 << 20}
+	}
+	return room
+}
+
+func (n *Node) observe() {
+	pods, err := n.host.Pods(n.w.now)
+	if err != nil {
+		return
+	}
+	n.step(core.Observed{Pods: pods})
+	here := map[runtime.RunID]bool{}
+	for _, p := range pods {
+		here[p.ID] = true
+	}
+	for id, o := range n.stops {
+		if !here[id] {
+			delete(n.stops, id)
+			n.step(core.Ordered{Order: o})
+		}
+	}
+	n.w.bad = append(n.w.bad, check.Allocatable(n.name, room, n.host.Statuses(n.w.now), n.request)...)
+}
+
+func (n *Node) request(id runtime.RunID) state.Resources {
+	spec := n.specs[id]
+	sum := state.Resources{Pods: 1}
+	for _, c := range spec.Containers {
+		sum.CPU += c.CPURequest
+	}
+	return sum
+}
+
+// pollHost watches the host as a runtime's event stream does.
+func (n *Node) pollHost(boot int) {
+	next := n.host.Next(n.w.now)
+	wait := min(500*time.Millisecond, max(next-n.w.now, 5*time.Millisecond))
+	if next == runtimetest.Never {
+		wait = 500 * time.Millisecond
+	}
+	n.w.after(wait, func() {
+		if n.boot == boot && n.up {
+			n.guarded(boot, n.observe)
+			n.pollHost(boot)
+		}
+	})
+}
+
+// execute carries an order to the host after a moment.
+func (n *Node) execute(o core.Order) {
+	boot := n.boot
+	n.w.after(time.Duration(1+n.w.rng.IntN(20))*time.Millisecond, func() {
+		n.guarded(boot, func() { n.carryOut(o) })
+	})
+}
+
+func (n *Node) carryOut(o core.Order) {
+	var err error
+	switch o.Kind {
+	case core.Ensure:
+		n.specs[o.Run] = *o.Spec
+		err = n.host.Apply(n.w.now, *o.Spec)
+	case core.Restart:
+		n.w.Counts.Restarts++
+		err = n.host.Start(n.w.now, *o.Spec, o.Container, o.Attempt)
+	case core.Stop:
+		if n.w.cfg.Bug == KeepRuns {
+			n.step(core.Ordered{Order: o})
+			return
+		}
+		if err = n.host.Stop(n.w.now, o.Run, o.Grace); err == nil {
+			n.stops[o.Run] = o
+			n.observe()
+			return
+		}
+	}
+	n.observe()
+	n.step(core.Ordered{Order: o, Err: typed(err)})
+}
+
+func typed(err error) *runtime.Error {
+	if err == nil {
+		return nil
+	}
+	var e *runtime.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &runtime.Error{Kind: runtime.Failed, Err: err}
+}
+
+// audit shows what a Ready asks for to the rules that hold anytime.
+func (n *Node) audit(ready *core.Ready) {
+	for _, change := range ready.Changed {
+		before := n.seen[change.Key]
+		var old crdt.Vector
+		if before != nil {
+			old = before.Vector
+		}
+		n.w.ledger.Issued(n.name, n.replica, change.Key, old, change.Record)
+		if change.Key.Resource() == state.Slots {
+			n.auditSlot(change.Key, before, change.Record)
+		}
+	}
+}
+
+func (n *Node) auditSlot(key state.Key, before, after *crdt.Record) {
+	old, had, _ := state.DecodeSlot(key, before)
+	now, has, _ := state.DecodeSlot(key, after)
+	if !has || after.Vector[n.replica] <= vectorOf(before)[n.replica] {
+		return // it came from elsewhere
+	}
+	if now.StandIn != old.StandIn {
+		n.w.Counts.StandIns++
+	}
+	if had && old.Home.Term > 0 && now.Home.Term > old.Home.Term {
+		n.w.Counts.HomeMoves++
+	}
+}
+
+func vectorOf(rec *crdt.Record) crdt.Vector {
+	if rec == nil {
+		return nil
+	}
+	return rec.Vector
+}
