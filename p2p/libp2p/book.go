@@ -197,12 +197,14 @@ const (
 )
 
 // put takes a record that was verified. A record of this node that is newer than
-// its own means that its book was lost: it goes on above that.
+// its own, or as new but different, means that its book was lost: it goes on
+// above that.
 func (b *book) put(id peer.ID, r addrRecord) outcome {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if id == b.self {
-		if !r.newerThan(b.own) {
+		twin := !b.own.newerThan(r) && !slices.Equal(r.Addrs, b.own.Addrs)
+		if !r.newerThan(b.own) && !twin {
 			return known
 		}
 		b.boot, b.own.Boot, b.own.Seq = r.Boot+1, r.Boot+1, 1

@@ -36,6 +36,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/gologshim"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
@@ -198,6 +199,10 @@ func (m *Mesh) listen() error {
 	}
 	return m.book.save()
 }
+
+// LogLibrary sends what libp2p itself logs to h; without it libp2p writes errors
+// to standard error. It holds for the whole process and only before the first New.
+func LogLibrary(h slog.Handler) { gologshim.SetDefaultHandler(h) }
 
 // spawn runs f in a goroutine that Close waits for; false once closed.
 func (m *Mesh) spawn(f func()) bool {
