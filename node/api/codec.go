@@ -1,0 +1,141 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer/json"
+	"k8s.io/apimachinery/pkg/runtime/serializer/protobuf"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+)
+
+const (
+	typeJSON     = "application/json"
+	typeYAML     = "application/yaml"
+	typeProtobuf = "application/vnd.kubernetes.protobuf"
+
+	// bodyBytesMax is the largest request body, as in Kubernetes.
+	bodyBytesMax = 3 << 20
+	// bodyTimeout is how long a client may take to send its body.
+	bodyTimeout = 30 * time.Second
+)
+
+// scheme knows the Go types of what is served.
+var scheme = newScheme()
+
+func newScheme() *runtime.Scheme {
+	s := runtime.NewScheme()
+	utilruntime.Must(corev1.AddToScheme(s))
+	utilruntime.Must(appsv1.AddToScheme(s))
+	utilruntime.Must(autoscalingv1.AddToScheme(s))
+	return s
+}
+
+// decoders by content type. JSON and YAML are strict: the object is decoded all
+// the same, and what was unknown or doubled comes back as a strict error.
+var decoders = map[string]runtime.Decoder{
+	typeJSON:     json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme, scheme, json.SerializerOptions{Strict: true}),
+	typeYAML:     json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme, scheme, json.SerializerOptions{Strict: true, Yaml: true}),
+	typeProtobuf: protobuf.NewSerializer(scheme, scheme),
+}
+
+// readBody reads a request's body within its bounds of size and time.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	control := http.NewResponseController(w)
+	// Not every connection can set deadlines (tests' recorders cannot); the size is bounded anyway.
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyBytesMax))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, apierrors.NewRequestEntityTooLargeError(fmt.Sprintf("limit is %d bytes", tooLarge.Limit))
+	case err != nil:
+		return nil, apierrors.NewBadRequest("the request body could not be read: " + err.Error())
+	}
+	return body, nil
+}
+
+// mediaType is a request's content type without parameters; JSON if it says nothing.
+func mediaType(r *http.Request) (string, error) {
+	value := r.Header.Get("Content-Type")
+	if value == "" {
+		return typeJSON, nil
+	}
+	media, _, err := mime.ParseMediaType(value)
+	if err != nil {
+		return "", apierrors.NewBadRequest(fmt.Sprintf("Content-Type %q: %v", value, err))
+	}
+	return media, nil
+}
+
+// decode reads one object of a known kind into obj and lists what strict
+// decoding found: unknown and doubled fields with their paths.
+func decode(r *http.Request, body []byte, gvk schema.GroupVersionKind, obj runtime.Object) (strict []string, err error) {
+	media, err := mediaType(r)
+	if err != nil {
+		return nil, err
+	}
+	decoder, ok := decoders[media]
+	if !ok {
+		return nil, unsupportedMedia(media, typeJSON, typeYAML, typeProtobuf)
+	}
+	_, actual, err := decoder.Decode(body, &gvk, obj)
+	if strictErr, ok := runtime.AsStrictDecodingError(err); ok {
+		for _, e := range strictErr.Errors() {
+			strict = append(strict, e.Error())
+		}
+		err = nil
+	}
+	if err != nil {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf(
+			"the body cannot be read as a %s of %s: %v", gvk.Kind, gvk.GroupVersion(), err))
+	}
+	if actual != nil && *actual != gvk {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("the body is a %s of %s, but this is the place for a %s of %s",
+			actual.Kind, actual.GroupVersion(), gvk.Kind, gvk.GroupVersion()))
+	}
+	obj.GetObjectKind().SetGroupVersionKind(gvk)
+	return strict, nil
+}
+
+func unsupportedMedia(got string, supported ...string) error {
+	return &apierrors.StatusError{ErrStatus: metav1.Status{
+		Status: metav1.StatusFailure, Code: http.StatusUnsupportedMediaType, Reason: metav1.StatusReasonUnsupportedMediaType,
+		Message: fmt.Sprintf("the body of the request was in an unknown format - accepted media types include: %s (got %q)",
+			strings.Join(supported, ", "), got),
+	}}
+}
+
+// toMap is the canonical JSON form of a typed object.
+func toMap(obj runtime.Object) (map[string]any, error) {
+	m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+	if err != nil {
+		return nil, apierrors.NewInternalError(err)
+	}
+	return m, nil
+}
+
+// fromMap fills a typed object. Strict lists unknown fields with their paths.
+func fromMap(m map[string]any, obj runtime.Object) (strict []string, err error) {
+	err = runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(m, obj, true)
+	if strictErr, ok := runtime.AsStrictDecodingError(err); ok {
+		for _, e := range strictErr.Errors() {
+			strict = append(strict, e.Error())
+		}
+		return strict, nil
+	}
+	return nil, err
+}

@@ -1,0 +1,73 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	goruntime "runtime"
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/version"
+)
+
+// kubernetesVersion is the version whose API this server follows.
+const (
+	kubernetesVersion = "v1.35.0"
+	kubernetesMajor   = "1"
+	kubernetesMinor   = "35"
+)
+
+// discoveryRoutes answer what there is, in the unaggregated form that every client knows.
+func (s *Server) discoveryRoutes(mux *http.ServeMux) {
+	static := func(path string, body any) {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { writeJSON(w, r, http.StatusOK, body) })
+	}
+	static("/version", version.Info{
+		Major: kubernetesMajor, Minor: kubernetesMinor, GitVersion: kubernetesVersion + "+holon",
+		GoVersion: goruntime.Version(), Compiler: goruntime.Compiler, Platform: goruntime.GOOS + "/" + goruntime.GOARCH,
+	})
+	static("/api", metav1.APIVersions{
+		TypeMeta: metav1.TypeMeta{Kind: "APIVersions", APIVersion: "v1"}, Versions: []string{"v1"},
+		ServerAddressByClientCIDRs: []metav1.ServerAddressByClientCIDR{},
+	})
+	static("/api/v1", resourceList("", "v1"))
+	list := metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}}
+	for _, g := range []struct{ name, version string }{{"apps", "v1"}, {holonGroup, holonVersion}} {
+		gv := metav1.GroupVersionForDiscovery{GroupVersion: g.name + "/" + g.version, Version: g.version}
+		group := metav1.APIGroup{Name: g.name, Versions: []metav1.GroupVersionForDiscovery{gv}, PreferredVersion: gv}
+		list.Groups = append(list.Groups, group)
+		group.TypeMeta = metav1.TypeMeta{Kind: "APIGroup", APIVersion: "v1"}
+		static("/apis/"+g.name, group)
+		static("/apis/"+g.name+"/"+g.version, resourceList(g.name, g.version))
+	}
+	static("/apis", list)
+	for _, path := range []string{"/healthz", "/livez", "/readyz"} {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
+	}
+}
+
+func resourceList(group, version string) metav1.APIResourceList {
+	list := metav1.APIResourceList{
+		TypeMeta:     metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"},
+		GroupVersion: metav1.GroupVersion{Group: group, Version: version}.String(), APIResources: []metav1.APIResource{},
+	}
+	for _, k := range kinds {
+		if k.Group != group || k.Version != version {
+			continue
+		}
+		list.APIResources = append(list.APIResources, metav1.APIResource{
+			Name: k.plural, SingularName: k.singular, Namespaced: k.namespaced, Kind: k.Kind, Verbs: k.verbs,
+			ShortNames: k.short, Categories: k.categories,
+		})
+		for _, sub := range k.subresources {
+			r := metav1.APIResource{Name: k.plural + "/" + sub.name, Namespaced: k.namespaced, Kind: sub.gvk.Kind, Verbs: sub.verbs}
+			if sub.gvk.Group != group {
+				r.Group, r.Version = sub.gvk.Group, sub.gvk.Version
+			}
+			list.APIResources = append(list.APIResources, r)
+		}
+	}
+	slices.SortFunc(list.APIResources, func(a, b metav1.APIResource) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}

@@ -1,0 +1,81 @@
+package api
+
+// typeRules classify what all objects begin with.
+var typeRules = fieldRules{honoured: []string{"metadata", "spec"}, filled: []string{"apiVersion", "kind", "status"}}
+
+// metadataRules classify metav1.ObjectMeta of a stored object.
+var metadataRules = fieldRules{
+	honoured: []string{"name", "generateName", "namespace", "labels", "annotations"},
+	filled: []string{
+		"selfLink", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
+		"deletionGracePeriodSeconds", "managedFields",
+	},
+	warned: map[string]string{
+		"finalizers":      "kept, but they do not hold back a deletion yet",
+		"ownerReferences": "kept, but the object is not deleted with its owner yet",
+	},
+}
+
+// podMetadataRules differ: a pod with an owner is one that holon derives; see
+// validatePodCreate and validatePodUpdate.
+var podMetadataRules = fieldRules{
+	honoured: metadataRules.honoured,
+	filled:   append([]string{"ownerReferences"}, metadataRules.filled...),
+	warned:   map[string]string{"finalizers": metadataRules.warned["finalizers"]},
+}
+
+// templateMetadataRules classify the metadata of a pod template; a name in it
+// means nothing, as in Kubernetes.
+var templateMetadataRules = fieldRules{
+	honoured: []string{"labels", "annotations"},
+	filled:   append([]string{"name", "generateName", "namespace"}, metadataRules.filled...),
+	warned: map[string]string{
+		"finalizers":      metadataRules.warned["finalizers"],
+		"ownerReferences": "holon sets the owners of the pods",
+	},
+}
+
+var podFields = merged(typeRules.at(""), podMetadataRules.at("metadata"), podSpecTable("spec"))
+
+// deploymentRules classify appsv1.DeploymentSpec.
+var deploymentRules = fieldRules{
+	honoured: []string{
+		"replicas", "template", "template.metadata", "template.spec",
+		"selector", "selector.matchLabels", "selector.matchExpressions", "selector.matchExpressions[].key",
+		"selector.matchExpressions[].operator", "selector.matchExpressions[].values",
+		"strategy", "strategy.type", "strategy.rollingUpdate", "strategy.rollingUpdate.maxSurge",
+		"strategy.rollingUpdate.maxUnavailable",
+	},
+	warned: map[string]string{
+		"minReadySeconds":         "not honoured yet: a pod is available when it is ready",
+		"progressDeadlineSeconds": "not honoured yet: a rollout is never reported as failed",
+		"revisionHistoryLimit":    "not honoured yet: old ReplicaSets are not kept",
+	},
+	refused: map[string]string{
+		"paused": "a rollout cannot be paused yet, and the change would roll out",
+	},
+	harmless: map[string][]any{"progressDeadlineSeconds": {600}, "revisionHistoryLimit": {10}},
+}
+
+var deploymentFields = merged(
+	typeRules.at(""), metadataRules.at("metadata"), deploymentRules.at("spec"),
+	templateMetadataRules.at("spec.template.metadata"), podSpecTable("spec.template.spec"),
+)
+
+var configMapFields = merged(
+	fieldRules{honoured: []string{"metadata", "data", "binaryData", "immutable"}, filled: []string{"apiVersion", "kind"}}.at(""),
+	metadataRules.at("metadata"),
+)
+
+var namespaceFields = merged(
+	typeRules.at(""), metadataRules.at("metadata"), fieldRules{filled: []string{"finalizers"}}.at("spec"),
+)
+
+var nodeFields = merged(
+	typeRules.at(""), metadataRules.at("metadata"),
+	fieldRules{
+		honoured: []string{"unschedulable", "taints", "taints[].key", "taints[].value", "taints[].effect"},
+		filled:   []string{"podCIDR", "podCIDRs", "providerID", "externalID", "taints[].timeAdded"},
+		refused:  map[string]string{"configSource": "a node is configured by its own flags"},
+	}.at("spec"),
+)

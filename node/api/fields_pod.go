@@ -1,0 +1,191 @@
+package api
+
+const (
+	notYetProbes   = "probes are not run yet: the container counts as ready while it runs"
+	notYetHooks    = "lifecycle hooks are not run yet"
+	imageUser      = "not applied yet: the container runs as its image says"
+	noHostAccess   = "holon gives no pod access to its host; remove the field"
+	noPlacement    = "not honoured yet when pods are placed; use nodeSelector or taints"
+	noVolumeKind   = "this kind of volume is not served yet; configMap and emptyDir are"
+	noSecrets      = "Secrets are not served yet; use a ConfigMap for what is not secret"
+	notYetDNS      = "not applied yet: the pod uses the resolver of its node"
+	notYetPriority = "priorities are not honoured yet: all pods are equal"
+	noTerminal     = "a container is started without standard input yet; use exec"
+	noDevices      = "devices cannot be requested yet; holon places pods by cpu and memory"
+)
+
+// podSpecRules classify corev1.PodSpec but for its containers.
+var podSpecRules = fieldRules{
+	honoured: []string{
+		"containers", "volumes", "restartPolicy", "terminationGracePeriodSeconds", "nodeSelector", "nodeName", "hostname",
+		"affinity", "affinity.nodeAffinity", "affinity.podAffinity", "affinity.podAntiAffinity",
+		"securityContext",
+		"tolerations", "tolerations[].key", "tolerations[].operator", "tolerations[].value", "tolerations[].effect",
+		"volumes[].name",
+		"volumes[].emptyDir",
+		"volumes[].configMap", "volumes[].configMap.name", "volumes[].configMap.optional", "volumes[].configMap.defaultMode",
+		"volumes[].configMap.items", "volumes[].configMap.items[].key", "volumes[].configMap.items[].path",
+		"volumes[].configMap.items[].mode",
+	},
+	warned: map[string]string{
+		"activeDeadlineSeconds":           "not honoured yet: the pod runs on",
+		"automountServiceAccountToken":    "no token is mounted: holon has no ServiceAccounts yet",
+		"dnsConfig":                       notYetDNS,
+		"dnsPolicy":                       notYetDNS,
+		"enableServiceLinks":              "no service variables are set: holon has no Services yet",
+		"hostAliases":                     "not written into the pod's hosts file yet",
+		"hostUsers":                       "user namespaces are as the container runtime sets them up",
+		"imagePullSecrets":                "images are pulled with the credentials of the node's container runtime",
+		"overhead":                        "not counted yet when pods are placed",
+		"preemptionPolicy":                notYetPriority,
+		"priority":                        notYetPriority,
+		"priorityClassName":               notYetPriority,
+		"readinessGates":                  "not waited for yet: the pod is ready when its containers are",
+		"serviceAccount":                  "pods have no identity of their own yet",
+		"serviceAccountName":              "pods have no identity of their own yet",
+		"setHostnameAsFQDN":               notYetDNS,
+		"shareProcessNamespace":           "each container has its own process namespace",
+		"subdomain":                       notYetDNS,
+		"tolerations[].tolerationSeconds": "taints do not evict running pods yet",
+		"topologySpreadConstraints":       "not honoured yet: holon spreads replicas over nodes by itself",
+		"volumes[].emptyDir.medium":       "an emptyDir lies on disk",
+		"volumes[].emptyDir.sizeLimit":    "not enforced yet",
+
+		"affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution":    noPlacement,
+		"affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution":     noPlacement,
+		"affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution": noPlacement,
+
+		"securityContext.appArmorProfile":          imageUser,
+		"securityContext.fsGroup":                  imageUser,
+		"securityContext.fsGroupChangePolicy":      imageUser,
+		"securityContext.runAsGroup":               imageUser,
+		"securityContext.runAsNonRoot":             imageUser,
+		"securityContext.runAsUser":                imageUser,
+		"securityContext.seLinuxChangePolicy":      imageUser,
+		"securityContext.seLinuxOptions":           imageUser,
+		"securityContext.seccompProfile":           imageUser,
+		"securityContext.supplementalGroups":       imageUser,
+		"securityContext.supplementalGroupsPolicy": imageUser,
+	},
+	refused: map[string]string{
+		"ephemeralContainers": "ephemeral containers are not run yet; use exec",
+		"hostIPC":             noHostAccess,
+		"hostNetwork":         noHostAccess + ", and publish ports with hostPort",
+		"hostPID":             noHostAccess,
+		"hostnameOverride":    "not honoured yet; use hostname",
+		"initContainers":      "init containers are not run yet, and the pod would start without what they prepare",
+		"os":                  "holon runs Linux containers",
+		"resourceClaims":      noDevices,
+		"resources":           "resources of the whole pod are not honoured yet; set them on its containers",
+		"runtimeClassName":    "runtime classes are not served, and the pod would run with less isolation than asked",
+		"schedulerName":       "holon's own scheduler places every pod",
+		"schedulingGates":     "not honoured, and the pod would start before its gates open",
+		"workloadRef":         "gang scheduling is not served",
+
+		"affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution":    noPlacement,
+		"affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution":     noPlacement,
+		"affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution": noPlacement,
+
+		"securityContext.sysctls":        noHostAccess,
+		"securityContext.windowsOptions": "holon runs Linux containers",
+
+		"volumes[].awsElasticBlockStore": noVolumeKind, "volumes[].azureDisk": noVolumeKind, "volumes[].azureFile": noVolumeKind,
+		"volumes[].cephfs": noVolumeKind, "volumes[].cinder": noVolumeKind, "volumes[].csi": noVolumeKind,
+		"volumes[].downwardAPI": noVolumeKind, "volumes[].ephemeral": noVolumeKind, "volumes[].fc": noVolumeKind,
+		"volumes[].flexVolume": noVolumeKind, "volumes[].flocker": noVolumeKind, "volumes[].gcePersistentDisk": noVolumeKind,
+		"volumes[].gitRepo": noVolumeKind, "volumes[].glusterfs": noVolumeKind, "volumes[].hostPath": noHostAccess,
+		"volumes[].image": noVolumeKind, "volumes[].iscsi": noVolumeKind, "volumes[].nfs": noVolumeKind,
+		"volumes[].persistentVolumeClaim": noVolumeKind, "volumes[].photonPersistentDisk": noVolumeKind,
+		"volumes[].portworxVolume": noVolumeKind, "volumes[].projected": noVolumeKind, "volumes[].quobyte": noVolumeKind,
+		"volumes[].rbd": noVolumeKind, "volumes[].scaleIO": noVolumeKind, "volumes[].secret": noSecrets,
+		"volumes[].storageos": noVolumeKind, "volumes[].vsphereVolume": noVolumeKind,
+	},
+	harmless: map[string][]any{
+		"dnsPolicy":                           {"ClusterFirst", "Default"},
+		"enableServiceLinks":                  {true},
+		"hostUsers":                           {true},
+		"os":                                  {map[string]any{"name": "linux"}},
+		"preemptionPolicy":                    {"PreemptLowerPriority"},
+		"schedulerName":                       {"default-scheduler"},
+		"securityContext.seccompProfile":      {map[string]any{"type": "RuntimeDefault"}},
+		"securityContext.fsGroupChangePolicy": {"Always"},
+		"serviceAccount":                      {"default"},
+		"serviceAccountName":                  {"default"},
+	},
+}
+
+// containerRules classify corev1.Container.
+var containerRules = fieldRules{
+	honoured: []string{
+		"name", "image", "imagePullPolicy", "command", "args", "workingDir",
+		"ports", "ports[].name", "ports[].containerPort", "ports[].hostPort", "ports[].hostIP", "ports[].protocol",
+		"env", "env[].name", "env[].value", "env[].valueFrom",
+		"env[].valueFrom.fieldRef", "env[].valueFrom.fieldRef.apiVersion", "env[].valueFrom.fieldRef.fieldPath",
+		"env[].valueFrom.configMapKeyRef", "env[].valueFrom.configMapKeyRef.name",
+		"env[].valueFrom.configMapKeyRef.key", "env[].valueFrom.configMapKeyRef.optional",
+		"envFrom", "envFrom[].prefix", "envFrom[].configMapRef", "envFrom[].configMapRef.name", "envFrom[].configMapRef.optional",
+		"resources", "resources.requests", "resources.requests.cpu", "resources.requests.memory",
+		"resources.limits", "resources.limits.cpu", "resources.limits.memory",
+		"volumeMounts", "volumeMounts[].name", "volumeMounts[].mountPath", "volumeMounts[].subPath", "volumeMounts[].readOnly",
+		"securityContext", "securityContext.capabilities",
+	},
+	warned: map[string]string{
+		"lifecycle":                        notYetHooks,
+		"livenessProbe":                    notYetProbes,
+		"readinessProbe":                   notYetProbes,
+		"startupProbe":                     notYetProbes,
+		"resizePolicy":                     "a change of resources restarts the container",
+		"stdin":                            noTerminal,
+		"stdinOnce":                        noTerminal,
+		"tty":                              noTerminal,
+		"terminationMessagePath":           "termination messages are not read yet",
+		"terminationMessagePolicy":         "termination messages are not read yet",
+		"volumeMounts[].mountPropagation":  "mounts do not propagate",
+		"volumeMounts[].recursiveReadOnly": "only the mount itself is read-only",
+
+		"resources.limits.ephemeral-storage":   "not enforced yet",
+		"resources.requests.ephemeral-storage": "not counted yet when pods are placed",
+
+		"securityContext.allowPrivilegeEscalation": imageUser,
+		"securityContext.appArmorProfile":          imageUser,
+		"securityContext.capabilities.drop":        imageUser,
+		"securityContext.procMount":                imageUser,
+		"securityContext.readOnlyRootFilesystem":   imageUser,
+		"securityContext.runAsGroup":               imageUser,
+		"securityContext.runAsNonRoot":             imageUser,
+		"securityContext.runAsUser":                imageUser,
+		"securityContext.seLinuxOptions":           imageUser,
+		"securityContext.seccompProfile":           imageUser,
+	},
+	refused: map[string]string{
+		"env[].valueFrom.fileKeyRef":       "variables from files are not served",
+		"env[].valueFrom.resourceFieldRef": "variables from resources are not served yet",
+		"env[].valueFrom.secretKeyRef":     noSecrets,
+		"envFrom[].secretRef":              noSecrets,
+		"resources.claims":                 noDevices,
+		"resources.limits.*":               noDevices,
+		"resources.requests.*":             noDevices,
+		"restartPolicy":                    "a restart policy of one container is not honoured yet; set it on the pod",
+		"restartPolicyRules":               "a restart policy of one container is not honoured yet; set it on the pod",
+		"volumeDevices":                    noVolumeKind,
+		"volumeMounts[].subPathExpr":       "not expanded yet; use subPath",
+
+		"securityContext.capabilities.add": noHostAccess,
+		"securityContext.privileged":       noHostAccess,
+		"securityContext.windowsOptions":   "holon runs Linux containers",
+	},
+	harmless: map[string][]any{
+		"terminationMessagePath":                   {"/dev/termination-log"},
+		"terminationMessagePolicy":                 {"File"},
+		"volumeMounts[].mountPropagation":          {"None"},
+		"volumeMounts[].recursiveReadOnly":         {"Disabled"},
+		"securityContext.allowPrivilegeEscalation": {true},
+		"securityContext.procMount":                {"Default"},
+		"securityContext.seccompProfile":           {map[string]any{"type": "RuntimeDefault"}},
+	},
+}
+
+// podSpecTable is a pod's spec at a path.
+func podSpecTable(at string) fieldTable {
+	return merged(podSpecRules.at(at), containerRules.at(at+".containers[]"))
+}

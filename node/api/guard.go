@@ -1,0 +1,258 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	shortRequestsMax = 256  // answered side by side
+	longRequestsMax  = 4096 // watches, followed logs, exec
+	// answerTimeout is how long a short request may take, its answer included.
+	answerTimeout = time.Minute
+)
+
+// slots bounds how many requests run side by side.
+type slots chan struct{}
+
+func newSlots(n int) slots { return make(slots, n) }
+
+func (s slots) take() bool {
+	select {
+	case s <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s slots) release() { <-s }
+
+// serveHTTP is the way in for every request: bounds, who it is, where it thinks
+// it is talking to; then the routes.
+func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	s.requests.Add(1)
+	defer s.requests.Done()
+	seen := &statusRecorder{ResponseWriter: w}
+	start := time.Now()
+	defer s.finish(seen, r, start)
+	user, err := s.admit(r)
+	if err != nil {
+		writeError(seen, r, err)
+		return
+	}
+	pool := s.short
+	long := longRunning(r)
+	if long {
+		pool = s.long
+	}
+	if !pool.take() {
+		writeError(seen, r, tooMany("this node is answering %d requests already: try again in a moment", cap(pool)))
+		return
+	}
+	defer pool.release()
+	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), userKey{}, user))
+	defer cancel()
+	if long {
+		// Nobody waits for these when the server closes.
+		defer context.AfterFunc(s.life, cancel)()
+	} else {
+		ctx, cancel = context.WithTimeout(ctx, answerTimeout)
+		defer cancel()
+		control := http.NewResponseController(w)
+		// Not every connection can set deadlines; those that cannot are tests' recorders.
+		_ = control.SetWriteDeadline(start.Add(answerTimeout))
+		defer func() { _ = control.SetWriteDeadline(time.Time{}) }()
+	}
+	s.handler.ServeHTTP(seen, r.WithContext(ctx))
+}
+
+// finish logs a request and turns a panic of a handler into an answer.
+func (s *Server) finish(seen *statusRecorder, r *http.Request, start time.Time) {
+	p := recover()
+	if p != nil && p != http.ErrAbortHandler {
+		s.log.Error("API request failed", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+		if seen.code == 0 {
+			writeError(seen, r, apierrors.NewInternalError(errors.New("this node has a bug, see its log")))
+			p = nil
+		} else {
+			p = http.ErrAbortHandler
+		}
+	}
+	s.log.Debug("API request", "method", r.Method, "uri", r.URL.RequestURI(), "code", seen.code,
+		"took", time.Since(start), "agent", r.UserAgent())
+	if p != nil {
+		panic(p) // half an answer must not look like a whole one
+	}
+}
+
+// statusRecorder remembers the status code; the rest passes through Unwrap.
+type statusRecorder struct {
+	http.ResponseWriter
+	code int
+}
+
+func (w *statusRecorder) WriteHeader(code int) {
+	if w.code == 0 {
+		w.code = code
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w *statusRecorder) Write(p []byte) (int, error) {
+	if w.code == 0 {
+		w.code = http.StatusOK
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *statusRecorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Hijack is looked for by the stream libraries, which do not unwrap.
+func (w *statusRecorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.code = http.StatusSwitchingProtocols
+	return http.NewResponseController(w.ResponseWriter).Hijack()
+}
+
+// longRunning tells requests that last as long as the client wants.
+func longRunning(r *http.Request) bool {
+	path := r.URL.Path
+	return isTrue(r, "watch") || isTrue(r, "follow") || strings.HasSuffix(path, "/exec") || strings.HasSuffix(path, "/log") ||
+		path == holonPath+"drain" || path == holonPath+"leave" || strings.HasPrefix(path, "/testnet/")
+}
+
+// admit says who sends a request, or refuses it.
+func (s *Server) admit(r *http.Request) (user string, err error) {
+	conn, _ := r.Context().Value(connKey{}).(*connection)
+	if conn == nil {
+		return "", apierrors.NewUnauthorized("unknown kind of connection")
+	}
+	if conn.unix != nil {
+		return conn.owner()
+	}
+	if err := s.checkHost(r); err != nil {
+		return "", err
+	}
+	return conn.client(s.config.CA, r.TLS)
+}
+
+// checkHost refuses requests that were sent to some other name: a web page whose
+// name resolves to this node's address must not reach it (DNS rebinding).
+func (s *Server) checkHost(r *http.Request) error {
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	if ip := net.ParseIP(host); ip != nil {
+		host = ip.String()
+		if ip.IsLoopback() {
+			return nil
+		}
+	}
+	if host == "localhost" || slices.Contains(s.hosts.Load().names, host) {
+		return nil
+	}
+	return statusError(http.StatusForbidden, metav1.StatusReasonForbidden,
+		"the Host header names %q, which is not this node: use one of %s", r.Host,
+		strings.Join(append([]string{"localhost"}, s.hosts.Load().names...), ", "))
+}
+
+type (
+	userKey struct{}
+	connKey struct{}
+)
+
+// actorOf is the name of the user of a request.
+func actorOf(ctx context.Context) string {
+	user, _ := ctx.Value(userKey{}).(string)
+	return user
+}
+
+// connection is what is known of a client's connection; it is judged once.
+type connection struct {
+	unix *net.UnixConn
+	once sync.Once
+	user string
+	err  error
+}
+
+func connContext(ctx context.Context, c net.Conn) context.Context {
+	conn := &connection{}
+	conn.unix, _ = c.(*net.UnixConn)
+	return context.WithValue(ctx, connKey{}, conn)
+}
+
+// owner admits the user who runs this daemon, and root.
+func (c *connection) owner() (string, error) {
+	c.once.Do(func() {
+		uid, err := peerUID(c.unix)
+		switch {
+		case err != nil:
+			c.err = apierrors.NewUnauthorized("the peer of the socket is unknown: " + err.Error())
+		case uid != 0 && int(uid) != os.Getuid():
+			c.err = statusError(http.StatusForbidden, metav1.StatusReasonForbidden,
+				"this socket is for the owner of the node (uid %d) and root, not for uid %d", os.Getuid(), uid)
+		default:
+			c.user = AdminUser
+		}
+	})
+	return c.user, c.err
+}
+
+func peerUID(c *net.UnixConn) (uid uint32, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var cred *unix.Ucred
+	var credErr error
+	err = raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	if err = errors.Join(err, credErr); err != nil {
+		return 0, err
+	}
+	return cred.Uid, nil
+}
+
+// client admits whoever holds an admin certificate of the cluster. The handshake
+// has proven possession of its key.
+func (c *connection) client(ca *CA, state *tls.ConnectionState) (string, error) {
+	c.once.Do(func() { c.user, c.err = clientOf(ca, state) })
+	return c.user, c.err
+}
+
+func clientOf(ca *CA, state *tls.ConnectionState) (string, error) {
+	if state == nil || len(state.PeerCertificates) == 0 {
+		return "", apierrors.NewUnauthorized("no client certificate: use the kubeconfig of this cluster (holon kubeconfig)")
+	}
+	leaf := state.PeerCertificates[0]
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: ca.pool, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	if err != nil {
+		return "", apierrors.NewUnauthorized("the client certificate is not of this cluster: " + err.Error())
+	}
+	if !slices.Contains(leaf.Subject.Organization, AdminGroup) {
+		return "", statusError(http.StatusForbidden, metav1.StatusReasonForbidden,
+			"user %q is not in group %s, and holon has no other permissions yet", leaf.Subject.CommonName, AdminGroup)
+	}
+	if leaf.Subject.CommonName == "" {
+		return "", apierrors.NewUnauthorized(fmt.Sprintf("the client certificate (serial %v) names no user", leaf.SerialNumber))
+	}
+	return leaf.Subject.CommonName, nil
+}

@@ -1,0 +1,162 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+const (
+	holonGroup   = "holon.dev"
+	holonVersion = "v1"
+	holonPath    = "/apis/" + holonGroup + "/" + holonVersion + "/"
+
+	// noNamespace stands for none in the path of why.
+	noNamespace = "-"
+)
+
+// TokenRequest asks for a join token.
+type TokenRequest struct {
+	Uses       int   `json:"uses"`
+	TTLSeconds int64 `json:"ttlSeconds"`
+}
+
+// TokenCreated is a new token with its secret, shown only once.
+type TokenCreated struct {
+	Token string    `json:"token"`
+	Info  TokenInfo `json:"info"`
+}
+
+// TokenList is the answer to a list of tokens.
+type TokenList struct {
+	Items []TokenInfo `json:"items"`
+}
+
+// Progress is one line of the answer to drain and leave: some with Progress, then
+// one with Done or Error.
+type Progress struct {
+	Progress string `json:"progress,omitempty"`
+	Done     bool   `json:"done,omitempty"`
+	Error    string `json:"error,omitempty"`
+}
+
+// holonRoutes serve what Kubernetes has no words for:
+//
+//	GET    status
+//	GET    why/RESOURCE/NAMESPACE/NAME     NAMESPACE "-" for none
+//	GET    tokens          POST tokens     DELETE tokens/ID
+//	POST   drain           POST leave      JSON lines, see Progress
+func (s *Server) holonRoutes(mux *http.ServeMux) {
+	handle := func(pattern string, f func(http.ResponseWriter, *http.Request) error) {
+		mux.Handle(pattern, s.answer(f))
+	}
+	handle("GET "+holonPath+"status", s.clusterStatus)
+	handle("GET "+holonPath+"why/{resource}/{namespace}/{name}", s.why)
+	handle("GET "+holonPath+"tokens", s.tokens)
+	handle("POST "+holonPath+"tokens", s.createToken)
+	handle("DELETE "+holonPath+"tokens/{id}", s.revokeToken)
+	handle("POST "+holonPath+"drain", s.withProgress(s.config.Backend.Drain))
+	handle("POST "+holonPath+"leave", s.withProgress(s.config.Backend.Leave))
+}
+
+func holonResource(name string) schema.GroupResource {
+	return schema.GroupResource{Group: holonGroup, Resource: name}
+}
+
+func (s *Server) clusterStatus(w http.ResponseWriter, r *http.Request) error {
+	status, err := s.config.Backend.Status(r.Context())
+	if err != nil {
+		return ofBackend(err, holonResource("status"), "")
+	}
+	writeJSON(w, r, http.StatusOK, status)
+	return nil
+}
+
+func (s *Server) why(w http.ResponseWriter, r *http.Request) error {
+	k := kindNamed(r.PathValue("resource"))
+	if k == nil {
+		return notServed()
+	}
+	key := Key{Resource: k.key(), Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}
+	if key.Namespace == noNamespace {
+		key.Namespace = ""
+	}
+	why, err := s.config.Backend.Why(r.Context(), key)
+	if err != nil {
+		return ofBackend(err, k.groupResource(), key.Name)
+	}
+	writeJSON(w, r, http.StatusOK, why)
+	return nil
+}
+
+func (s *Server) tokens(w http.ResponseWriter, r *http.Request) error {
+	tokens, err := s.config.Backend.Tokens(r.Context())
+	if err != nil {
+		return ofBackend(err, holonResource("tokens"), "")
+	}
+	if tokens == nil {
+		tokens = []TokenInfo{}
+	}
+	writeJSON(w, r, http.StatusOK, TokenList{Items: tokens})
+	return nil
+}
+
+func (s *Server) createToken(w http.ResponseWriter, r *http.Request) error {
+	body, err := readBody(w, r)
+	if err != nil {
+		return err
+	}
+	ask := TokenRequest{Uses: 1, TTLSeconds: int64((24 * time.Hour).Seconds())}
+	if len(body) > 0 {
+		if err := json.Unmarshal(body, &ask); err != nil {
+			return apierrors.NewBadRequest("the body cannot be read as a token request: " + err.Error())
+		}
+	}
+	if ask.Uses <= 0 || ask.TTLSeconds <= 0 {
+		return apierrors.NewBadRequest(fmt.Sprintf("uses (%d) and ttlSeconds (%d) must be greater than 0", ask.Uses, ask.TTLSeconds))
+	}
+	token, info, err := s.config.Backend.CreateToken(r.Context(), ask.Uses, time.Duration(ask.TTLSeconds)*time.Second)
+	if err != nil {
+		return ofBackend(err, holonResource("tokens"), "")
+	}
+	writeJSON(w, r, http.StatusCreated, TokenCreated{Token: token, Info: info})
+	return nil
+}
+
+func (s *Server) revokeToken(w http.ResponseWriter, r *http.Request) error {
+	id := r.PathValue("id")
+	if err := s.config.Backend.RevokeToken(r.Context(), id); err != nil {
+		return ofBackend(err, holonResource("tokens"), id)
+	}
+	writeJSON(w, r, http.StatusOK, successStatus())
+	return nil
+}
+
+// withProgress runs something long and tells how it goes, line by line.
+func (s *Server) withProgress(run func(context.Context, func(string)) error) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("Content-Type", typeJSON)
+		w.WriteHeader(http.StatusOK)
+		control, encoder := http.NewResponseController(w), json.NewEncoder(w)
+		var mu sync.Mutex // progress may come from several goroutines
+		line := func(p Progress) {
+			mu.Lock()
+			defer mu.Unlock()
+			if encoder.Encode(p) == nil { // a client that is gone also ends the request's context
+				_ = control.Flush()
+			}
+		}
+		if err := run(r.Context(), func(text string) { line(Progress{Progress: text}) }); err != nil {
+			line(Progress{Error: err.Error()})
+			return nil
+		}
+		line(Progress{Done: true})
+		return nil
+	}
+}

@@ -1,0 +1,45 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+
+	clientcmd "k8s.io/client-go/tools/clientcmd/api/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// Endpoint is one node as a client reaches it.
+type Endpoint struct {
+	Name string // of the context, the node's name
+	URL  string // https://address:port
+}
+
+// Kubeconfig writes a kubeconfig (YAML, to be kept with mode 0600) with one
+// context per endpoint, all for one admin credential; current names the context
+// that is used by default.
+func Kubeconfig(ca, clientCert, clientKey []byte, endpoints []Endpoint, current string) ([]byte, error) {
+	if len(endpoints) == 0 {
+		return nil, errors.New("kubeconfig: no endpoint")
+	}
+	config := clientcmd.Config{
+		Kind: "Config", APIVersion: "v1", CurrentContext: current,
+		AuthInfos: []clientcmd.NamedAuthInfo{{
+			Name:     AdminUser,
+			AuthInfo: clientcmd.AuthInfo{ClientCertificateData: clientCert, ClientKeyData: clientKey},
+		}},
+	}
+	found := false
+	for _, e := range endpoints {
+		found = found || e.Name == current
+		config.Clusters = append(config.Clusters, clientcmd.NamedCluster{
+			Name: e.Name, Cluster: clientcmd.Cluster{Server: e.URL, CertificateAuthorityData: ca},
+		})
+		config.Contexts = append(config.Contexts, clientcmd.NamedContext{
+			Name: e.Name, Context: clientcmd.Context{Cluster: e.Name, AuthInfo: AdminUser, Namespace: "default"},
+		})
+	}
+	if !found {
+		return nil, fmt.Errorf("kubeconfig: the current context %q is none of the endpoints", current)
+	}
+	return yaml.Marshal(config)
+}

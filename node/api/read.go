@@ -1,0 +1,95 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// find returns an object from the cache or a 404.
+func (s *Server) find(t *target) (Object, error) {
+	o, ok := s.config.Cache.Get(t.key())
+	if !ok {
+		return Object{}, apierrors.NewNotFound(t.kind.groupResource(), t.name)
+	}
+	return o, nil
+}
+
+func (s *Server) get(w http.ResponseWriter, r *http.Request, t *target) error {
+	if t.kind.asked {
+		s.askEvents(w, r)
+	}
+	o, err := s.find(t)
+	if err != nil {
+		return err
+	}
+	return respond(w, r, http.StatusOK, t.kind, o)
+}
+
+func (s *Server) list(w http.ResponseWriter, r *http.Request, t *target) error {
+	sel, err := selectorOf(r, t)
+	if err != nil {
+		return err
+	}
+	if err := s.checkListVersion(r); err != nil {
+		return err
+	}
+	if t.kind.asked {
+		s.askEvents(w, r)
+	}
+	objects, rv := s.config.Cache.List(t.kind.key(), t.namespace)
+	return respondList(w, r, t.kind, sel.filter(objects), rv)
+}
+
+// checkListVersion refuses the versions that cannot be served. "At least this
+// version" is always served with the present state: answering that the version
+// is yet to come makes clients wait for something that may never arrive here.
+func (s *Server) checkListVersion(r *http.Request) error {
+	query := r.URL.Query()
+	if query.Get("continue") != "" {
+		return apierrors.NewResourceExpired("the continue parameter is not one of this node's: start the list again without it")
+	}
+	match := metav1.ResourceVersionMatch(query.Get("resourceVersionMatch"))
+	rv, err := parseRV(query.Get("resourceVersion"))
+	if err != nil {
+		return err
+	}
+	switch match {
+	case "", metav1.ResourceVersionMatchNotOlderThan:
+		return nil
+	case metav1.ResourceVersionMatchExact:
+		if rv == s.config.Cache.RV() {
+			return nil
+		}
+		return apierrors.NewResourceExpired(fmt.Sprintf("the state of resourceVersion %d is not kept by this node", rv))
+	}
+	return apierrors.NewInvalid(metav1.SchemeGroupVersion.WithKind("ListOptions").GroupKind(), "", field.ErrorList{
+		field.NotSupported(field.NewPath("resourceVersionMatch"), match,
+			[]metav1.ResourceVersionMatch{metav1.ResourceVersionMatchExact, metav1.ResourceVersionMatchNotOlderThan}),
+	})
+}
+
+// parseRV reads a resourceVersion of a request; empty is 0.
+func parseRV(text string) (uint64, error) {
+	if text == "" {
+		return 0, nil
+	}
+	rv, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, apierrors.NewBadRequest(fmt.Sprintf("resourceVersion %q is not a number", text))
+	}
+	return rv, nil
+}
+
+// expired is the answer for a resourceVersion from which this node cannot go on.
+func expired(err error) error {
+	if errors.Is(err, ErrGone) || errors.Is(err, ErrSlow) {
+		return apierrors.NewResourceExpired(err.Error() + ": list again")
+	}
+	return err
+}

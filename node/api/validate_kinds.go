@@ -1,0 +1,142 @@
+package api
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	metavalidation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Validation follows Kubernetes 1.35 (pkg/apis/{core,apps}/validation) in rules
+// and messages, for the fields that holon honours.
+
+// configMapBytesMax is the most a ConfigMap may hold, as in Kubernetes.
+const configMapBytesMax = 1 << 20
+
+func validateMetadata(m *metav1.ObjectMeta, namespaced bool, name apivalidation.ValidateNameFunc) field.ErrorList {
+	return apivalidation.ValidateObjectMeta(m, namespaced, name, field.NewPath("metadata"))
+}
+
+func validateNamespace(n *corev1.Namespace) field.ErrorList {
+	return validateMetadata(&n.ObjectMeta, false, apivalidation.ValidateNamespaceName)
+}
+
+func validateNode(n *corev1.Node) field.ErrorList {
+	errs := validateMetadata(&n.ObjectMeta, false, apivalidation.NameIsDNSSubdomain)
+	seen := map[string]bool{}
+	for i, t := range n.Spec.Taints {
+		at := field.NewPath("spec", "taints").Index(i)
+		errs = append(errs, metavalidation.ValidateLabelName(t.Key, at.Child("key"))...)
+		for _, msg := range validation.IsValidLabelValue(t.Value) {
+			errs = append(errs, field.Invalid(at.Child("value"), t.Value, msg))
+		}
+		switch t.Effect {
+		case corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute:
+		case "":
+			errs = append(errs, field.Required(at.Child("effect"), ""))
+		default:
+			errs = append(errs, field.NotSupported(at.Child("effect"), t.Effect, []corev1.TaintEffect{
+				corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute}))
+		}
+		if id := t.Key + ":" + string(t.Effect); seen[id] {
+			errs = append(errs, field.Duplicate(at, t))
+		} else {
+			seen[id] = true
+		}
+	}
+	return errs
+}
+
+func validateNodeUpdate(n, old *corev1.Node) field.ErrorList {
+	same := old.Spec.DeepCopy()
+	same.Unschedulable, same.Taints = n.Spec.Unschedulable, n.Spec.Taints
+	if equality.Semantic.DeepEqual(*same, n.Spec) {
+		return nil
+	}
+	return field.ErrorList{field.Forbidden(field.NewPath("spec"), "node updates may only change labels, annotations, taints, or unschedulable")}
+}
+
+func validateConfigMap(c *corev1.ConfigMap) field.ErrorList {
+	errs := validateMetadata(&c.ObjectMeta, true, apivalidation.NameIsDNSSubdomain)
+	size := 0
+	key := func(at *field.Path, key string, bytes int) {
+		size += bytes
+		for _, msg := range validation.IsConfigMapKey(key) {
+			errs = append(errs, field.Invalid(at.Key(key), key, msg))
+		}
+	}
+	for k, v := range c.Data {
+		key(field.NewPath("data"), k, len(v))
+		if _, twice := c.BinaryData[k]; twice {
+			errs = append(errs, field.Invalid(field.NewPath("data").Key(k), k, "duplicate of key present in binaryData"))
+		}
+	}
+	for k, v := range c.BinaryData {
+		key(field.NewPath("binaryData"), k, len(v))
+	}
+	if size > configMapBytesMax {
+		errs = append(errs, field.TooLong(field.NewPath(""), "", configMapBytesMax))
+	}
+	return errs
+}
+
+func validateConfigMapUpdate(c, old *corev1.ConfigMap) field.ErrorList {
+	if !deref(old.Immutable) {
+		return nil
+	}
+	const why = "field is immutable when `immutable` is set"
+	var errs field.ErrorList
+	if !deref(c.Immutable) {
+		errs = append(errs, field.Forbidden(field.NewPath("immutable"), why))
+	}
+	if !equality.Semantic.DeepEqual(c.Data, old.Data) {
+		errs = append(errs, field.Forbidden(field.NewPath("data"), why))
+	}
+	if !equality.Semantic.DeepEqual(c.BinaryData, old.BinaryData) {
+		errs = append(errs, field.Forbidden(field.NewPath("binaryData"), why))
+	}
+	return errs
+}
+
+func validatePod(p *corev1.Pod) field.ErrorList {
+	errs := validateMetadata(&p.ObjectMeta, true, apivalidation.NameIsDNSSubdomain)
+	return append(errs, validatePodSpec(&p.Spec, field.NewPath("spec"))...)
+}
+
+func validatePodCreate(p *corev1.Pod) field.ErrorList {
+	if len(p.OwnerReferences) > 0 {
+		return field.ErrorList{field.Forbidden(field.NewPath("metadata", "ownerReferences"),
+			"only the pods that holon derives from a workload have owners")}
+	}
+	return nil
+}
+
+// validatePodUpdate lets only images change, and of a derived pod only labels and
+// annotations: its spec is its workload's.
+func validatePodUpdate(p, old *corev1.Pod) field.ErrorList {
+	var errs field.ErrorList
+	if !equality.Semantic.DeepEqual(p.OwnerReferences, old.OwnerReferences) {
+		errs = append(errs, field.Forbidden(field.NewPath("metadata", "ownerReferences"), "may not be changed"))
+	}
+	was := old.DeepCopy()
+	defaultPod(was) // later versions of holon may fill in more
+	same := &was.Spec
+	why := "pod updates may not change fields other than `spec.containers[*].image`"
+	if len(old.OwnerReferences) > 0 {
+		owner := old.OwnerReferences[0]
+		why = fmt.Sprintf("this pod is derived from %s %s: change its Deployment", owner.Kind, owner.Name)
+	} else if len(same.Containers) == len(p.Spec.Containers) {
+		for i := range same.Containers {
+			same.Containers[i].Image = p.Spec.Containers[i].Image
+		}
+	}
+	if !equality.Semantic.DeepEqual(*same, p.Spec) {
+		errs = append(errs, field.Forbidden(field.NewPath("spec"), why))
+	}
+	return errs
+}

@@ -1,0 +1,203 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+const (
+	// bookmarkEvery is how often a quiet watcher is told where it may resume.
+	bookmarkEvery = 30 * time.Second
+	// watchMax ends a watch that names no timeout of its own; clients resume.
+	watchMax = time.Hour
+	// frameTimeout is how long one write to a client may take.
+	frameTimeout = 30 * time.Second
+)
+
+// watchOptions are the query parameters of a watch.
+type watchOptions struct {
+	from      uint64
+	timeout   time.Duration
+	bookmarks bool
+}
+
+func watchOptionsOf(r *http.Request) (watchOptions, error) {
+	query := r.URL.Query()
+	o := watchOptions{timeout: watchMax, bookmarks: isTrue(r, "allowWatchBookmarks")}
+	var errs field.ErrorList
+	if _, there := query["sendInitialEvents"]; there {
+		// Clients fall back to list and watch on exactly this answer; ignoring the
+		// parameter would leave them waiting for a bookmark for ever.
+		errs = append(errs, field.Forbidden(field.NewPath("sendInitialEvents"),
+			"sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"))
+	} else if query.Get("resourceVersionMatch") != "" {
+		errs = append(errs, field.Forbidden(field.NewPath("resourceVersionMatch"),
+			"resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"))
+	}
+	if text := query.Get("timeoutSeconds"); text != "" {
+		seconds, err := strconv.ParseInt(text, 10, 32)
+		if err != nil || seconds < 0 {
+			errs = append(errs, field.Invalid(field.NewPath("timeoutSeconds"), text, "must be a number of seconds"))
+		} else if seconds > 0 {
+			o.timeout = min(time.Duration(seconds)*time.Second, watchMax)
+		}
+	}
+	if len(errs) > 0 {
+		return o, apierrors.NewInvalid(metav1.SchemeGroupVersion.WithKind("ListOptions").GroupKind(), "", errs)
+	}
+	var err error
+	o.from, err = parseRV(query.Get("resourceVersion"))
+	return o, err
+}
+
+func (s *Server) watch(w http.ResponseWriter, r *http.Request, t *target) error {
+	opts, err := watchOptionsOf(r)
+	if err != nil {
+		return err
+	}
+	sel, err := selectorOf(r, t)
+	if err != nil {
+		return err
+	}
+	f, err := negotiate(r)
+	if err != nil {
+		return err
+	}
+	if t.kind.asked {
+		s.askEvents(w, r)
+		defer s.keepAskingEvents()()
+	}
+	watcher, err := s.config.Cache.Watch(r.Context(), t.kind.key(), t.namespace, opts.from)
+	if err != nil {
+		return expired(err)
+	}
+	defer watcher.Stop()
+	frames := &frameWriter{w: w, control: http.NewResponseController(w), r: r, kind: t.kind, format: f}
+	defer func() { _ = frames.control.SetWriteDeadline(time.Time{}) }() // the connection may serve more
+	w.Header().Set("Content-Type", typeJSON)
+	w.WriteHeader(http.StatusOK)
+	if err := frames.flush(); err != nil {
+		return nil
+	}
+	follow(watcher, sel, opts, frames)
+	return nil
+}
+
+// follow sends changes until the client, the server or the time limit ends it.
+func follow(watcher *Watcher, sel *selector, opts watchOptions, frames *frameWriter) {
+	for _, change := range watcher.Start {
+		if frames.change(sel, change) != nil {
+			return
+		}
+	}
+	if frames.flush() != nil {
+		return
+	}
+	bookmark := time.NewTicker(bookmarkEvery)
+	defer bookmark.Stop()
+	end := time.NewTimer(opts.timeout)
+	defer end.Stop()
+	for {
+		select {
+		case change, open := <-watcher.C:
+			if !open {
+				if err := watcher.Err(); err != nil {
+					_ = frames.send("ERROR", statusOf(expired(err)))
+				}
+				return
+			}
+			if frames.change(sel, change) != nil || len(watcher.C) == 0 && frames.flush() != nil {
+				return
+			}
+		case <-bookmark.C:
+			if rv, idle := watcher.Idle(); opts.bookmarks && idle && frames.bookmark(rv) != nil {
+				return
+			}
+		case <-end.C:
+			return
+		case <-frames.r.Context().Done():
+			return
+		}
+	}
+}
+
+// frameWriter writes the events of one watch.
+type frameWriter struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	r       *http.Request
+	kind    *kind
+	format  format
+	rows    int // table rows sent; only the first comes with column headers
+}
+
+// change sends what a change means to this watcher: an object that begins to
+// match is an addition for it, one that ceases to match a deletion.
+func (f *frameWriter) change(sel *selector, c Change) error {
+	matches := sel.matches(c.Object)
+	matched := c.Prev != nil && sel.matches(*c.Prev)
+	kind, object := c.Type, c.Object
+	switch {
+	case c.Type == Deleted && !matched, c.Type != Deleted && !matches && !matched:
+		return nil
+	case c.Type == Modified && matches && !matched:
+		kind = Added
+	case c.Type == Modified && !matches:
+		kind, object = Deleted, *c.Prev
+		object.RV = c.Object.RV
+	}
+	body, err := f.shape(object)
+	if err != nil {
+		return err
+	}
+	return f.send(string(kind), body)
+}
+
+func (f *frameWriter) shape(o Object) (any, error) {
+	if f.format.shape != asTable {
+		return shaped(f.kind, o, f.format, f.r)
+	}
+	f.rows++
+	return tableOf(f.kind, []Object{o}, o.RV, includeObject(f.r), f.rows == 1)
+}
+
+func (f *frameWriter) bookmark(rv uint64) error {
+	meta := map[string]any{"resourceVersion": formatRV(rv), "creationTimestamp": nil}
+	body := map[string]any{"kind": f.kind.Kind, "apiVersion": f.kind.GroupVersion().String(), "metadata": meta}
+	switch f.format.shape {
+	case asTable:
+		body["kind"], body["apiVersion"] = "Table", metav1.SchemeGroupVersion.String()
+		body["rows"], body["columnDefinitions"] = []any{}, []any{}
+	case asMetadata:
+		body["kind"], body["apiVersion"] = "PartialObjectMetadata", metav1.SchemeGroupVersion.String()
+	}
+	if err := f.send("BOOKMARK", body); err != nil {
+		return err
+	}
+	return f.flush()
+}
+
+func (f *frameWriter) send(kind string, object any) error {
+	data, err := json.Marshal(struct {
+		Type   string `json:"type"`
+		Object any    `json:"object"`
+	}{kind, object})
+	if err != nil {
+		return err
+	}
+	// A client that takes nothing for this long is gone; without support for deadlines (tests' recorders) nothing blocks.
+	_ = f.control.SetWriteDeadline(time.Now().Add(frameTimeout))
+	_, err = f.w.Write(append(data, '\n'))
+	return err
+}
+
+func (f *frameWriter) flush() error {
+	_ = f.control.SetWriteDeadline(time.Now().Add(frameTimeout))
+	return f.control.Flush()
+}
