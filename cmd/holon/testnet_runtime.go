@@ -2,19 +2,60 @@ package main
 
 import (
 	"context"
+	"fmt"
 )
 
-func (t *testnet) chooseRuntime(_ context.Context, o upOptions, _ *progress) error {
-	t.state.Runtime = o.runtime
-	if o.runtime == "auto" {
-		t.state.Runtime = "process"
+// chooseRuntime settles what runs the containers of all nodes, and says so when
+// it was not the user who chose.
+func (t *testnet) chooseRuntime(ctx context.Context, o upOptions, progress *progress) error {
+	t.state.Runtime = "process"
+	if o.runtime == "process" {
+		return nil
 	}
-	t.state.Podman = o.podman
+	progress.say("trying whether podman runs containers here")
+	words, err := t.choosePodman(ctx, o.podman)
+	switch {
+	case err == nil:
+		t.state.Runtime = "podman"
+		fmt.Fprintf(t.err, "runtime: %s\n", words)
+	case o.runtime == "podman" || o.podman != "" || ctx.Err() != nil:
+		return fmt.Errorf("podman cannot be used: %w", err)
+	default:
+		fmt.Fprintf(t.err, "runtime: plain host processes, because podman cannot be used: %s\n", sentence(err))
+	}
 	return nil
 }
 
-func (t *testnet) ensureService(context.Context) error { return nil }
-func (t *testnet) endService(context.Context) error    { return nil }
+// powerCut ends every container or process of a node at once. Its daemon must
+// be gone already, or it would start them again.
+func (t *testnet) powerCut(ctx context.Context, n *testnetNode) error {
+	if t.state.Runtime == "podman" {
+		if err := t.ensureService(ctx); err != nil {
+			return err
+		}
+		return t.eachContainer(ctx, n, []string{"running", "paused"}, "kill", "--signal", "KILL")
+	}
+	return t.killProcesses(n)
+}
 
-func (t *testnet) powerCut(context.Context, *testnetNode) error         { return nil }
-func (t *testnet) freezePods(context.Context, *testnetNode, bool) error { return nil }
+// forget ends whatever a node runs and what it left behind outside its directory.
+func (t *testnet) forget(ctx context.Context, n *testnetNode) error {
+	switch {
+	case t.state.Private:
+		return nil // goes with the service
+	case t.state.Runtime == "podman":
+		return t.eachPod(ctx, n, "rm", "--force", "--time", "0")
+	}
+	return t.cleanProcesses(n)
+}
+
+// freezePods stops the containers or processes of a node, or lets them go on.
+func (t *testnet) freezePods(ctx context.Context, n *testnetNode, freeze bool) error {
+	if t.state.Runtime == "podman" {
+		if freeze {
+			return t.eachContainer(ctx, n, []string{"running"}, "pause")
+		}
+		return t.eachContainer(ctx, n, []string{"paused"}, "unpause")
+	}
+	return t.freezeProcesses(ctx, n, freeze)
+}

@@ -33,6 +33,8 @@ type testnetState struct {
 	Runtime string `json:"runtime"`
 	Podman  string `json:"podman,omitempty"`
 	Private bool   `json:"private,omitempty"`
+	// Cluster is the cluster's id, as its nodes have it.
+	Cluster string `json:"cluster,omitempty"`
 	// MadeDir says that `up` made the directory, so that `down` removes it.
 	MadeDir bool           `json:"madeDir,omitempty"`
 	Nodes   []*testnetNode `json:"nodes"`

@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+
+	"holon/node/api"
 )
 
 // upOptions are the flags of `testnet up`.
@@ -164,6 +166,11 @@ func (t *testnet) bringUp(ctx context.Context, o upOptions) error {
 	if err := t.waitReady(watcher, first, 1); err != nil {
 		return err
 	}
+	var view api.ClusterStatus
+	if err := t.client(first).get(ctx, statusPath, nil, &view); err != nil {
+		return nodeError{first, err}
+	}
+	t.state.Cluster = view.Cluster
 	all, joinCtx := errgroup.WithContext(ctx)
 	if rest := t.state.Nodes[1:]; len(rest) > 0 {
 		token, err := t.createToken(ctx, first, len(rest))

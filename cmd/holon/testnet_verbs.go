@@ -276,7 +276,7 @@ func (t *testnet) tearDown(ctx context.Context, keep bool) error {
 		}
 	}
 	for _, n := range t.state.Nodes {
-		if err := t.powerCut(ctx, n); err != nil {
+		if err := t.forget(ctx, n); err != nil {
 			failed = append(failed, nodeError{n, err})
 		}
 		n.Process = procID{}
