@@ -43,6 +43,7 @@ func TestTidyTreeBreaksNoRule(t *testing.T) {
 		"go.sum":                     "gcr." + "io/x v1 h1:\n",
 		"bin/tool":                   "\x00/ro" + "ot/x",
 		"docs/proc.md":               "read /proc/1/ro" + "ot/etc, https://host/wo" + "rk/ and $DIR/wo" + "rk/\n",
+		"runtime/podman/join.go":     "package podman\nvar dir = \"x\" + \"/ro" + "ot/\"\n",
 		"crdt/testdata/bad.go":       "package not even Go",
 		"tidy_test.go":               "package holon_test\n",
 	} {
