@@ -21,11 +21,11 @@ import (
 
 // Bounds that every Mesh enforces.
 const (
-	FrameBytesMax     = 4 << 20   // one frame of Send: a chunk of records, one of which may be large
-	BroadcastBytesMax = 48 << 10  // one frame of Broadcast: larger ones go by anti-entropy
-	SendQueueMax      = 1024      // frames waiting for one peer; more are dropped, oldest first
-	SendQueueBytesMax = 8 << 20   // bytes waiting for one peer; likewise
-	PeersDialledMax   = 64        // standing connections that a mesh seeks by itself
+	FrameBytesMax     = 4 << 20  // one frame of Send: a chunk of records, one of which may be large
+	BroadcastBytesMax = 48 << 10 // one frame of Broadcast: larger ones go by anti-entropy
+	SendQueueMax      = 1024     // frames waiting for one peer; more are dropped, oldest first
+	SendQueueBytesMax = 8 << 20  // bytes waiting for one peer; likewise
+	PeersDialledMax   = 64       // standing connections that a mesh seeks by itself
 )
 
 // PeerID names a peer for life: the text form of its libp2p peer ID.

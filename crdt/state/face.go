@@ -369,3 +369,9 @@ func nodeConditions(n NodeView, s *NodeStatus) []any {
 	}
 	return list
 }
+
+// KindOf gives apiVersion and kind of a resource that the API shows; both empty
+// for others.
+func KindOf(resource string) (apiVersion, kind string) {
+	return kinds[resource][0], kinds[resource][1]
+}
