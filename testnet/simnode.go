@@ -34,6 +34,8 @@ type Node struct {
 
 	up      bool
 	paused  bool
+	// rejoining: its disk burnt, and it is being admitted again.
+	rejoining bool
 	backlog []func() // what came in while paused
 	boot    int      // counts boots; what was planned for an earlier one is void
 	allowed map[p2p.PeerID]bool
@@ -43,6 +45,7 @@ type Node struct {
 	nextAsk uint64
 	askers  map[uint64]func(core.Ack)
 	seen    map[state.Key]*crdt.Record // what readers here may see
+	newest  map[state.Key]*crdt.Record // what the core holds, durable or not
 	hostAt  time.Duration
 	down    string // why the runtime does not answer
 }
@@ -72,22 +75,27 @@ func (k clusterKeys) public() ed25519.PublicKey { return k.private.Public().(ed2
 
 func (w *World) newNode(i int) *Node {
 	n := &Node{w: w, index: i, name: fmt.Sprintf("n%d", i+1), key: seededKey(w.rng), disk: newDisk(), specs: map[runtime.RunID]runtime.Spec{}}
+	n.recertify()
+	n.replica = w.randomReplica()
+	n.host = runtimetest.NewHost(runtimetest.HostConfig{Node: n.name, StartDelay: 300 * time.Millisecond, RemoveDelay: 50 * time.Millisecond, Program: w.program})
+	return n
+}
+
+// recertify signs the node's key with the cluster's.
+func (n *Node) recertify() {
 	public := n.key.Public().(ed25519.PublicKey)
 	n.peer = cert.PeerIDOf(public)
 	var serial [16]byte
 	for j := range serial {
-		serial[j] = byte(w.rng.Uint32())
+		serial[j] = byte(n.w.rng.Uint32())
 	}
-	chain, err := cert.Issue(w.keys.private, nil, cert.Request{Cluster: w.keys.id, Name: n.name, PublicKey: public, Introducer: true, Serial: serial})
+	chain, err := cert.Issue(n.w.keys.private, nil, cert.Request{Cluster: n.w.keys.id, Name: n.name, PublicKey: public, Introducer: true, Serial: serial})
 	if err != nil {
 		panic(err) // the request is ours
 	}
 	if n.chain, err = chain.Encode(); err != nil {
 		panic(err)
 	}
-	n.replica = w.randomReplica()
-	n.host = runtimetest.NewHost(runtimetest.HostConfig{Node: n.name, StartDelay: 300 * time.Millisecond, RemoveDelay: 50 * time.Millisecond, Program: w.program})
-	return n
 }
 
 // program is what containers do: most stay, those of a crashing image exit.
@@ -103,9 +111,9 @@ func (w *World) program(_ runtime.Spec, c runtime.Container, _ int) (runtimetest
 func (n *Node) start() {
 	n.boot++
 	n.epoch++
-	n.up, n.paused, n.backlog = true, false, nil
+	n.up, n.paused, n.rejoining, n.backlog = true, false, false, nil
 	n.askers, n.stops = map[uint64]func(core.Ack){}, map[runtime.RunID]core.Order{}
-	n.seen, n.wakeAt = map[state.Key]*crdt.Record{}, 0
+	n.seen, n.newest, n.wakeAt = map[state.Key]*crdt.Record{}, map[state.Key]*crdt.Record{}, 0
 	load := n.disk.load
 	if n.w.cfg.Bug == ReuseCounters {
 		load = func(prefix string, f func(string, []byte) error) error {
@@ -129,7 +137,7 @@ func (n *Node) start() {
 	n.core = c
 	n.allow(c.Speakers())
 	for _, change := range c.Snapshot() {
-		n.seen[change.Key] = change.Record
+		n.seen[change.Key], n.newest[change.Key] = change.Record, change.Record
 	}
 	n.tellHost()
 	n.observe()
@@ -377,12 +385,9 @@ func typed(err error) *runtime.Error {
 // audit shows what a Ready asks for to the rules that hold anytime.
 func (n *Node) audit(ready *core.Ready) {
 	for _, change := range ready.Changed {
-		before := n.seen[change.Key]
-		var old crdt.Vector
-		if before != nil {
-			old = before.Vector
-		}
-		n.w.ledger.Issued(n.name, n.replica, change.Key, old, change.Record)
+		before := n.newest[change.Key]
+		n.newest[change.Key] = change.Record
+		n.w.ledger.Issued(n.name, n.replica, change.Key, vectorOf(before), change.Record)
 		if change.Key.Resource() == state.Slots {
 			n.auditSlot(change.Key, before, change.Record)
 		}

@@ -1,0 +1,72 @@
+package testnet
+
+import (
+	"time"
+
+	"holon/crdt/state"
+	"holon/node/core"
+	"holon/p2p/cert"
+)
+
+// found makes the cluster: the first node admits itself, the others join with a
+// token through it, one by one.
+func (w *World) found() {
+	first := w.nodes[0]
+	first.start()
+	op := core.FirstMember{Admit: core.Admit{Peer: first.peer, Name: first.name, Chain: first.chain}}
+	op.Objects = append(op.Objects, core.Mutate{
+		Key: state.MakeKey(state.Namespaces, "", "default"), Create: true, NewUID: state.DerivedUID("namespace", "default"), New: map[string][]byte{},
+	})
+	first.must(op)
+	first.must(nodeObject(first))
+	secret := [32]byte{1}
+	first.must(core.PutToken{Token: core.Token{ID: "join", SecretHash: cert.SecretHash(secret), UsesLeft: len(w.nodes), Issuer: first.name}})
+	for _, n := range w.nodes[1:] {
+		first.must(core.Admit{Token: "join", SecretHash: cert.SecretHash(secret), Peer: n.peer, Name: n.name, Chain: n.chain})
+	}
+	w.Run(50 * time.Millisecond)
+	for _, n := range w.nodes[1:] {
+		n.start()
+		n.must(nodeObject(n))
+	}
+}
+
+func nodeObject(n *Node) core.Mutate {
+	return core.Mutate{Key: state.MakeKey(state.Nodes, "", n.name), Create: true, NewUID: state.DerivedUID("node", n.name, n.replica.String()), New: map[string][]byte{}}
+}
+
+// must asks for what cannot fail in a world that is being made.
+func (n *Node) must(op core.Op) {
+	n.ask(op, func(ack core.Ack) {
+		if ack.Err != nil {
+			n.w.violate("world: %s refuses %T: %v", n.name, op, ack.Err)
+		}
+	})
+}
+
+// rejoin gives a node that lost its disk a new database and a new key, under its
+// old name, and admits it through a live member.
+func (w *World) rejoin(n *Node) {
+	var host *Node
+	for _, other := range w.nodes {
+		if other != n && other.up && !other.paused {
+			host = other
+		}
+	}
+	if host == nil {
+		return
+	}
+	n.disk, n.replica = newDisk(), w.randomReplica()
+	n.key = seededKey(w.rng)
+	n.recertify()
+	secret := [32]byte{2}
+	host.ask(core.PutToken{Token: core.Token{ID: "again" + n.replica.String(), SecretHash: cert.SecretHash(secret), UsesLeft: 1, Issuer: host.name}}, func(core.Ack) {})
+	w.after(10*time.Second, func() { // its old self is out of everybody's sight by then
+		host.ask(core.Admit{Token: "again" + n.replica.String(), SecretHash: cert.SecretHash(secret), Peer: n.peer, Name: n.name, Chain: n.chain}, func(ack core.Ack) {
+			if ack.Err == nil {
+				n.start()
+			}
+		})
+	})
+}
+
