@@ -7,7 +7,7 @@ import (
 )
 
 func TestHealIsNoticedWithinOneAndAHalfSeconds(t *testing.T) {
-	for _, c := range []struct{ n, k int }{{2, 1}, {3, 1}, {5, 2}, {10, 1}, {10, 5}} {
+	for _, c := range []struct{ n, k int }{{2, 1}, {3, 1}, {5, 2}, {10, 1}, {10, 5}, {30, 15}} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
 			t.Parallel()
 			var took []time.Duration
@@ -309,6 +309,19 @@ func TestFlappingLinkMakesNobodyUnreachable(t *testing.T) {
 			t.Errorf("seed %d: %d verdicts over a link that others could relay for", seed, n)
 		}
 		w.settle()
+	}
+}
+
+func TestHelpersVouchOverABrokenLink(t *testing.T) {
+	for _, n := range []int{3, 6} {
+		w := newWorld(t, n, 1, LAN())
+		w.settle()
+		start := w.now
+		w.cut = func(a, b int) bool { return a+b == 1 } // the link between nodes 0 and 1
+		w.run(time.Minute)
+		if s := w.count(Suspect, start); s != 0 {
+			t.Errorf("N=%d: %d suspicions although helpers could reach both", n, s)
+		}
 	}
 }
 
