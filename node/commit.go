@@ -18,6 +18,7 @@ type batch struct {
 	changed []core.Change
 	derived []core.Derived
 	view    *core.View
+	why     []core.Explanation
 	members []p2p.Member
 	acks    []core.Ack
 	send    []core.Envelope
@@ -35,6 +36,7 @@ func (b *batch) add(r core.Ready) {
 	if r.View != nil {
 		b.view = r.View
 	}
+	b.why = append(b.why, r.Explained...)
 	if r.Members != nil {
 		b.members = r.Members
 	}
@@ -127,6 +129,9 @@ func (n *Node) release(ctx context.Context, b batch) {
 	n.project(b.changed, b.derived)
 	if b.view != nil {
 		n.view.Store(b.view)
+	}
+	for _, e := range b.why {
+		n.reasons.Store(e.Key, e)
 	}
 	if b.members != nil {
 		n.mesh.SetMembers(b.members)

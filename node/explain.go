@@ -18,14 +18,11 @@ func (n *Node) Why(_ context.Context, k api.Key) (api.Why, error) {
 	if k.Resource == state.Pods {
 		owner = n.ownerOf(k)
 	}
-	object, ok := n.cfg.Cache.Get(api.Key{Resource: core.Explanations, Namespace: owner.Namespace, Name: owner.Resource + ":" + owner.Name})
-	if !ok {
+	said, ok := n.reasons.Load(state.MakeKey(owner.Resource, owner.Namespace, owner.Name))
+	if _, exists := n.cfg.Cache.Get(owner); !ok || !exists {
 		return api.Why{}, fmt.Errorf("%w: no workload %s %s/%s", api.ErrNotFound, k.Resource, k.Namespace, k.Name)
 	}
-	var e core.Explanation
-	if err := state.Convert(object.Value, &e); err != nil {
-		return api.Why{}, err
-	}
+	e := said.(core.Explanation)
 	_, kind := state.KindOf(owner.Resource)
 	why := api.Why{
 		Kind: kind, Namespace: owner.Namespace, Name: owner.Name, Node: n.cfg.Identity.Name,

@@ -64,24 +64,26 @@ type Config struct {
 
 // Node is a running node. Make it with New, run it with Run.
 type Node struct {
-	cfg    Config
-	log    *slog.Logger
-	core   *core.Core
-	mesh   Mesh
-	inbox  chan core.Event
-	asks   asks
-	disk   diskState
-	view   atomic.Pointer[core.View]
-	ring   ring
-	tokens tokenBook
-	orders orders
-	door   sync.Mutex // held while the door is opened or closed
-	ready  chan struct{}
-	seen   sync.Mutex // serialises observations, so that a later one is newer
-	group  sync.WaitGroup
-	stop   context.CancelCauseFunc
-	host   hostWatch
-	slots  chan struct{} // sessions served for other nodes
+	cfg   Config
+	log   *slog.Logger
+	core  *core.Core
+	mesh  Mesh
+	inbox chan core.Event
+	asks  asks
+	disk  diskState
+	view  atomic.Pointer[core.View]
+	// reasons holds the newest core.Explanation of each workload, by state.Key.
+	reasons sync.Map
+	ring    ring
+	tokens  tokenBook
+	orders  orders
+	door    sync.Mutex // held while the door is opened or closed
+	ready   chan struct{}
+	seen    sync.Mutex // serialises observations, so that a later one is newer
+	group   sync.WaitGroup
+	stop    context.CancelCauseFunc
+	host    hostWatch
+	slots   chan struct{} // sessions served for other nodes
 
 	pending batch        // owned by the loop
 	wake    core.Instant // owned by the loop

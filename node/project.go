@@ -25,6 +25,7 @@ func (n *Node) project(changed []core.Change, derived []core.Derived) {
 		case state.Deployments, state.Pods, state.Nodes:
 			if c.Record.Live() == nil {
 				gone = append(gone, apiKey(c.Key))
+				n.reasons.Delete(c.Key)
 			}
 		case state.Tokens:
 			n.tokens.follow(n, c)

@@ -33,7 +33,8 @@ type PodFace struct {
 	NodeLost bool       // the node is out of reach in this view
 	Status   *RunStatus // nil: the node has not reported it yet
 	Template *corev1.PodTemplateSpec
-	Why      string // why it is pending
+	Spec     map[string]any // Template.Spec as JSON, shared; nil: made from Template
+	Why      string         // why it is pending
 	Labels   map[string]string
 	Notes    map[string]string // annotations
 }
@@ -74,7 +75,10 @@ func (p *PodFace) Value() (map[string]any, error) {
 		meta["deletionTimestamp"] = meta["creationTimestamp"]
 	}
 	spec := map[string]any{}
-	if p.Template != nil {
+	switch {
+	case p.Spec != nil:
+		spec = maps.Clone(p.Spec)
+	case p.Template != nil:
 		var err error
 		if spec, err = Unstructured(p.Template.Spec); err != nil {
 			return nil, err

@@ -4,13 +4,11 @@ import (
 	"maps"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"holon/crdt"
 	"holon/crdt/state"
 )
-
-// Explanations is the resource under which explanations are published beside the
-// derived API objects; its keys end in the explained object's own key.
-const Explanations = "explanations.holon.dev"
 
 // derived makes API objects of the view and remembers which exist, so that those
 // that cease to are taken back.
@@ -20,10 +18,42 @@ type derived struct {
 	workloads map[crdt.UID]bool
 	objects   map[crdt.UID]map[state.Key]bool // what each workload shows
 	nodes     map[state.Key]bool
+	// specs and sets keep what is dear to make and rarely changes.
+	specs map[*corev1.PodTemplateSpec]map[string]any
+	sets  map[state.Key]shownSet
+}
+
+// shownSet is a ReplicaSet as it was shown last.
+type shownSet struct {
+	counts state.Counts
+	born   crdt.Stamp
+}
+
+// specsMax bounds the templates that are kept as JSON.
+const specsMax = 4096
+
+// specOf is a template's spec as JSON, made once per template.
+func (d *derived) specOf(t *corev1.PodTemplateSpec) map[string]any {
+	if t == nil {
+		return nil
+	}
+	spec, ok := d.specs[t]
+	if !ok {
+		var err error
+		if spec, err = state.Unstructured(t.Spec); err != nil {
+			return nil // Value will say why
+		}
+		if len(d.specs) >= specsMax {
+			clear(d.specs)
+		}
+		d.specs[t] = spec
+	}
+	return spec
 }
 
 func newDerived() derived {
-	return derived{dirty: true, all: true, workloads: map[crdt.UID]bool{}, objects: map[crdt.UID]map[state.Key]bool{}, nodes: map[state.Key]bool{}}
+	return derived{dirty: true, all: true, workloads: map[crdt.UID]bool{}, objects: map[crdt.UID]map[state.Key]bool{}, nodes: map[state.Key]bool{},
+		specs: map[*corev1.PodTemplateSpec]map[string]any{}, sets: map[state.Key]shownSet{}}
 }
 
 // derive publishes the faces of what has changed since the last time.
@@ -119,11 +149,12 @@ func (c *Core) deriveWorkload(uid crdt.UID, runs []placedRun) {
 		if !w.Bare() {
 			c.deriveDeployment(w, shown)
 		}
-		c.publishExplanation(w, shown)
+		c.out.Explained = append(c.out.Explained, c.explain(w))
 	}
 	for _, key := range sortedKeys(c.derived.objects[uid]) {
 		if !shown[key] {
 			c.out.Derived = append(c.out.Derived, Derived{Key: key})
+			delete(c.derived.sets, key)
 		}
 	}
 	c.derived.objects[uid] = shown
@@ -142,16 +173,6 @@ func keepStoredMeta(value map[string]any, w *state.Workload) {
 			meta[field] = v
 		}
 	}
-}
-
-func (c *Core) publishExplanation(w *state.Workload, shown map[state.Key]bool) {
-	value, err := state.Unstructured(c.explain(w))
-	if err != nil {
-		c.fact(true, w.Key, "NoExplanation", "%v", err)
-		return
-	}
-	_, namespace, name := w.Key.Split()
-	c.publish(shown, state.MakeKey(Explanations, namespace, w.Key.Resource()+":"+name), value, 0)
 }
 
 // podFaces lists the pods of a workload: every run that is reported for a wanted
@@ -203,6 +224,7 @@ func (c *Core) podFace(w *state.Workload, slot state.SlotID, node string, r *sta
 		UID: c.podUID(w, slot, r.Run), Node: node, Status: r, Template: c.index.template(w.UID, r.Revision),
 		NodeLost: node != "" && !c.live(node),
 	}
+	f.Spec = c.derived.specOf(f.Template)
 	if s := c.statusOf(node); s != nil {
 		f.HostIP = s.HostIP
 	}
@@ -246,14 +268,24 @@ func (c *Core) deriveDeployment(w *state.Workload, shown map[state.Key]bool) {
 	}
 	c.publish(shown, w.Key, state.DeploymentFace(w, total), c.store.entries[w.Key].token)
 	for _, hash := range slices.Sorted(maps.Keys(c.index.revisions[w.UID])) {
-		r := c.index.revisions[w.UID][hash]
-		face, err := state.ReplicaSetFace(w, hash, r.number, r.created, r.template, perRevision[hash])
-		if err != nil {
-			c.fact(true, w.Key, "InvalidTemplate", "%v", err)
-			continue
-		}
-		c.publish(shown, state.MakeKey(state.ReplicaSets, w.Namespace, state.ReplicaSetName(w, hash)), face, 0)
+		c.deriveReplicaSet(w, c.index.revisions[w.UID][hash], perRevision[hash], shown)
 	}
+}
+
+func (c *Core) deriveReplicaSet(w *state.Workload, r revision, n state.Counts, shown map[state.Key]bool) {
+	key := state.MakeKey(state.ReplicaSets, w.Namespace, state.ReplicaSetName(w, r.hash))
+	last, ok := c.derived.sets[key]
+	if ok && last.counts == n && last.born == r.born && c.derived.objects[w.UID][key] {
+		shown[key] = true
+		return
+	}
+	face, err := state.ReplicaSetFace(w, r.hash, r.number, r.created, r.template, n)
+	if err != nil {
+		c.fact(true, w.Key, "InvalidTemplate", "%v", err)
+		return
+	}
+	c.derived.sets[key] = shownSet{counts: n, born: r.born}
+	c.publish(shown, key, face, 0)
 }
 
 // deriveNodes publishes every Node that has a record.

@@ -206,6 +206,9 @@ func (c *Core) memberChanged(change swim.Change) {
 		return
 	}
 	wasLive := b.live
+	if change.Epoch != b.epoch {
+		c.status.doubt(b.Name) // it has booted: what it said before means nothing now
+	}
 	b.live = change.To == swim.Alive || change.To == swim.Suspect
 	b.state, b.epoch, b.restarting = change.To, change.Epoch, change.Restarting
 	b.since = c.now

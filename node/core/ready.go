@@ -71,7 +71,7 @@ type Host struct {
 //	Persist  durable before anything after it is performed
 //	Changed  records that readers may now see
 //	Derived  API objects made from records and statuses, never stored
-//	View     what this node believes of its members, for readers
+//	View     what this node believes of its members, for readers; Explained: of workloads
 //	Acks     answers to Asked
 //	Members  the set of peers that may speak
 //	Send     envelopes to peers; those marked Early need not wait for Persist
@@ -83,12 +83,15 @@ type Ready struct {
 	Changed []Change
 	Derived []Derived
 	View    *View
-	Acks    []Ack
-	Members []p2p.Member // not nil: the set of peers that may speak has changed
-	Send    []Envelope
-	Run     []Order
-	Facts   []Fact
-	Wake    Instant
+	// Explained says why workloads are where they are, each replacing what was said
+	// of it before.
+	Explained []Explanation
+	Acks      []Ack
+	Members   []p2p.Member // not nil: the set of peers that may speak has changed
+	Send      []Envelope
+	Run       []Order
+	Facts     []Fact
+	Wake      Instant
 }
 
 // Ack answers one Asked, to be given once Persist is durable.

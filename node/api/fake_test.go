@@ -1,0 +1,382 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"reflect"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// memory is a Backend that keeps objects in a map and derives, in one step, what
+// a real node would: ReplicaSets and Pods of Deployments, all of them Running.
+type memory struct {
+	cache *Cache
+
+	mu      sync.Mutex
+	stored  map[Key]Object
+	tokens  uint64
+	uids    int
+	runs    map[string]int // by slot: counts runs
+	events  []map[string]any
+	missing []string
+	mutated []Mutation
+	joins   []TokenInfo
+	// fail, if set, is what Mutate, Logs and Exec return; intervene runs before a Mutation.
+	fail      error
+	intervene func(Mutation)
+}
+
+func newMemory(cache *Cache) *memory {
+	m := &memory{cache: cache, stored: map[Key]Object{}, runs: map[string]int{}}
+	for _, name := range []string{"default", "kube-system"} {
+		m.mustPut(Key{Resource: Namespaces, Name: name}, map[string]any{
+			"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": name},
+			"spec": map[string]any{}, "status": map[string]any{"phase": "Active"},
+		})
+	}
+	for i, name := range []string{"n1", "n2"} {
+		m.mustPut(Key{Resource: Nodes, Name: name}, testNode(name, fmt.Sprintf("127.77.%d.1", i+1)))
+	}
+	return m
+}
+
+func testNode(name, ip string) map[string]any {
+	return map[string]any{
+		"apiVersion": "v1", "kind": "Node", "metadata": map[string]any{"name": name, "labels": map[string]any{"kubernetes.io/hostname": name}},
+		"spec": map[string]any{},
+		"status": map[string]any{
+			"addresses":   []any{map[string]any{"type": "InternalIP", "address": ip}},
+			"conditions":  []any{map[string]any{"type": "Ready", "status": "True"}},
+			"nodeInfo":    map[string]any{"kubeletVersion": "v1.35.0+holon", "osImage": "Debian", "kernelVersion": "6.1", "containerRuntimeVersion": "process://1"},
+			"capacity":    map[string]any{"cpu": "2", "memory": "4Gi", "pods": "110"},
+			"allocatable": map[string]any{"cpu": "2", "memory": "4Gi", "pods": "110"},
+		},
+	}
+}
+
+func (m *memory) mustPut(k Key, value map[string]any) {
+	if _, err := m.Mutate(context.Background(), Mutation{Key: k, New: value}); err != nil {
+		panic(err)
+	}
+}
+
+func (m *memory) Mutate(_ context.Context, mu Mutation) (Object, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.intervene != nil {
+		f := m.intervene
+		m.intervene = nil
+		m.mu.Unlock()
+		f(mu)
+		m.mu.Lock()
+	}
+	if m.fail != nil {
+		return Object{}, m.fail
+	}
+	m.mutated = append(m.mutated, mu)
+	old, there := m.stored[mu.Key]
+	switch {
+	case mu.UID == "" && there:
+		return Object{}, ErrExists
+	case mu.UID != "" && mu.Resource == Pods && !there:
+		return m.annotateDerived(mu)
+	case mu.UID != "" && (!there || uidOf(old.Value) != mu.UID):
+		return Object{}, ErrNotFound
+	case mu.Token != 0 && mu.Token != old.Token:
+		return Object{}, fmt.Errorf("token %d is not %d: %w", mu.Token, old.Token, ErrConflict)
+	case mu.New == nil:
+		delete(m.stored, mu.Key)
+		m.show(mu.Key)
+		return old, nil
+	}
+	m.tokens++
+	value := runtime.DeepCopyJSON(mu.New)
+	meta := value["metadata"].(map[string]any)
+	if there {
+		value = merge3(mu.Old, mu.New, runtime.DeepCopyJSON(old.Value)).(map[string]any)
+		meta = value["metadata"].(map[string]any)
+		if !reflect.DeepEqual(value["spec"], old.Value["spec"]) {
+			generation, _ := meta["generation"].(int64)
+			meta["generation"] = generation + 1
+		}
+	} else {
+		m.uids++
+		meta["uid"] = fmt.Sprintf("00000000-0000-0000-0000-%012d", m.uids)
+		meta["creationTimestamp"] = time.Now().UTC().Format(time.RFC3339)
+		meta["generation"] = int64(1)
+	}
+	o := Object{Key: mu.Key, Token: m.tokens, Value: value}
+	m.stored[mu.Key] = o
+	m.show(mu.Key)
+	return o, nil
+}
+
+// merge3 applies the difference between old and new to current, field by field.
+func merge3(old, next, current any) any {
+	n, isMap := next.(map[string]any)
+	o, _ := old.(map[string]any)
+	c, isCurrentMap := current.(map[string]any)
+	if !isMap || !isCurrentMap {
+		if reflect.DeepEqual(old, next) {
+			return current
+		}
+		return next
+	}
+	for name, v := range n {
+		if was, there := c[name]; there {
+			c[name] = merge3(o[name], v, was)
+		} else if !reflect.DeepEqual(o[name], v) {
+			c[name] = v
+		}
+	}
+	for name := range o {
+		if _, kept := n[name]; !kept {
+			delete(c, name)
+		}
+	}
+	return c
+}
+
+// annotateDerived keeps labels and annotations that were written on a derived pod.
+func (m *memory) annotateDerived(mu Mutation) (Object, error) {
+	o, there := m.cache.Get(mu.Key)
+	if !there || uidOf(o.Value) != mu.UID {
+		return Object{}, ErrNotFound
+	}
+	m.tokens++
+	o.Token, o.Value = m.tokens, mu.New
+	return o, m.cache.Apply([]Object{o}, nil)
+}
+
+// show brings one stored object and what is derived from it into the cache.
+func (m *memory) show(k Key) {
+	o, there := m.stored[k]
+	var gone []Key
+	var objects []Object
+	if k.Resource == Deployments {
+		gone = m.derivedKeys(k)
+	}
+	if !there {
+		_ = m.cache.Apply(nil, append(gone, k))
+		return
+	}
+	if k.Resource == Deployments {
+		o.Value = runtime.DeepCopyJSON(o.Value)
+		objects = m.derive(&o)
+		gone = without(gone, objects)
+	}
+	if k.Resource == Pods {
+		o.Value = runtime.DeepCopyJSON(o.Value)
+		o.Value["status"] = runningStatus(o.Value["spec"].(map[string]any))
+	}
+	_ = m.cache.Apply(append(objects, o), gone)
+}
+
+func without(keys []Key, objects []Object) []Key {
+	var out []Key
+	for _, k := range keys {
+		found := false
+		for _, o := range objects {
+			found = found || o.Key == k
+		}
+		if !found {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+func (m *memory) derivedKeys(k Key) []Key {
+	var keys []Key
+	for _, resource := range []string{ReplicaSets, Pods} {
+		objects, _ := m.cache.List(resource, k.Namespace)
+		for _, o := range objects {
+			if strings.HasPrefix(o.Name, k.Name+"-0") {
+				keys = append(keys, o.Key)
+			}
+		}
+	}
+	return keys
+}
+
+func (m *memory) derive(d *Object) []Object {
+	spec := d.Value["spec"].(map[string]any)
+	replicas, _, _ := unstructured.NestedInt64(spec, "replicas")
+	template, _, _ := unstructured.NestedMap(spec, "template")
+	owner := func(kind, apiVersion, name, uid string) []any {
+		return []any{map[string]any{"apiVersion": apiVersion, "kind": kind, "name": name, "uid": uid, "controller": true, "blockOwnerDeletion": true}}
+	}
+	rs := Object{Key: Key{ReplicaSets, d.Namespace, d.Name + "-0"}}
+	rsUID := "rs-" + uidOf(d.Value)
+	count := map[string]any{"replicas": replicas, "readyReplicas": replicas, "availableReplicas": replicas}
+	rs.Value = map[string]any{
+		"apiVersion": "apps/v1", "kind": "ReplicaSet",
+		"metadata": map[string]any{
+			"name": rs.Name, "namespace": d.Namespace, "uid": rsUID, "ownerReferences": owner("Deployment", "apps/v1", d.Name, uidOf(d.Value)),
+		},
+		"spec": map[string]any{"replicas": replicas, "selector": spec["selector"], "template": template}, "status": count,
+	}
+	objects := []Object{rs}
+	for i := range replicas {
+		slot := fmt.Sprintf("%s/%s/%d", d.Namespace, d.Name, i)
+		name := fmt.Sprintf("%s-%d%d", rs.Name, i, m.runs[slot])
+		meta, _ := template["metadata"].(map[string]any)
+		podSpec := runtime.DeepCopyJSON(template["spec"].(map[string]any))
+		podSpec["nodeName"] = "n" + strconv.Itoa(int(i)%2+1)
+		podMeta := map[string]any{}
+		maps.Copy(podMeta, meta)
+		maps.Copy(podMeta, map[string]any{
+			"name": name, "namespace": d.Namespace, "uid": "pod-" + name, "ownerReferences": owner("ReplicaSet", "apps/v1", rs.Name, rsUID),
+			"creationTimestamp": time.Now().UTC().Format(time.RFC3339),
+		})
+		objects = append(objects, Object{Key: Key{Pods, d.Namespace, name}, Value: map[string]any{
+			"apiVersion": "v1", "kind": "Pod", "metadata": podMeta, "spec": podSpec, "status": runningStatus(podSpec),
+		}})
+	}
+	count = maps.Clone(count)
+	count["updatedReplicas"] = replicas
+	count["observedGeneration"] = d.Value["metadata"].(map[string]any)["generation"]
+	d.Value["status"] = count
+	return objects
+}
+
+func runningStatus(spec map[string]any) map[string]any {
+	var statuses []any
+	for _, c := range spec["containers"].([]any) {
+		statuses = append(statuses, map[string]any{
+			"name": c.(map[string]any)["name"], "ready": true, "restartCount": int64(0), "image": "", "imageID": "",
+			"state": map[string]any{"running": map[string]any{"startedAt": "2026-01-01T00:00:00Z"}},
+		})
+	}
+	return map[string]any{
+		"phase": "Running", "podIP": "10.0.0.9", "containerStatuses": statuses,
+		"conditions": []any{map[string]any{"type": "Ready", "status": "True"}},
+	}
+}
+
+func (m *memory) DeletePod(_ context.Context, namespace, name string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, there := m.cache.Get(Key{Pods, namespace, name}); !there {
+		return ErrNotFound
+	}
+	deployment, rest, _ := strings.Cut(name, "-0-")
+	m.runs[namespace+"/"+deployment+"/"+rest[:1]]++
+	m.show(Key{Deployments, namespace, deployment})
+	return nil
+}
+
+func (m *memory) Logs(ctx context.Context, _, pod string, o LogOptions, w io.Writer) error {
+	if m.fail != nil {
+		return m.fail
+	}
+	for i := range 3 {
+		if o.Tail >= 0 && i < 3-o.Tail {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "%s %s line %d previous=%v\n", pod, o.Container, i, o.Previous); err != nil {
+			return err
+		}
+	}
+	if o.Follow {
+		<-ctx.Done()
+	}
+	return nil
+}
+
+// Exec knows a few commands: cat, exit CODE, echo WORDS, err WORDS, size, wait.
+func (m *memory) Exec(ctx context.Context, _, _, _ string, command []string, s Stream) (int, error) {
+	if m.fail != nil {
+		return 0, m.fail
+	}
+	switch command[0] {
+	case "cat":
+		_, err := io.Copy(s.Stdout, s.Stdin)
+		return 0, err
+	case "exit":
+		return strconv.Atoi(command[1])
+	case "echo":
+		_, err := fmt.Fprintln(s.Stdout, strings.Join(command[1:], " "))
+		return 0, err
+	case "err":
+		_, err := fmt.Fprintln(s.Stderr, strings.Join(command[1:], " "))
+		return 0, err
+	case "size":
+		size := <-s.Resize
+		_, err := fmt.Fprintf(s.Stdout, "%dx%d tty=%v\n", size.Width, size.Height, s.TTY)
+		return 0, err
+	case "wait":
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	return 127, nil
+}
+
+func (m *memory) Events(context.Context, string) ([]map[string]any, []string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]map[string]any(nil), m.events...), m.missing, m.fail
+}
+
+func (m *memory) addEvent(name, reason, object string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.events = append(m.events, map[string]any{
+		"apiVersion": "v1", "kind": "Event", "metadata": map[string]any{"name": name, "namespace": "default", "uid": "event-" + name},
+		"involvedObject": map[string]any{"kind": "Pod", "namespace": "default", "name": object}, "reason": reason,
+		"message": "it " + reason, "type": "Normal", "count": int64(1),
+	})
+}
+
+func (m *memory) Why(_ context.Context, k Key) (Why, error) {
+	if _, there := m.cache.Get(k); !there {
+		return Why{}, ErrNotFound
+	}
+	return Why{Kind: k.Resource, Namespace: k.Namespace, Name: k.Name, Node: "n1", Scheduler: "n2", Standbys: []string{"n1"}, Majority: true}, nil
+}
+
+func (m *memory) Status(context.Context) (ClusterStatus, error) {
+	return ClusterStatus{Cluster: "test", Node: "n1"}, m.fail
+}
+
+func (m *memory) CreateToken(_ context.Context, uses int, ttl time.Duration) (string, TokenInfo, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	info := TokenInfo{ID: fmt.Sprintf("t%d", len(m.joins)), UsesLeft: uses, Expires: ttl.String(), Issuer: "n1"}
+	m.joins = append(m.joins, info)
+	return "secret-" + info.ID, info, nil
+}
+
+func (m *memory) Tokens(context.Context) ([]TokenInfo, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]TokenInfo(nil), m.joins...), nil
+}
+
+func (m *memory) RevokeToken(_ context.Context, id string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.joins {
+		if m.joins[i].ID == id {
+			m.joins[i].Revoked = true
+			return nil
+		}
+	}
+	return ErrNotFound
+}
+
+func (m *memory) Leave(context.Context, func(string)) error { return ErrUnreachable }
+
+func (m *memory) Drain(_ context.Context, progress func(string)) error {
+	progress("pod a stopped")
+	progress("pod b stopped")
+	return nil
+}
