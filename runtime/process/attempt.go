@@ -187,7 +187,7 @@ func (r *Runtime) launch(a *attempt, lock *os.File) error {
 	shim, err := r.spawnShim([]string{"run", a.dir}, words, lock, reply)
 	reply.Close()
 	if err != nil {
-		return &runtime.Error{Kind: runtime.Failed, Err: fmt.Errorf("run %q: %w", r.cfg.Shim[0], err), Next: "check that this program still exists"}
+		return &runtime.Error{Kind: runtime.Failed, Err: fmt.Errorf("run the shim %q: %w", r.cfg.Shim[0], err), Next: "check that this program still exists"}
 	}
 	answers.SetReadDeadline(time.Now().Add(startTimeout))
 	var got answer

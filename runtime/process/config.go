@@ -44,6 +44,9 @@ type Config struct {
 	HostIP      string       // the node's address, for host ports
 	LogBytesMax int64        // size at which a log is rotated; 0: 10 MiB
 	Logger      *slog.Logger // nil: discard
+
+	// What an unprivileged host lacks, so that tests can take it away.
+	withoutCgroups, withoutNamespaces bool
 }
 
 func (c *Config) validate() error {

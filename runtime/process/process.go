@@ -89,14 +89,20 @@ func New(ctx context.Context, cfg Config) (*Runtime, error) {
 	}
 	r := &Runtime{
 		cfg:     cfg,
-		cgroups: findCgroups(dir),
 		locks:   podLocks{held: map[runtime.RunID]*podLock{}},
 		changes: make(chan struct{}, 1),
 		pods:    map[runtime.RunID]*pod{},
 	}
+	if !cfg.withoutCgroups {
+		r.cgroups = findCgroups(dir)
+	}
 	r.cgroups.prepare()
 	r.notes = append(r.notes, r.cgroups.notes...)
-	if err := canPrivateMounts(); err != nil {
+	err = canPrivateMounts()
+	if cfg.withoutNamespaces {
+		err = unix.EPERM
+	}
+	if err != nil {
 		r.notes = append(r.notes, fmt.Sprintf("volumes appear only under $%s, by symbolic links, and cannot be read-only: %v", podDirEnv, err))
 	} else {
 		r.private = true

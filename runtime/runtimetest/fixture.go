@@ -70,6 +70,10 @@ type Fixture struct {
 	// one older file may be kept. 0: rotation is not tested.
 	LogBytesMax int
 
+	// ReadOnlyNotEnforced: read-only mounts can be written here, which the
+	// runtime says in its Info.Notes.
+	ReadOnlyNotEnforced bool
+
 	// Simulated: there is no real shell. Only the tests that make do with the
 	// statements of ParseScript are run.
 	Simulated bool

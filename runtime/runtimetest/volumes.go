@@ -2,6 +2,7 @@ package runtimetest
 
 import (
 	"fmt"
+	"strings"
 
 	"holon/runtime"
 )
@@ -37,6 +38,13 @@ func testVolumeFiles(h *harness) {
 }
 
 func testVolumeReadOnly(h *harness) {
+	if h.ReadOnlyNotEnforced {
+		info, err := h.rt.Info(h.ctx)
+		if err != nil || !strings.Contains(strings.Join(info.Notes, "\n"), "read-only") {
+			h.t.Fatalf("Info says nothing of read-only mounts: %+v, %v", info, err)
+		}
+		return
+	}
 	ro, rw := h.Path("/holon-ro"), h.Path("/holon-rw")
 	c := h.container("main", fmt.Sprintf(`
 		if (echo x > %s/a.txt) 2>/dev/null; then echo wrote read-only; else echo refused; fi
