@@ -26,6 +26,7 @@ func newScaleCommand(a *app) *cobra.Command {
 		Use:               "scale KIND/NAME --replicas N",
 		Short:             "Change how many replicas run",
 		Example:           "  holon scale deploy/web --replicas 5",
+		Args:              wantTargets,
 		ValidArgsFunction: a.completeTargets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !cmd.Flags().Changed("replicas") || replicas < 0 {
@@ -57,7 +58,7 @@ func newScaleCommand(a *app) *cobra.Command {
 func (a *app) scaleOne(ctx context.Context, c *client, p picked, replicas, current int, output string) error {
 	name := p.name(p.object.GetName())
 	o := objectView{p.object}
-	if _, scalable := p.object.Object["spec"].(map[string]any)["replicas"]; !scalable && p.Kind != "Deployment" {
+	if o.numberOr(-1, "spec", "replicas") < 0 && p.Kind != "Deployment" {
 		return fmt.Errorf("%s has no replicas to scale", name)
 	}
 	patch := map[string]any{"spec": map[string]any{"replicas": replicas}}
@@ -136,7 +137,7 @@ func newMetadataCommand(a *app, k metadataKind) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := k.check(set); err != nil {
+			if err := errors.Join(wantTargets(cmd, names), k.check(set)); err != nil {
 				return err
 			}
 			c, err := a.connect()
@@ -239,6 +240,7 @@ func newPatchCommand(a *app) *cobra.Command {
 		Short: "Change fields of an object",
 		Example: `  holon patch deploy web -p '{"spec":{"replicas":3}}'
   holon patch deploy web --type json -p '[{"op":"remove","path":"/spec/paused"}]'`,
+		Args:              wantOneTarget,
 		ValidArgsFunction: a.completeTargets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body, err := patchBody(patch, file)

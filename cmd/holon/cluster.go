@@ -24,15 +24,9 @@ const (
 	leavePath  = ownGroup + "/leave"
 )
 
-// newToken is the answer to the creation of a token.
-type newToken struct {
-	Token string        `json:"token"`
-	Info  api.TokenInfo `json:"info"`
-}
-
-func (c *client) createToken(ctx context.Context, uses int, ttl time.Duration) (newToken, error) {
-	var answer newToken
-	body, err := json.Marshal(map[string]any{"uses": uses, "ttlSeconds": int64(ttl / time.Second)})
+func (c *client) createToken(ctx context.Context, uses int, ttl time.Duration) (api.TokenCreated, error) {
+	var answer api.TokenCreated
+	body, err := json.Marshal(api.TokenRequest{Uses: uses, TTLSeconds: int64(ttl / time.Second)})
 	if err != nil {
 		return answer, err
 	}
@@ -102,6 +96,7 @@ func newWhyCommand(a *app) *cobra.Command {
 		Example: `  holon why deploy/web
   holon why pod web-6d4cf56db6-x7k2p -o json
   holon --context n3 why deploy/web     # as n3 sees it`,
+		Args:              wantOneTarget,
 		ValidArgsFunction: a.completeTargets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := a.connect()
@@ -154,13 +149,6 @@ func printWhy(w io.Writer, why api.Why) {
 	}
 }
 
-// progressLine is one line of what drain and leave answer.
-type progressLine struct {
-	Message string `json:"message"`
-	Error   string `json:"error,omitempty"`
-	Done    bool   `json:"done,omitempty"`
-}
-
 // followProgress posts to path and prints what the node says it is doing.
 func (a *app) followProgress(ctx context.Context, c *client, path string) error {
 	body, err := c.open(ctx, request{method: http.MethodPost, path: path, body: []byte("{}")})
@@ -170,17 +158,18 @@ func (a *app) followProgress(ctx context.Context, c *client, path string) error 
 	defer body.Close() //nolint:errcheck // only read
 	decoder := json.NewDecoder(body)
 	for {
-		var line progressLine
+		var line api.Progress
 		if err := decoder.Decode(&line); errors.Is(err, io.EOF) {
-			return nil
+			return errors.New("the node ended before it was done; see its log")
 		} else if err != nil {
 			return c.explain(err)
 		}
-		if line.Error != "" {
+		switch {
+		case line.Error != "":
 			return errors.New(line.Error)
+		case line.Done:
+			return nil
 		}
-		if line.Message != "" {
-			fmt.Fprintln(a.err, line.Message)
-		}
+		fmt.Fprintln(a.err, line.Progress)
 	}
 }

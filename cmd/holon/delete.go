@@ -59,6 +59,11 @@ func (a *app) delete(ctx context.Context, o deleteOptions, args []string) error 
 	if len(o.files) > 0 && (len(args) > 0 || o.selector != "" || o.all) {
 		return usagef("-f excludes names, -l and --all")
 	}
+	if len(o.files) == 0 {
+		if err := wantTargets(nil, args); err != nil {
+			return err
+		}
+	}
 	c, err := a.connect()
 	if err != nil {
 		return err

@@ -26,6 +26,7 @@ func newDescribeCommand(a *app) *cobra.Command {
 		Example: `  holon describe deploy/web
   holon describe pods -l app=web
   holon describe node n1`,
+		Args:              wantTargets,
 		ValidArgsFunction: a.completeTargets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.describe(cmd.Context(), s, args, showEvents)

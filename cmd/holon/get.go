@@ -40,6 +40,7 @@ or all.`,
   holon get pods -l app=web -o wide    # with node and address
   holon get deploy/web -o yaml         # the whole object
   holon get pods -w                    # and follow the changes`,
+		Args:              wantTargets,
 		ValidArgsFunction: a.completeTargets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.watchOnly {

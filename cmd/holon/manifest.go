@@ -146,7 +146,7 @@ func fetchURL(ctx context.Context, url string) ([]byte, error) {
 func parseManifest(name string, data []byte) ([]document, error) {
 	var all []document
 	for _, chunk := range splitDocuments(data) {
-		source := fmt.Sprintf("%s:%d", name, chunk.line)
+		source := fmt.Sprintf("%s:%d", name, chunk.line+chunk.lead())
 		objects, err := parseDocument(chunk.text)
 		if err != nil {
 			return nil, chunk.locate(name, err)
@@ -165,6 +165,18 @@ func parseManifest(name string, data []byte) ([]document, error) {
 type chunk struct {
 	line int
 	text []byte
+}
+
+// lead counts the blank lines and comments before the document's first field.
+func (c chunk) lead() int {
+	n := 0
+	for line := range bytes.Lines(c.text) {
+		if text := bytes.TrimSpace(line); len(text) > 0 && text[0] != '#' {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 // splitDocuments splits at lines that begin with "---". YAML cannot have such a

@@ -184,10 +184,11 @@ func tokenListCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			tokens := []api.TokenInfo{}
-			if err := c.get(cmd.Context(), tokensPath, nil, &tokens); err != nil {
+			var list api.TokenList
+			if err := c.get(cmd.Context(), tokensPath, nil, &list); err != nil {
 				return err
 			}
+			tokens := list.Items
 			if output != "" {
 				return printStructured(a.out, output, tokens)
 			}

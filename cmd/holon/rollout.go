@@ -27,6 +27,7 @@ func rolloutStatusCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:               "status KIND/NAME",
 		Short:             "Wait until a rollout is complete",
+		Args:              wantOneTarget,
 		ValidArgsFunction: a.completeTargets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := withOptionalTimeout(cmd.Context(), timeout)
@@ -114,6 +115,7 @@ func rolloutRestartCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:               "restart KIND/NAME",
 		Short:             "Replace all pods, a few at a time",
+		Args:              wantTargets,
 		ValidArgsFunction: a.completeTargets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.connect()

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"strings"
+
+	"github.com/spf13/cobra"
 )
 
 // target is one kind and the names that the user gave; no names mean all.
@@ -79,6 +81,21 @@ func (c *client) targets(ctx context.Context, args []string) ([]target, error) {
 		all = append(all, target{r, w.names})
 	}
 	return all, nil
+}
+
+// Argument checks for commands that take objects, before any node is asked.
+
+func wantTargets(_ *cobra.Command, args []string) error {
+	_, err := parseTargets(args)
+	return err
+}
+
+func wantOneTarget(_ *cobra.Command, args []string) error {
+	words, err := parseTargets(args)
+	if err == nil && (len(words) != 1 || len(words[0].names) != 1) {
+		err = usagef("say which object, as KIND/NAME or KIND NAME")
+	}
+	return err
 }
 
 // oneTarget is for commands that take exactly one object.

@@ -24,6 +24,7 @@ func newWaitCommand(a *app) *cobra.Command {
   holon wait pods -l app=web --for condition=Ready
   holon wait pod/web-0 --for delete
   holon wait deploy/web --for jsonpath='{.status.readyReplicas}'=3`,
+		Args:              wantTargets,
 		ValidArgsFunction: a.completeTargets,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			met, err := parseCondition(condition)

@@ -1,0 +1,308 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"holon/node/api"
+)
+
+// fakeNode is a node without a cluster: the real API server over a Backend that
+// keeps objects in memory and pretends that every pod runs.
+type fakeNode struct {
+	cache *api.Cache
+
+	mu     sync.Mutex // guards what follows, and the order of writes to cache
+	serial int
+	events []map[string]any
+	tokens []api.TokenInfo
+}
+
+var _ api.Backend = (*fakeNode)(nil)
+
+const fakeTag = 7
+
+// startFakeNode serves a fake node from dir, as a daemon would: socket and kubeconfig.
+func startFakeNode(t testing.TB, dir string) *fakeNode {
+	f := &fakeNode{cache: api.NewCache(fakeTag, 1, nil)}
+	ca, err := api.NewCA("testers")
+	must(t, err)
+	must(t, os.MkdirAll(dir, 0o700))
+	server, err := api.New(api.Config{
+		Backend: f, Cache: f.cache, CA: ca, Listen: "127.0.0.1:0", SocketPath: filepath.Join(dir, socketName),
+	})
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		must(t, <-done)
+	})
+	cert, key, err := ca.AdminCert()
+	must(t, err)
+	config, err := api.Kubeconfig(ca.CertPEM(), cert, key, []api.Endpoint{{Name: "n1", URL: "https://" + server.Addr().String()}}, "n1")
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, kubeconfigName), config, 0o600))
+	f.seed(t)
+	return f
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (f *fakeNode) seed(t testing.TB) {
+	node := func(name, ready string) map[string]any {
+		return f.object("Node", "v1", "", name, map[string]any{
+			"spec": map[string]any{},
+			"status": map[string]any{
+				"conditions":  []any{map[string]any{"type": "Ready", "status": ready, "reason": "Test", "message": "as the test says"}},
+				"addresses":   []any{map[string]any{"type": "InternalIP", "address": "127.0.0.1"}},
+				"capacity":    map[string]any{"cpu": "4", "memory": "8Gi"},
+				"allocatable": map[string]any{"cpu": "4", "memory": "8Gi"},
+			},
+		})
+	}
+	namespace := func(name string) map[string]any {
+		return f.object("Namespace", "v1", "", name, map[string]any{"status": map[string]any{"phase": "Active"}})
+	}
+	must(t, f.cache.Apply([]api.Object{
+		{Key: api.Key{Resource: "nodes", Name: "n1"}, Value: node("n1", "True")},
+		{Key: api.Key{Resource: "nodes", Name: "n2"}, Value: node("n2", "False")},
+		{Key: api.Key{Resource: "namespaces", Name: "default"}, Value: namespace("default")},
+		{Key: api.Key{Resource: "namespaces", Name: "staging"}, Value: namespace("staging")},
+	}, nil))
+}
+
+// object makes an object with fresh metadata.
+func (f *fakeNode) object(kind, apiVersion, namespace, name string, fields map[string]any) map[string]any {
+	f.serial++
+	metadata := map[string]any{
+		"name": name, "uid": fmt.Sprintf("uid-%d", f.serial), "creationTimestamp": time.Now().UTC().Format(time.RFC3339), "generation": int64(1),
+	}
+	if namespace != "" {
+		metadata["namespace"] = namespace
+	}
+	o := map[string]any{"apiVersion": apiVersion, "kind": kind, "metadata": metadata}
+	maps.Copy(o, fields)
+	return o
+}
+
+// Mutate stores the object and makes a Deployment's pods.
+func (f *fakeNode) Mutate(_ context.Context, m api.Mutation) (api.Object, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	old, there := f.cache.Get(m.Key)
+	f.serial++
+	switch {
+	case m.New == nil && !there:
+		return api.Object{}, api.ErrNotFound
+	case m.New == nil:
+		return old, f.cache.Apply(nil, append(f.derived(m.Key), m.Key))
+	case m.UID == "" && there:
+		return api.Object{}, api.ErrExists
+	case m.Token != 0 && m.Token != old.Token:
+		return api.Object{}, api.ErrConflict
+	}
+	value := maps.Clone(m.New)
+	metadata := maps.Clone(value["metadata"].(map[string]any))
+	value["metadata"] = metadata
+	delete(metadata, "resourceVersion")
+	metadata["uid"], metadata["creationTimestamp"], metadata["generation"] = fmt.Sprintf("uid-%d", f.serial), time.Now().UTC().Format(time.RFC3339), int64(1)
+	if there {
+		before := old.Value["metadata"].(map[string]any)
+		metadata["uid"], metadata["creationTimestamp"] = before["uid"], before["creationTimestamp"]
+		if status := old.Value["status"]; status != nil {
+			value["status"] = status
+		}
+	}
+	objects := []api.Object{{Key: m.Key, Token: uint64(f.serial), Value: value}}
+	var gone []api.Key
+	if m.Resource == "deployments.apps" {
+		gone = f.derived(m.Key)
+		objects = append(objects, f.deploy(m.Key, value)...)
+	}
+	if err := f.cache.Apply(objects, gone); err != nil {
+		return api.Object{}, err
+	}
+	stored, _ := f.cache.Get(m.Key)
+	return stored, nil
+}
+
+// derived lists the pods of a deployment.
+func (f *fakeNode) derived(k api.Key) []api.Key {
+	var keys []api.Key
+	pods, _ := f.cache.List("pods", k.Namespace)
+	for _, p := range pods {
+		if strings.HasPrefix(p.Name, k.Name+"-pod") {
+			keys = append(keys, p.Key)
+		}
+	}
+	return keys
+}
+
+// deploy completes a deployment at once: every replica is a ready pod on n1.
+func (f *fakeNode) deploy(k api.Key, value map[string]any) []api.Object {
+	spec := value["spec"].(map[string]any)
+	replicas := number(spec["replicas"])
+	value["status"] = map[string]any{
+		"observedGeneration": int64(1), "replicas": replicas, "updatedReplicas": replicas, "readyReplicas": replicas, "availableReplicas": replicas,
+		"conditions": []any{map[string]any{"type": "Available", "status": "True", "reason": "Test", "message": "all run"}},
+	}
+	template := spec["template"].(map[string]any)
+	var pods []api.Object
+	for i := range replicas {
+		name := fmt.Sprintf("%s-pod%d", k.Name, i)
+		podSpec := maps.Clone(template["spec"].(map[string]any))
+		podSpec["nodeName"] = "n1"
+		pod := f.object("Pod", "v1", k.Namespace, name, map[string]any{"spec": podSpec, "status": podStatus(podSpec, int(i))})
+		if m, ok := template["metadata"].(map[string]any); ok {
+			pod["metadata"].(map[string]any)["labels"] = m["labels"]
+		}
+		pods = append(pods, api.Object{Key: api.Key{Resource: "pods", Namespace: k.Namespace, Name: name}, Value: pod})
+	}
+	return pods
+}
+
+func podStatus(spec map[string]any, i int) map[string]any {
+	var containers []any
+	for _, c := range spec["containers"].([]any) {
+		fields := c.(map[string]any)
+		containers = append(containers, map[string]any{
+			"name": fields["name"], "image": fields["image"], "ready": true, "restartCount": int64(0),
+			"state": map[string]any{"running": map[string]any{"startedAt": "2020-01-01T00:00:00Z"}},
+		})
+	}
+	return map[string]any{
+		"phase": "Running", "podIP": fmt.Sprintf("127.77.1.%d", i+2), "hostIP": "127.77.1.1", "containerStatuses": containers,
+		"conditions": []any{map[string]any{"type": "Ready", "status": "True"}},
+	}
+}
+
+func number(v any) int64 {
+	switch n := v.(type) {
+	case int64:
+		return n
+	case float64:
+		return int64(n)
+	}
+	return 1
+}
+
+// DeletePod lets a pod go.
+func (f *fakeNode) DeletePod(_ context.Context, namespace, name string) error {
+	return f.cache.Apply(nil, []api.Key{{Resource: "pods", Namespace: namespace, Name: name}})
+}
+
+// Logs prints what was asked for.
+func (f *fakeNode) Logs(_ context.Context, namespace, pod string, o api.LogOptions, w io.Writer) error {
+	_, err := fmt.Fprintf(w, "log of %s/%s/%s follow=%t previous=%t tail=%d since=%v\n", namespace, pod, o.Container, o.Follow, o.Previous, o.Tail, o.Since)
+	return err
+}
+
+// Exec knows a few commands.
+func (f *fakeNode) Exec(_ context.Context, _, pod, container string, command []string, s api.Stream) (int, error) {
+	switch command[0] {
+	case "echo":
+		_, err := fmt.Fprintln(s.Stdout, strings.Join(command[1:], " "))
+		return 0, err
+	case "where":
+		_, err := fmt.Fprintf(s.Stdout, "%s/%s\n", pod, container)
+		return 0, err
+	case "cat":
+		_, err := io.Copy(s.Stdout, s.Stdin)
+		return 0, err
+	case "fail":
+		fmt.Fprintln(s.Stderr, "this goes wrong")
+		return 42, nil
+	}
+	return 0, fmt.Errorf("%w: no such command", api.ErrInvalid)
+}
+
+// Events returns what the test has put there.
+func (f *fakeNode) Events(context.Context, string) ([]map[string]any, []string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.events) == 0 {
+		f.events = []map[string]any{f.object("Event", "v1", "default", "web.1", map[string]any{
+			"involvedObject": map[string]any{"kind": "Deployment", "namespace": "default", "name": "web"},
+			"type":           "Normal", "reason": "Scheduled", "message": "2 slots placed", "count": int64(1),
+			"lastTimestamp": time.Now().UTC().Format(time.RFC3339),
+		})}
+	}
+	return f.events, []string{"n2"}, nil
+}
+
+// Why explains everything the same way.
+func (f *fakeNode) Why(_ context.Context, k api.Key) (api.Why, error) {
+	if _, there := f.cache.Get(k); !there {
+		return api.Why{}, api.ErrNotFound
+	}
+	return api.Why{
+		Kind: "Deployment", Namespace: k.Namespace, Name: k.Name, Node: "n1", Scheduler: "n1", Standbys: []string{"n2"}, Majority: true,
+		Slots:   []api.WhySlot{{Index: 0, Home: "n1", Term: 1, Runs: []string{k.Name + "-pod0 on n1: Running"}, Reasons: []string{"n2 is not Ready"}}},
+		Reasons: []string{"all slots run"},
+	}, nil
+}
+
+// Status is a view of two nodes.
+func (f *fakeNode) Status(context.Context) (api.ClusterStatus, error) {
+	return api.ClusterStatus{
+		Cluster: "testers", Node: "n1", Peer: "12D3", Runtime: "process", Majority: true, Records: 4,
+		Sentences: []string{"n2 is unreachable"},
+		Members:   []api.MemberInfo{{Name: "n1", Peer: "12D3", State: "alive"}, {Name: "n2", Peer: "12D4", State: "unreachable", Since: "5s"}},
+	}, nil
+}
+
+// CreateToken, Tokens and RevokeToken keep a list.
+func (f *fakeNode) CreateToken(_ context.Context, uses int, ttl time.Duration) (string, api.TokenInfo, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	info := api.TokenInfo{ID: fmt.Sprintf("id%d", len(f.tokens)+1), UsesLeft: uses, Expires: ttl.String(), Issuer: "n1"}
+	f.tokens = append(f.tokens, info)
+	return "holon1-secret-" + info.ID, info, nil
+}
+
+// Tokens lists the tokens.
+func (f *fakeNode) Tokens(context.Context) ([]api.TokenInfo, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.tokens, nil
+}
+
+// RevokeToken marks a token.
+func (f *fakeNode) RevokeToken(_ context.Context, id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range f.tokens {
+		if f.tokens[i].ID == id {
+			f.tokens[i].Revoked = true
+			return nil
+		}
+	}
+	return api.ErrNotFound
+}
+
+// Leave and Drain say two things.
+func (f *fakeNode) Leave(_ context.Context, progress func(string)) error {
+	progress("moving 1 pod")
+	return nil
+}
+
+// Drain fails, so that scripts see how that is told.
+func (f *fakeNode) Drain(_ context.Context, progress func(string)) error {
+	progress("stopping 2 pods")
+	return fmt.Errorf("web-pod0 has nowhere to go")
+}
