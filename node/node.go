@@ -109,6 +109,7 @@ func New(cfg Config) (*Node, error) {
 	id := cfg.Identity
 	cc := cfg.Core
 	cc.Node, cc.Peer, cc.Cluster, cc.ClusterKey = id.Name, id.Peer(), id.Cluster, id.ClusterKey
+	cc.Known = id.Known
 	cc.Epoch, cc.Replica, cc.Seed = boot.epoch, boot.replica, boot.seed
 	c, err := core.New(cc, Now(), cfg.Store.Load)
 	if err != nil {

@@ -26,6 +26,7 @@ func (w *World) found() {
 	}
 	w.Run(50 * time.Millisecond)
 	for _, n := range w.nodes[1:] {
+		n.known = first.core.Speakers()
 		n.start()
 		n.must(nodeObject(n))
 	}
@@ -64,6 +65,7 @@ func (w *World) rejoin(n *Node) {
 	w.after(10*time.Second, func() { // its old self is out of everybody's sight by then
 		host.ask(core.Admit{Token: "again" + n.replica.String(), SecretHash: cert.SecretHash(secret), Peer: n.peer, Name: n.name, Chain: n.chain}, func(ack core.Ack) {
 			if ack.Err == nil {
+				n.known = host.core.Speakers()
 				n.start()
 			}
 		})

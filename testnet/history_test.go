@@ -32,6 +32,7 @@ func TestHistories(t *testing.T) {
 	if *seed != 0 {
 		w, bad := Play(configOf(*seed), shape())
 		t.Logf("seed %d: %+v trace %x", *seed, w.Counts, w.Trace())
+		t.Log(w.Dump())
 		for _, b := range bad {
 			t.Error(b)
 		}

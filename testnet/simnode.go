@@ -38,6 +38,7 @@ type Node struct {
 	rejoining bool
 	backlog []func() // what came in while paused
 	boot    int      // counts boots; what was planned for an earlier one is void
+	known   []p2p.Member // who let it in
 	allowed map[p2p.PeerID]bool
 	stops   map[runtime.RunID]core.Order
 	specs   map[runtime.RunID]runtime.Spec
@@ -127,7 +128,7 @@ func (n *Node) start() {
 	}
 	c, err := core.New(core.Config{
 		Node: n.name, Peer: n.peer, Cluster: n.w.keys.id, Epoch: n.epoch, Replica: n.replica,
-		ClusterKey: n.w.keys.public(), Seed: n.w.rng.Uint64(), Swim: swim.LAN(),
+		ClusterKey: n.w.keys.public(), Known: n.known, Seed: n.w.rng.Uint64(), Swim: swim.LAN(),
 	}, n.w.now, load)
 	if err != nil {
 		n.w.violate("world: %s does not boot: %v", n.name, err)
@@ -144,9 +145,8 @@ func (n *Node) start() {
 	n.pollHost(n.boot)
 }
 
-// admits reports whether a peer's frames are let in: a member, or before we know
-// any, whoever the world connects us with.
-func (n *Node) admits(peer p2p.PeerID) bool { return n.up && (len(n.allowed) <= 1 || n.allowed[peer]) }
+// admits reports whether a peer's frames are let in.
+func (n *Node) admits(peer p2p.PeerID) bool { return n.up && n.allowed[peer] }
 
 func (n *Node) allow(members []p2p.Member) {
 	n.allowed = map[p2p.PeerID]bool{}
@@ -192,7 +192,7 @@ func (n *Node) step(ev core.Event) {
 	w.Counts.Steps++
 	ready := n.core.Step(w.now, ev)
 	w.note(n.name, fmt.Sprintf("%T", ev), len(ready.Persist), len(ready.Send), len(ready.Run), ready.Wake)
-	n.audit(&ready)
+	issued := n.audit(&ready)
 	for _, e := range ready.Send {
 		if e.Early || w.cfg.Bug == SendFirst {
 			n.send(e)
@@ -220,6 +220,9 @@ func (n *Node) step(ev core.Event) {
 			return
 		}
 		n.disk.apply(ready.Persist)
+		for _, enter := range issued {
+			enter()
+		}
 		n.guarded(boot, func() { n.release(&ready) })
 	})
 }
@@ -382,16 +385,21 @@ func typed(err error) *runtime.Error {
 	return &runtime.Error{Kind: runtime.Failed, Err: err}
 }
 
-// audit shows what a Ready asks for to the rules that hold anytime.
-func (n *Node) audit(ready *core.Ready) {
+// audit shows what a Ready asks for to the rules that hold anytime. What it
+// issues is entered in the ledger once it is synced: a dot that a crash takes
+// back before that was never anywhere.
+func (n *Node) audit(ready *core.Ready) (issued []func()) {
 	for _, change := range ready.Changed {
 		before := n.newest[change.Key]
 		n.newest[change.Key] = change.Record
-		n.w.ledger.Issued(n.name, n.replica, change.Key, vectorOf(before), change.Record)
+		issued = append(issued, func() {
+			n.w.ledger.Issued(n.name, n.replica, change.Key, vectorOf(before), change.Record)
+		})
 		if change.Key.Resource() == state.Slots {
 			n.auditSlot(change.Key, before, change.Record)
 		}
 	}
+	return issued
 }
 
 func (n *Node) auditSlot(key state.Key, before, after *crdt.Record) {

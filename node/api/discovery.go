@@ -52,6 +52,9 @@ func resourceList(group, version string) metav1.APIResourceList {
 		TypeMeta:     metav1.TypeMeta{Kind: "APIResourceList", APIVersion: "v1"},
 		GroupVersion: metav1.GroupVersion{Group: group, Version: version}.String(), APIResources: []metav1.APIResource{},
 	}
+	if group == holonGroup {
+		list.APIResources = append(list.APIResources, holonResources...)
+	}
 	for _, k := range kinds {
 		if k.Group != group || k.Version != version {
 			continue

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -63,6 +64,13 @@ func (s *Server) holonRoutes(mux *http.ServeMux) {
 	handle("DELETE "+holonPath+"tokens/{id}", s.revokeToken)
 	handle("POST "+holonPath+"drain", s.withProgress(s.config.Backend.Drain))
 	handle("POST "+holonPath+"leave", s.withProgress(s.config.Backend.Leave))
+}
+
+// holonResources are what discovery shows of the group: clients take a group
+// without resources for a broken one.
+var holonResources = []metav1.APIResource{
+	{Name: "status", SingularName: "status", Kind: "ClusterStatus", Verbs: []string{"get"}},
+	{Name: "tokens", SingularName: "token", Kind: "JoinToken", Verbs: []string{"create", "delete"}},
 }
 
 func holonResource(name string) schema.GroupResource {

@@ -140,8 +140,14 @@ func (f *fixture) anonymous() *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-func check(t testing.TB, err error) {
+// check ends the test on an error, except on those that it expects.
+func check(t testing.TB, err error, expected ...func(error) bool) {
 	t.Helper()
+	for _, is := range expected {
+		if is(err) {
+			return
+		}
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 const (
@@ -121,20 +122,13 @@ func (s *Server) createNamed(ctx context.Context, t *target, obj runtime.Object,
 }
 
 // prepare reviews an object as the client sent it, completes it, checks it and
-// returns its canonical form. Old is what it replaces, if anything.
+// returns its canonical form. Old is what it replaces, if anything; a write that
+// leaves the spec alone is not warned about it again.
 func (s *Server) prepare(k *kind, asSent map[string]any, obj, old runtime.Object, warn *warnings) (map[string]any, error) {
-	errs := k.fields.review(asSent, warn)
+	advice := &warnings{header: http.Header{}}
+	errs := k.fields.review(asSent, advice)
 	if len(errs) == 0 {
-		if k.defaults != nil {
-			k.defaults(obj)
-		}
-		errs = k.validate(obj)
-		switch {
-		case old == nil && k.validateCreate != nil:
-			errs = append(errs, k.validateCreate(obj)...)
-		case old != nil && k.validateUpdate != nil:
-			errs = append(errs, k.validateUpdate(obj, old)...)
-		}
+		errs = complete(k, obj, old)
 	}
 	if len(errs) > 0 {
 		return nil, apierrors.NewInvalid(k.GroupKind(), metaString(asSent, "name"), errs)
@@ -145,10 +139,37 @@ func (s *Server) prepare(k *kind, asSent map[string]any, obj, old runtime.Object
 	}
 	if s.config.Review != nil {
 		for _, text := range s.config.Review(k.key(), value) {
-			warn.add("%s", text)
+			advice.add("%s", text)
 		}
 	}
+	if old != nil {
+		oldValue, err := toMap(old)
+		if err != nil {
+			return nil, err
+		}
+		if reflect.DeepEqual(value["spec"], oldValue["spec"]) {
+			return value, nil
+		}
+	}
+	for _, text := range advice.said {
+		warn.add("%s", text)
+	}
 	return value, nil
+}
+
+// complete fills in defaults and checks the result.
+func complete(k *kind, obj, old runtime.Object) field.ErrorList {
+	if k.defaults != nil {
+		k.defaults(obj)
+	}
+	errs := k.validate(obj)
+	switch {
+	case old == nil && k.validateCreate != nil:
+		errs = append(errs, k.validateCreate(obj)...)
+	case old != nil && k.validateUpdate != nil:
+		errs = append(errs, k.validateUpdate(obj, old)...)
+	}
+	return errs
 }
 
 // clientMetadata is what an object's metadata shall be: what clients decide from

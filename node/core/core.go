@@ -24,6 +24,9 @@ type Config struct {
 	Replica crdt.ReplicaID // names this database
 	// ClusterKey verifies the certificates of members.
 	ClusterKey ed25519.PublicKey
+	// Known are peers that may speak before their member records are here: those
+	// that let this node in. A record that says a peer has left overrules it.
+	Known []p2p.Member
 	// Seed of this node's own random numbers (probe order, jitter).
 	Seed uint64
 	Swim swim.Config

@@ -148,9 +148,16 @@ func supersedes(b, rival *member) bool {
 	return b.Born.Compare(rival.Born) > 0
 }
 
-// speakers lists who may speak: every member that has not left.
+// speakers lists who may speak: every member that has not left, and whoever let
+// this node in. Without the latter a newcomer that has heard of one other newcomer
+// only would shut out everybody else (found by seed 12 of the histories).
 func (c *Core) speakers() []p2p.Member {
 	list := []p2p.Member{}
+	for _, m := range c.cfg.Known {
+		if c.members.byPeer[m.ID] == nil {
+			list = append(list, m)
+		}
+	}
 	for _, peer := range sortedKeys(c.members.byPeer) {
 		if b := c.members.byPeer[peer]; !b.Left {
 			list = append(list, p2p.Member{ID: peer, Addrs: b.Addrs})
@@ -314,6 +321,9 @@ func (c *Core) view() *View {
 	}
 	return v
 }
+
+// View is what this node believes now, as Ready.View says when it changes.
+func (c *Core) View() *View { return c.view() }
 
 // Speakers lists who may speak when the node starts; Ready.Members follows.
 func (c *Core) Speakers() []p2p.Member { return c.speakers() }

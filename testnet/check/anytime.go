@@ -90,7 +90,7 @@ type Durable func(key state.Key) *crdt.Record
 // readers, with an acknowledgement.
 func (l *Ledger) Released(node, how string, key state.Key, rec *crdt.Record, disk Durable) {
 	if have := disk(key); have == nil || !have.Vector.Covers(rec.Vector) {
-		l.violate("anytime: %s %s %s before it was on its disk", node, how, key)
+		l.violate("anytime: %s %s %s before it was on its disk (%v)", node, how, key, rec.Vector)
 	}
 }
 

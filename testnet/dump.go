@@ -1,0 +1,23 @@
+package testnet
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Dump describes every node of the world, for one who looks into a broken
+// history.
+func (w *World) Dump() string {
+	var b strings.Builder
+	for _, n := range w.nodes {
+		fmt.Fprintf(&b, "%s up=%v paused=%v rejoining=%v boot=%d records=%d allowed=%d peer=%s", n.name, n.up, n.paused, n.rejoining, n.boot, len(n.seen), len(n.allowed), n.peer)
+		if n.up {
+			for _, m := range n.core.View().Members {
+				fmt.Fprintf(&b, " %s:%s(%v)", m.Name, m.State, (w.now - m.Since).Round(time.Second))
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
