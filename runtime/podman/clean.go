@@ -57,21 +57,30 @@ func CleanService(ctx context.Context, dir string) error {
 }
 
 // removeAll lets Podman remove its containers, with their networks, while
-// nobody else works on the storage.
+// nobody else works on the storage. The first try may fail on a container whose
+// process and conmon were killed: Podman learns of it by failing.
 func (s *Service) removeAll(ctx context.Context) error {
-	var errs []error
-	for _, args := range [][]string{
-		{"pod", "rm", "--all", "--force", "--time", "0"},
-		{"rm", "--all", "--force", "--time", "0"},
-	} {
-		bounded, cancel := context.WithTimeout(ctx, cleanStep)
-		out, err := s.settings.command(bounded, s.Dir, args...).CombinedOutput()
-		cancel()
-		if err != nil {
-			errs = append(errs, fmt.Errorf("podman %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out))))
+	var err error
+	for range removeTries {
+		err = errors.Join(
+			s.run(ctx, "pod", "rm", "--all", "--force", "--time", "0"),
+			s.run(ctx, "rm", "--all", "--force", "--time", "0"))
+		if err == nil || ctx.Err() != nil {
+			break
 		}
 	}
-	return errors.Join(errs...)
+	return err
+}
+
+// run runs one podman command on the service's storage.
+func (s *Service) run(ctx context.Context, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, cleanStep)
+	defer cancel()
+	out, err := s.settings.command(ctx, s.Dir, args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("podman %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	}
+	return nil
 }
 
 // killAll kills the processes that belong to the service in dir: conmon and

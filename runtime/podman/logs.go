@@ -7,15 +7,25 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
+	"io/fs"
 	"time"
 
+	"github.com/containers/podman/v5/libpod/define"
 	"github.com/containers/podman/v5/pkg/bindings/containers"
 	"holon/runtime"
 )
 
-// Logs implements runtime.Runtime.
+const (
+	// logPoll is how often a follower looks for new words.
+	logPoll = 100 * time.Millisecond
+	// exitAsk is how often it asks whether the container has exited, should
+	// no event say so.
+	exitAsk = 2 * time.Second
+)
+
+// Logs implements runtime.Runtime. Where the log's file can be read it is read
+// directly: Podman 4.3 may lose the last words of a followed log, and not end.
+// Else (a service on another host) Podman is asked for it.
 func (r *Runtime) Logs(ctx context.Context, run runtime.RunID, container string, opts runtime.LogOptions, w io.Writer) error {
 	op := fmt.Sprintf("read the log of container %s in pod %s", container, podName(run))
 	v, err := r.view(ctx, run)
@@ -33,103 +43,99 @@ func (r *Runtime) Logs(ctx context.Context, run runtime.RunID, container string,
 		}
 		a = as[len(as)-2]
 	}
-	if opts.Tail == 0 && !opts.Follow {
+	err = r.copyLog(ctx, op, a, opts, w)
+	if ctx.Err() != nil && opts.Follow {
 		return nil
 	}
-	s, err := r.link.open(ctx)
+	return err
+}
+
+func (r *Runtime) copyLog(ctx context.Context, op string, a attempt, opts runtime.LogOptions, w io.Writer) error {
+	data, err := r.inspect(ctx, op, a.ID)
 	if err != nil {
 		return err
 	}
+	path := ""
+	if data.HostConfig != nil && data.HostConfig.LogConfig != nil {
+		path = data.HostConfig.LogConfig.Path
+	}
+	log := newLogFile(path, opts, w)
+	defer log.close()
+	if err := log.open(); err != nil {
+		if a.state == runtime.Created && !opts.Follow && errors.Is(err, fs.ErrNotExist) {
+			return nil // it has never run
+		}
+		return r.copyRemoteLog(ctx, op, a.ID, opts, w)
+	}
 	if opts.Follow {
-		defer r.followers.begin(run)()
+		err = r.follow(ctx, a.ID, log)
+	} else {
+		err = log.read()
 	}
-	err = copyLog(s, a.ID, opts, w)
-	switch {
-	case err == nil || ctx.Err() != nil && opts.Follow:
-		return nil
-	case ctx.Err() != nil:
-		return failed(op, ctx.Err())
-	case isTransport(err):
-		return r.link.drop(s, err)
+	if err := errors.Join(err, log.end()); err != nil {
+		return failed(op, err)
 	}
-	return classify(op, err)
+	return nil
 }
 
-// copyLog writes the log of one Podman container to w.
-func copyLog(ctx context.Context, id string, opts runtime.LogOptions, w io.Writer) error {
-	o := &containers.LogOptions{
-		Follow: ptr(opts.Follow), Timestamps: ptr(opts.Timestamps), Stdout: ptr(true), Stderr: ptr(true),
-	}
-	if opts.Tail >= 0 {
-		o.Tail = ptr(strconv.Itoa(opts.Tail))
-	}
-	if opts.Since > 0 {
-		o.Since = ptr(time.Now().Add(-opts.Since).Format(time.RFC3339Nano))
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	// Unbuffered: with one sender the order of the two streams is kept.
-	stdout, stderr := make(chan string), make(chan string)
-	ended := make(chan error, 1)
-	go func() { ended <- containers.Logs(ctx, id, o, stdout, stderr) }()
-	out := lineWriter{w: w, stamped: opts.Timestamps}
-	errs := lineWriter{w: w, stamped: opts.Timestamps}
+// follow reads log until the container has exited and all its words are read,
+// or ctx ends. The open file outlives the removal of the container.
+func (r *Runtime) follow(ctx context.Context, id string, log *logFile) error {
+	poll := time.NewTicker(logPoll)
+	defer poll.Stop()
+	asked := time.Time{}
 	for {
-		var broken error
-		select {
-		case piece := <-stdout:
-			broken = out.add(piece)
-		case piece := <-stderr:
-			broken = errs.add(piece)
-		case err := <-ended:
-			return errors.Join(err, out.flush(), errs.flush())
+		// In this order: asked first, a log read after the exit is whole.
+		changed := r.pulse.next()
+		over := false
+		if time.Since(asked) > exitAsk {
+			asked = time.Now()
+			over = r.hasEnded(ctx, id)
 		}
-		if broken != nil {
-			cancel()
-			return errors.Join(broken, drain(stdout, stderr, ended))
+		if err := log.read(); err != nil || over {
+			return err
 		}
-	}
-}
-
-// drain lets a cancelled reader end.
-func drain(stdout, stderr <-chan string, ended <-chan error) error {
-	for {
+		if err := log.reopen(); err != nil {
+			return err
+		}
+		if err := log.stopTailing(); err != nil {
+			return err
+		}
 		select {
-		case <-stdout:
-		case <-stderr:
-		case <-ended:
+		case <-changed:
+			asked = time.Time{}
+		case <-poll.C:
+		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// lineMax is where a line that does not end is written all the same.
-const lineMax = 256 << 10
-
-// A lineWriter puts the lines of one stream together before they are written:
-// conmon cuts long ones, and pieces of the other stream come in between.
-type lineWriter struct {
-	w       io.Writer
-	stamped bool // each piece begins with a time stamp and a space
-	line    []byte
+// hasEnded reports whether a container has exited or is gone. While Podman does
+// not answer it has not: the log may go on.
+func (r *Runtime) hasEnded(ctx context.Context, id string) bool {
+	data, err := r.inspect(ctx, "inspect container "+id, id)
+	if err != nil {
+		return isGone(err)
+	}
+	if data.State == nil || stateOf(data.State.Status) == runtime.Exited {
+		return true
+	}
+	return data.State.Status == "running" && r.lost(ctx, data.State)
 }
 
-func (l *lineWriter) add(piece string) error {
-	if l.stamped && len(l.line) > 0 {
-		_, piece, _ = strings.Cut(piece, " ")
-	}
-	l.line = append(l.line, piece...)
-	if strings.HasSuffix(piece, "\n") || len(l.line) > lineMax {
-		return l.flush()
-	}
-	return nil
+// lost reports whether a container that is said to run has neither its process
+// nor its conmon.
+func (r *Runtime) lost(ctx context.Context, s *define.InspectContainerState) bool {
+	conn, err := r.link.open(ctx)
+	return err == nil && isLocal(conn) && !isRunning(s.Pid) && !isRunning(s.ConmonPid)
 }
 
-func (l *lineWriter) flush() error {
-	if len(l.line) == 0 {
-		return nil
-	}
-	_, err := l.w.Write(l.line)
-	l.line = l.line[:0]
-	return err
+func (r *Runtime) inspect(ctx context.Context, op, id string) (*define.InspectContainerData, error) {
+	var data *define.InspectContainerData
+	err := r.look(ctx, op, func(ctx context.Context) (err error) {
+		data, err = containers.Inspect(ctx, id, nil)
+		return err
+	})
+	return data, err
 }

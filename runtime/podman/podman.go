@@ -28,14 +28,14 @@ const (
 
 // Runtime is a runtime.Runtime on one Podman service.
 type Runtime struct {
-	cfg       Config
-	link      *link
-	locks     keyedLocks
-	seen      memory
-	followers followers
-	changes   chan struct{}
-	stop      context.CancelFunc
-	done      sync.WaitGroup
+	cfg     Config
+	link    *link
+	locks   keyedLocks
+	seen    memory
+	pulse   pulse // fired together with changes, for followers of logs
+	changes chan struct{}
+	stop    context.CancelFunc
+	done    sync.WaitGroup
 
 	infoMu sync.Mutex
 	info   runtime.Info
@@ -87,6 +87,7 @@ func (r *Runtime) Changes() <-chan struct{} { return r.changes }
 
 // hint says that Pods may have changed.
 func (r *Runtime) hint() {
+	r.pulse.fire()
 	select {
 	case r.changes <- struct{}{}:
 	default: // one is waiting already

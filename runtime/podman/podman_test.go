@@ -428,3 +428,27 @@ func TestCancelledCallReturns(t *testing.T) {
 		t.Errorf("one caller's cancelled context broke the connection: %v", err)
 	}
 }
+
+// A service on another host has no files to read: Podman is asked.
+func TestRemoteLog(t *testing.T) {
+	r := newRuntime(t, "remotelog", "n1")
+	spec := pod(t, r, "remotelog", `i=0; l=0123456789abcdef; while [ $i -lt 10 ]; do l=$l$l; i=$((i+1)); done; echo $l; echo err >&2; echo out; exit 0`)
+	ensure(t, r, spec)
+	awaitState(t, r, spec.ID, 0, runtime.Exited)
+	v, err := r.view(t.Context(), spec.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("0123456789abcdef", 1<<10) + "\n"
+	for _, opts := range []runtime.LogOptions{{Tail: -1}, {Tail: -1, Timestamps: true}, {Tail: -1, Since: time.Hour}, {Tail: -1, Follow: true}} {
+		var b strings.Builder
+		if err := r.copyRemoteLog(t.Context(), "read", v.newest("main").ID, opts, &b); err != nil {
+			t.Fatal(err)
+		}
+		got := b.String()
+		if !strings.Contains(got, long) || !strings.Contains(got, "err\n") || !strings.Contains(got, "out\n") || strings.Count(got, "\n") != 3 {
+			t.Errorf("%+v: %q", opts, strings.ReplaceAll(got, long, "<long>\n"))
+		}
+	}
+	wantKind(t, r.copyRemoteLog(t.Context(), "read", "nosuch", runtime.LogOptions{}, &strings.Builder{}), runtime.NotFound)
+}

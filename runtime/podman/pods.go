@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/containers/podman/v5/libpod/define"
-	"github.com/containers/podman/v5/pkg/bindings/containers"
 	"holon/runtime"
 )
 
@@ -112,11 +110,7 @@ func (r *Runtime) details(ctx context.Context, a *attempt) (detail, error) {
 	if d, ok := r.seen.detail(a.ID, stamp); ok {
 		return d, nil
 	}
-	var data *define.InspectContainerData
-	err := r.look(ctx, "inspect container "+first(a.Names), func(ctx context.Context) (err error) {
-		data, err = containers.Inspect(ctx, a.ID, nil)
-		return err
-	})
+	data, err := r.inspect(ctx, "inspect container "+first(a.Names), a.ID)
 	if isGone(err) {
 		return detail{}, nil // removed since the listing; the next one says so
 	}

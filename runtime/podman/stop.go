@@ -6,6 +6,7 @@ import (
 	"context"
 	"math"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/containers/podman/v5/pkg/bindings/containers"
@@ -13,6 +14,9 @@ import (
 	"github.com/containers/podman/v5/pkg/domain/entities/types"
 	"holon/runtime"
 )
+
+// removeTries bounds how often a removal is repeated.
+const removeTries = 4
 
 // StopPod implements runtime.Runtime. The grace is counted in whole seconds,
 // rounded up.
@@ -29,11 +33,10 @@ func (r *Runtime) StopPod(ctx context.Context, run runtime.RunID, grace time.Dur
 	if v != nil {
 		defer r.hint()
 	}
-	if v.runs() && (grace > 0 || r.followers.any(run)) {
-		if err := r.terminate(ctx, run, grace); err != nil && !isGone(err) {
+	if grace > 0 && v != nil {
+		if err := r.terminate(ctx, v, grace); err != nil {
 			return err
 		}
-		r.followers.wait(ctx, run)
 	}
 	if _, err := r.removeOwnPod(ctx, run); err != nil {
 		return err
@@ -47,29 +50,33 @@ func (r *Runtime) StopPod(ctx context.Context, run runtime.RunID, grace time.Dur
 	return nil
 }
 
-// runs reports whether any container but the infra runs.
-func (v *podView) runs() bool {
-	if v == nil {
-		return false
-	}
-	for _, as := range v.attempts {
-		for _, a := range as {
-			if a.state == runtime.Running {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// terminate sends SIGTERM to all containers, and SIGKILL after grace.
-func (r *Runtime) terminate(ctx context.Context, run runtime.RunID, grace time.Duration) error {
-	seconds := int(math.Ceil(grace.Seconds()))
+// terminate sends SIGTERM to all containers at once, and SIGKILL after grace.
+// The infra container is not among them: the network stays until all is over.
+func (r *Runtime) terminate(ctx context.Context, v *podView, grace time.Duration) error {
+	seconds := uint(math.Ceil(grace.Seconds()))
 	limit := time.Duration(seconds)*time.Second + changeLimit
-	return r.link.call(ctx, limit, "stop pod "+podName(run), func(ctx context.Context) error {
-		_, err := pods.Stop(ctx, podName(run), &pods.StopOptions{Timeout: ptr(seconds)})
-		return err
-	})
+	var stopping sync.WaitGroup
+	errs := make(chan error, len(v.attempts))
+	for name := range v.attempts {
+		a := v.newest(name)
+		if a.state != runtime.Running {
+			continue
+		}
+		stopping.Go(func() {
+			errs <- r.link.call(ctx, limit, "stop container "+first(a.Names), func(ctx context.Context) error {
+				return containers.Stop(ctx, a.ID, &containers.StopOptions{Timeout: &seconds})
+			})
+		})
+	}
+	stopping.Wait()
+	close(errs)
+	for err := range errs {
+		if err != nil && (runtime.KindOf(err) == runtime.Unavailable || ctx.Err() != nil) {
+			return err
+		}
+		// Anything else is for the removal, which kills, to complain about.
+	}
+	return nil
 }
 
 // removeOwnPod removes the Podman pod of run with all it holds, killing what
@@ -89,14 +96,27 @@ func (r *Runtime) removeOwnPod(ctx context.Context, run runtime.RunID) (bool, er
 	if !r.cfg.owns(report.Labels, run) {
 		return false, nil
 	}
-	err = r.change(ctx, "remove pod "+podName(run), func(ctx context.Context) error {
+	return true, r.remove(ctx, "remove pod "+podName(run), func(ctx context.Context) error {
 		_, err := pods.Remove(ctx, report.ID, &pods.RemoveOptions{Force: ptr(true), Timeout: ptr(uint(0))})
 		return err
 	})
-	if isGone(err) {
-		err = nil
+}
+
+// remove runs f until nothing is left to remove, at most removeTries times.
+// Podman learns that a container's process and its conmon were killed by
+// failing to kill it.
+func (r *Runtime) remove(ctx context.Context, op string, f func(context.Context) error) error {
+	var err error
+	for range removeTries {
+		err = r.change(ctx, op, f)
+		if err == nil || isGone(err) {
+			return nil
+		}
+		if runtime.KindOf(err) == runtime.Unavailable || ctx.Err() != nil {
+			break
+		}
 	}
-	return true, err
+	return err
 }
 
 // removeStrays removes containers of run that are in no pod any more.
@@ -117,12 +137,8 @@ func (r *Runtime) removeStrays(ctx context.Context, run runtime.RunID) error {
 }
 
 func (r *Runtime) removeContainer(ctx context.Context, id string) error {
-	err := r.change(ctx, "remove container "+id, func(ctx context.Context) error {
+	return r.remove(ctx, "remove container "+id, func(ctx context.Context) error {
 		_, err := containers.Remove(ctx, id, &containers.RemoveOptions{Force: ptr(true), Timeout: ptr(uint(0)), Volumes: ptr(true)})
 		return err
 	})
-	if isGone(err) {
-		return nil
-	}
-	return err
 }

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"time"
@@ -124,23 +123,29 @@ func refreshDead(ctx context.Context, list []types.ListContainer) error {
 		return nil
 	}
 	for i, c := range list {
-		if c.State != "running" || c.Pid == 0 {
+		if c.State != "running" || c.Pid == 0 || isRunning(c.Pid) {
 			continue
 		}
-		if _, err := os.Stat("/proc/" + strconv.Itoa(c.Pid)); !os.IsNotExist(err) {
-			continue
+		now, err := containers.Inspect(ctx, c.ID, nil)
+		if err != nil || now.State == nil {
+			continue // it is being removed
 		}
-		again, err := containers.List(ctx, &containers.ListOptions{
-			All: ptr(true), Sync: ptr(true), Filters: map[string][]string{"id": {c.ID}},
-		})
-		if err != nil {
-			return err
-		}
-		if len(again) == 1 {
-			list[i] = again[0]
+		switch {
+		case now.State.Status != "running":
+			list[i].State, list[i].ExitCode = now.State.Status, now.State.ExitCode
+		case !isRunning(now.State.ConmonPid):
+			list[i].State, list[i].ExitCode = "exited", exitLost
 		}
 	}
-	return nil
+	return ctx.Err()
+}
+
+// exitLost stands for the exit code of a container whose conmon was killed.
+const exitLost = -1
+
+func isRunning(pid int) bool {
+	_, err := startTime(pid)
+	return err == nil
 }
 
 // unixTime reads the seconds of a listing; Podman writes the zero time as a
