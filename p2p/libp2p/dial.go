@@ -28,6 +28,10 @@ const (
 	maintainEvery = time.Second
 	duplicateAge  = 3 * time.Second // before a second connection is pruned
 	addrTTL       = time.Minute     // of addresses in libp2p's own store, which forgets
+
+	// connectionsMax is when connections that were dialled for one errand are
+	// closed: beyond what this node and the others keep standing with it.
+	connectionsMax = 4 * p2p.PeersDialledMax
 )
 
 // admit makes a peer a member; hints are where it may be. Under m.mu.
@@ -109,6 +113,7 @@ func (m *Mesh) dialler() {
 				m.lookAround()
 			}
 			m.pruneDuplicates()
+			m.pruneExcess(connectionsMax)
 			if err := m.book.save(); err != nil {
 				m.log.Warn("cannot keep known peers", "error", err)
 			}
@@ -189,13 +194,9 @@ func (m *Mesh) backoff(tries int) time.Duration {
 // connect dials wherever the peer may be.
 func (r *remote) connect(ctx context.Context) error {
 	m := r.m
-	addrs := m.book.addrs(r.id)
-	m.mu.Lock()
-	addrs = append(append(addrs, r.hints...), r.seen...)
-	m.mu.Unlock()
 	// libp2p has a back-off and a memory of its own: neither should be in the way.
 	m.end.store.ClearAddrs(r.id)
-	m.end.store.AddAddrs(r.id, ma.Unique(addrs), addrTTL)
+	m.end.store.AddAddrs(r.id, m.whereabouts(r.id), addrTTL)
 	m.end.net.Backoff().Clear(r.id)
 	_, err := m.end.net.DialPeer(ctx, r.id)
 	return err
@@ -242,6 +243,30 @@ func (m *Mesh) pruneDuplicates() {
 			}
 		}
 	}
+}
+
+// pruneExcess closes the oldest connections that this node dialled for an errand
+// which is over, until no more than most are left.
+func (m *Mesh) pruneExcess(most int) {
+	conns := m.end.net.Conns()
+	excess := len(conns) - most
+	if excess <= 0 {
+		return
+	}
+	slices.SortFunc(conns, func(a, b network.Conn) int { return a.Stat().Opened.Compare(b.Stat().Opened) })
+	for _, c := range conns {
+		if excess > 0 && c.Stat().Direction == network.DirOutbound && m.isIdleErrand(c) {
+			excess--
+			c.Close()
+		}
+	}
+}
+
+func (m *Mesh) isIdleErrand(c network.Conn) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := m.peers[c.RemotePeer()]
+	return r != nil && !r.standing && !r.wanted && !r.out.waiting() && !carriesStreams(c)
 }
 
 func carriesStreams(c network.Conn) bool {

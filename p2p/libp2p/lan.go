@@ -187,6 +187,7 @@ func (m *Mesh) sighted(a announcement) {
 		r.soon()
 	}
 	m.mu.Unlock()
+	m.allow(a.peer)
 	m.wake()
 }
 

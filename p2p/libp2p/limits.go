@@ -39,7 +39,9 @@ func (l limits) manager() (network.ResourceManager, error) {
 	one.Conns, one.ConnsInbound, one.ConnsOutbound, one.FD = count(l.perPeer), count(l.perPeer), count(l.perPeer), count(l.perPeer)
 	one.Streams, one.StreamsInbound, one.StreamsOutbound = count(l.streams/8), count(l.streams/8), count(l.streams/8)
 	one.Memory = rcmgr.LimitVal64(l.memory / 4)
-	config := rcmgr.PartialLimitConfig{System: all, Transient: transient, PeerDefault: one}.Build(rcmgr.InfiniteLimits)
+	config := rcmgr.PartialLimitConfig{
+		System: all, Transient: transient, AllowlistedSystem: all, AllowlistedTransient: transient, PeerDefault: one,
+	}.Build(rcmgr.InfiniteLimits)
 
 	perIP := rate.Limit{RPS: l.rate, Burst: l.burst}
 	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(config), rcmgr.WithMetricsDisabled(),

@@ -93,6 +93,7 @@ type Mesh struct {
 	end    *endpoint
 	book   *book
 	codec  *codec
+	places *allowance
 	gossip *gossip
 
 	ctx    context.Context
@@ -149,6 +150,7 @@ func (m *Mesh) start() (err error) {
 		return err
 	}
 	m.self = m.end.net.LocalPeer()
+	m.places = newAllowance(m.end.rcmgr)
 	m.name = p2pID(m.self)
 	if m.book, err = openBook(m.cfg.Dir, m.cfg.Cluster, m.cfg.Key, m.self, m.log); err != nil {
 		return err
@@ -300,6 +302,9 @@ func (m *Mesh) SetMembers(members []p2p.Member) {
 	}
 	m.chooseStanding()
 	m.mu.Unlock()
+	for _, id := range ids {
+		m.allow(id)
+	}
 	m.wake()
 }
 

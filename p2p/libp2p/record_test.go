@@ -11,12 +11,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"holon/p2p"
 	"holon/p2p/cert"
@@ -204,6 +208,115 @@ func TestSecondConnectionIsPruned(t *testing.T) {
 	eventually(t, "one connection is left", func() bool { return len(low.end.net.ConnsToPeer(other(low, a, b).self)) == 1 })
 	fs[0].Mesh.Send(fs[1].ID(), []byte("still here"))
 	fs[1].Events.AwaitFrame(t, fs[0].ID(), []byte("still here"))
+}
+
+// Connections for errands go when there are too many; standing ones never do.
+func TestExcessConnectionsArePruned(t *testing.T) {
+	fs := startMany(t, 4, nil)
+	introduce(t, fs...)
+	a := mesh(fs[0])
+	for _, f := range fs[1:] { // make them outbound, whoever dialled first
+		a.end.net.ClosePeer(mesh(f).self)
+		eventually(t, "dialled again", func() bool {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			return a.remote(mesh(f).self).connect(ctx) == nil
+		})
+	}
+	before := len(a.end.net.Conns())
+	a.pruneExcess(0)
+	if got := len(a.end.net.Conns()); got != before {
+		t.Errorf("of %d standing connections %d are left", before, got)
+	}
+	a.mu.Lock()
+	for _, r := range a.peers {
+		r.standing, r.wanted = false, false
+	}
+	a.mu.Unlock()
+	out := 0
+	for _, c := range a.end.net.Conns() {
+		if c.Stat().Direction == network.DirOutbound {
+			out++
+		}
+	}
+	a.pruneExcess(before - out)
+	if got := len(a.end.net.Conns()); got > before-out {
+		t.Errorf("%d connections are left, want %d", got, before-out)
+	}
+}
+
+func TestPlacesAreKeptForMembersOnly(t *testing.T) {
+	a, b := start(t, nil), start(t, nil)
+	introduce(t, a, b)
+	addr, err := ma.NewMultiaddr("/ip4/127.0.0.1/tcp/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := rcmgr.GetAllowlist(mesh(a).end.rcmgr)
+	if !list.AllowedPeerAndMultiaddr(mesh(b).self, addr) || list.AllowedPeerAndMultiaddr(idOf(t, newKey(t)), addr) {
+		t.Error("the allow-list does not tell members from strangers")
+	}
+	a.Mesh.SetMembers(nil)
+	eventually(t, "the place is given up", func() bool { return !list.AllowedPeerAndMultiaddr(mesh(b).self, addr) })
+}
+
+// A peer replaces its frame stream while frames of the old one are still read:
+// they must not come after the new one's.
+func TestReplacedStreamKeepsTheOrder(t *testing.T) {
+	peer := rawHost(t, nil)
+	events := &blockingEvents{Recorder: p2ptest.NewRecorder(), entered: make(chan struct{}), release: make(chan struct{})}
+	m, err := New(context.Background(), Config{Key: newKey(t), Cluster: testCluster, Listen: loopback}, events)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	name := p2pID(peer.net.LocalPeer())
+	m.SetMembers([]p2p.Member{{ID: name}})
+	peer.store.AddAddrs(m.self, m.end.net.ListenAddresses(), addrTTL)
+	speak := func(numbers ...byte) {
+		s, err := peer.host.NewStream(context.Background(), m.self, frameProtocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b bytes.Buffer
+		writeMessage(&b, kindRecords, must(encodeRecords(nil)))
+		for _, n := range numbers {
+			writeMessage(&b, kindFrame, []byte{n})
+		}
+		if _, err := s.Write(b.Bytes()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	speak(0, 1, 2)
+	<-events.entered
+	speak(3, 4)
+	eventually(t, "the second stream is served", func() bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		r := m.peers[peer.net.LocalPeer()]
+		return r.served == 2
+	})
+	close(events.release)
+	events.AwaitFrame(t, name, []byte{4})
+	frames := events.Frames(name)
+	if !slices.IsSortedFunc(frames, bytes.Compare) {
+		t.Errorf("frames arrived as %x", frames)
+	}
+}
+
+// blockingEvents holds the first frame until it is released.
+type blockingEvents struct {
+	*p2ptest.Recorder
+	once             sync.Once
+	entered, release chan struct{}
+}
+
+func (e *blockingEvents) Frame(from p2p.PeerID, frame []byte) {
+	e.once.Do(func() {
+		close(e.entered)
+		<-e.release
+	})
+	e.Recorder.Frame(from, frame)
 }
 
 func other(m, a, b *Mesh) *Mesh {

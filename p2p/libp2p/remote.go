@@ -44,6 +44,7 @@ type remote struct {
 	next     time.Time // not dialled before
 	writing  bool
 	reader   *frameReader
+	served   int // frame streams so far
 
 	// events orders Up, Frame and Down of this peer. It is held while the owner
 	// is called, so the owner must not call back into the mesh.
@@ -96,6 +97,7 @@ func (m *Mesh) disconnected(id peer.ID) {
 func (r *remote) drop() {
 	if !r.m.gate.isMember(r.id) {
 		r.out.clear()
+		r.m.allow(r.id)
 	}
 	if err := r.m.end.net.ClosePeer(r.id); err != nil {
 		r.m.log.Debug("close connections", "peer", r.name, "error", err)
@@ -287,6 +289,7 @@ func (m *Mesh) serveFrames(s network.Stream) {
 	m.mu.Lock()
 	before := r.reader
 	r.reader = me
+	r.served++
 	m.mu.Unlock()
 	if before != nil { // so that frames keep their order
 		before.s.Reset()
@@ -371,6 +374,7 @@ func (m *Mesh) learn(from peer.ID, records []addrRecord) {
 				r.soon()
 			}
 			m.mu.Unlock()
+			m.allow(id)
 			m.tellAll(id, from)
 		case overtook:
 			m.tellAll(m.self, "")
