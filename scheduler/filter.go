@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -9,51 +8,83 @@ import (
 	"holon/crdt/state"
 )
 
-// Unfitness says why a node cannot take a pod, as a short phrase with
-// Kubernetes' wording; empty: it can.
-func (n *Node) Unfitness(w *state.Workload) string {
+// Why a node cannot take a pod, in the words of Kubernetes' scheduler.
+const (
+	otherNode   = "node(s) didn't match the requested node name"
+	cordoned    = "node(s) were unschedulable"
+	mismatch    = "node(s) didn't match Pod's node affinity/selector"
+	portsTaken  = "node(s) didn't have free ports for the requested pod ports"
+	shortCPU    = "Insufficient cpu"
+	shortMemory = "Insufficient memory"
+	tooManyPods = "Too many pods"
+)
+
+// demand is what every slot of a workload asks of a node.
+type demand struct {
+	workload *state.Workload
+	requests state.Resources
+	ports    []state.HostPort
+	allPorts []state.HostPort // where pods share their node's address
+}
+
+func demandOf(w *state.Workload) demand {
 	spec := &w.Template.Spec
+	return demand{workload: w, requests: state.Requests(spec), ports: state.HostPorts(spec, false), allPorts: state.HostPorts(spec, true)}
+}
+
+func (d *demand) portsOn(n *Node) []state.HostPort {
+	if n.HostPortsOnly {
+		return d.allPorts
+	}
+	return d.ports
+}
+
+// unsuitable says why a node takes no slot of the workload however empty it is;
+// "": it may.
+func (d *demand) unsuitable(n *Node) string {
+	spec := &d.workload.Template.Spec
 	switch {
 	case n.Health != Serving:
-		return n.Health.String()
+		return "node(s) were " + n.Health.String()
 	case spec.NodeName != "" && spec.NodeName != n.Name:
-		return "pod asks for another node"
+		return otherNode
 	case n.Unschedulable && !tolerates(spec, corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule}):
-		return "node is cordoned"
+		return cordoned
 	}
 	for key, want := range spec.NodeSelector {
-		if n.Labels[key] != want {
-			return "node does not match nodeSelector"
+		if have, ok := n.Labels[key]; !ok || have != want {
+			return mismatch
 		}
 	}
 	for _, taint := range n.Taints {
 		if taint.Effect != corev1.TaintEffectPreferNoSchedule && !tolerates(spec, taint) {
-			return "untolerated taint " + taint.Key
-		}
-	}
-	if short := shortage(state.Requests(spec), n.Allocatable.Sub(n.Used)); short != "" {
-		return short
-	}
-	for _, p := range state.HostPorts(spec, n.HostPortsOnly) {
-		if slices.ContainsFunc(n.Ports, p.Collides) {
-			return fmt.Sprintf("host port %d is taken", p.Port)
+			return "node(s) had untolerated taint {" + taint.Key + ": " + taint.Value + "}"
 		}
 	}
 	return ""
 }
 
-func shortage(want, free state.Resources) string {
+// shortage says what a node lacks for one more slot; "": nothing.
+func (d *demand) shortage(n *Node) string {
+	want, free := d.requests, n.Allocatable.Sub(n.Used)
 	switch {
 	case want.CPU > 0 && want.CPU > free.CPU:
-		return "insufficient cpu"
+		return shortCPU
 	case want.Memory > 0 && want.Memory > free.Memory:
-		return "insufficient memory"
+		return shortMemory
 	case want.Pods > free.Pods:
-		return "too many pods"
+		return tooManyPods
+	}
+	for _, p := range d.portsOn(n) {
+		if slices.ContainsFunc(n.Ports, p.Collides) {
+			return portsTaken
+		}
 	}
 	return ""
 }
 
+// tolerates is Kubernetes' rule (k8s.io/api's own ToleratesTaint wants a
+// logger). The comparing operators, alpha in 1.35, tolerate nothing here.
 func tolerates(spec *corev1.PodSpec, taint corev1.Taint) bool {
 	return slices.ContainsFunc(spec.Tolerations, func(t corev1.Toleration) bool {
 		if t.Effect != "" && t.Effect != taint.Effect || t.Key != "" && t.Key != taint.Key {
@@ -63,7 +94,7 @@ func tolerates(spec *corev1.PodSpec, taint corev1.Taint) bool {
 		case corev1.TolerationOpExists:
 			return true
 		case "", corev1.TolerationOpEqual:
-			return t.Key != "" && t.Value == taint.Value
+			return t.Value == taint.Value
 		}
 		return false
 	})

@@ -14,9 +14,11 @@ type View struct {
 	Nodes    []*Node
 	Majority bool // more than half of the counted members are alive here
 	// Refused tells whether a node has refused the present run of a slot, and why.
+	// Its answers must not change while the view is in use; nil: nobody has.
 	Refused func(slot state.SlotID, node string) (reason string, refused bool)
 
 	byName map[string]*Node
+	asked  demand // of the workload asked for last
 }
 
 // Node is one member in a view.
@@ -72,13 +74,29 @@ func (v *View) health(name string) Health {
 	return Gone
 }
 
+func (v *View) refused(slot state.SlotID, node string) (reason string, refused bool) {
+	if v.Refused == nil {
+		return "", false
+	}
+	return v.Refused(slot, node)
+}
+
 // serves reports whether a node can run the present run of a slot.
 func (v *View) serves(slot state.SlotID, node string) bool {
 	if v.health(node) != Serving {
 		return false
 	}
-	_, refused := v.Refused(slot, node)
+	_, refused := v.refused(slot, node)
 	return !refused
+}
+
+// whyNot says what keeps the home of a slot from serving it.
+func (v *View) whyNot(s *state.Slot) string {
+	if h := v.health(s.Home.Node); h != Serving {
+		return h.String()
+	}
+	reason, _ := v.refused(s.ID, s.Home.Node)
+	return "refusing it (" + reason + ")"
 }
 
 // Assigned is the node that runs a slot in this view, or "".
@@ -86,14 +104,23 @@ func (v *View) Assigned(s *state.Slot) string {
 	return s.Assigned(func(node string) bool { return v.serves(s.ID, node) })
 }
 
-// Occupy books a slot on a node.
+// demand remembers one workload: callers go through them one by one.
+func (v *View) demand(w *state.Workload) *demand {
+	if v.asked.workload != w {
+		v.asked = demandOf(w)
+	}
+	return &v.asked
+}
+
+// Occupy books a slot on a node. A name that the view does not hold is nobody's.
 func (v *View) Occupy(w *state.Workload, node string) {
 	n := v.Node(node)
 	if n == nil {
 		return
 	}
-	n.Used = n.Used.Add(state.Requests(&w.Template.Spec))
-	n.Ports = append(n.Ports, state.HostPorts(&w.Template.Spec, n.HostPortsOnly)...)
+	d := v.demand(w)
+	n.Used = n.Used.Add(d.requests)
+	n.Ports = append(n.Ports, d.portsOn(n)...)
 	if n.Slots == nil {
 		n.Slots = map[crdt.UID]int{}
 	}

@@ -1,0 +1,8 @@
+package scheduler
+
+import "holon/crdt/state"
+
+// Weight is the last tie-break between nodes for a slot.
+func Weight(slot state.SlotID, node string) uint64 {
+	return seedOf(slot.Workload, slot.Index+1).weight(node)
+}

@@ -1,0 +1,108 @@
+package scheduler
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"math/bits"
+	"slices"
+	"strings"
+
+	"holon/crdt/state"
+)
+
+// candidate is a node with what its choice depends on, kept up to date while one
+// workload is planned.
+type candidate struct {
+	node       *Node
+	unsuitable string // never changes while a workload is planned
+	short      string
+	slots      int   // of this workload
+	room       int64 // in steps of roomStep
+}
+
+// roomStep is how coarsely free room is compared, in percent, so that the
+// rendezvous weight decides between near equals.
+const roomStep = 5
+
+// update takes in what is booked on the node.
+func (c *candidate) update(d *demand) {
+	c.short, c.slots = d.shortage(c.node), c.node.Slots[d.workload.UID]
+	c.room = c.node.room(d.requests)
+}
+
+// room is the free share of the scarcer of cpu and memory once another pod is
+// there.
+func (n *Node) room(requests state.Resources) int64 {
+	left := n.Allocatable.Sub(n.Used).Sub(requests)
+	return min(percent(left.CPU, n.Allocatable.CPU), percent(left.Memory, n.Allocatable.Memory)) / roomStep
+}
+
+// percent of a whole, for a part that is not greater; 0 for a share of nothing.
+func percent(part, whole int64) int64 {
+	if part <= 0 || whole < part {
+		return 0
+	}
+	hi, lo := bits.Mul64(uint64(part), 100)
+	share, _ := bits.Div64(hi, lo, uint64(whole))
+	return int64(share)
+}
+
+// candidates judges every node once; after that only a booking changes one.
+func (p *planner) candidates() []candidate {
+	if p.nodes == nil {
+		d := p.v.demand(p.w)
+		p.nodes = make([]candidate, len(p.v.Nodes))
+		for i, n := range p.v.Nodes {
+			p.nodes[i] = candidate{node: n, unsuitable: d.unsuitable(n)}
+			p.nodes[i].update(d)
+		}
+	}
+	return p.nodes
+}
+
+// best is the fitting node with the fewest slots of this workload, then the most
+// room, then the greatest rendezvous weight for this slot; or -1.
+func (p *planner) best(s *state.Slot) int {
+	nodes, seed := p.candidates(), seedOf(s.ID.Workload, s.ID.Index+1)
+	best := -1
+	for i := range nodes {
+		c := &nodes[i]
+		if c.unsuitable != "" || c.short != "" || best >= 0 && !c.better(&nodes[best], seed) {
+			continue
+		}
+		if _, refused := p.v.refused(s.ID, c.node.Name); !refused {
+			best = i
+		}
+	}
+	return best
+}
+
+func (c *candidate) better(o *candidate, seed seed) bool {
+	if diff := cmp.Or(cmp.Compare(o.slots, c.slots), cmp.Compare(c.room, o.room)); diff != 0 {
+		return diff > 0
+	}
+	return cmp.Or(cmp.Compare(seed.weight(c.node.Name), seed.weight(o.node.Name)), cmp.Compare(o.node.Name, c.node.Name)) > 0
+}
+
+// summary counts why no node takes a slot, as Kubernetes' scheduler does.
+func (p *planner) summary(s *state.Slot) string {
+	nodes := p.candidates()
+	if len(nodes) == 0 {
+		return "no nodes available to schedule pods"
+	}
+	counts := map[string]int{}
+	for i := range nodes {
+		why := cmp.Or(nodes[i].unsuitable, nodes[i].short)
+		if why == "" {
+			reason, _ := p.v.refused(s.ID, nodes[i].node.Name)
+			why = "node(s) refused it (" + reason + ")"
+		}
+		counts[why]++
+	}
+	parts := make([]string, 0, len(counts))
+	for _, why := range slices.Sorted(maps.Keys(counts)) {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[why], why))
+	}
+	return fmt.Sprintf("0/%d nodes are available: %s.", len(nodes), strings.Join(parts, ", "))
+}
