@@ -110,7 +110,7 @@ func (r *Runtime) adoptContainer(p *pod, c *container) error {
 		c.previous = numbers[len(numbers)-1]
 	}
 	if c.newest != nil && c.newest.state.Phase != exited {
-		return r.watch.add(c.newest, c.newest.state.Shim)
+		return r.watch.add(c.newest)
 	}
 	return nil
 }
@@ -130,6 +130,7 @@ func (r *Runtime) adoptAttempt(a *attempt) error {
 			close(a.ended)
 			return nil
 		case err == nil && held && a.state.Phase == running:
+			a.shim, a.main = a.state.Shim, a.state.Main
 			return nil
 		case errors.Is(err, fs.ErrNotExist) && !held:
 			return errHalfMade
@@ -151,7 +152,7 @@ func (r *Runtime) buryAttempt(a *attempt) error {
 	}
 	a.state.Phase, a.state.ExitCode, a.state.FinishedAt = exited, 137, time.Now()
 	a.state.Message = "killed together with its shim, or by a power cut"
-	if err := writeJSON(filepath.Join(a.dir, stateFile), a.state); err != nil {
+	if err := writeJSON(filepath.Join(a.dir, stateFile), a.state, durable); err != nil {
 		r.cfg.Logger.Warn("the end of a container is not on disk", "dir", a.dir, "error", err)
 	}
 	close(a.ended)

@@ -67,7 +67,7 @@ func (r *Runtime) start(ctx context.Context, p *pod, c *container, spec runtime.
 			r.cfg.Logger.Warn("an old log remains", "error", err)
 		}
 	}
-	if err := r.watch.add(a, a.state.Shim); err != nil {
+	if err := r.watch.add(a); err != nil {
 		return diskError(op, r.cfg.Dir, err)
 	}
 	return nil
@@ -152,7 +152,7 @@ func (r *Runtime) makeAttempt(a *attempt, order *startOrder) (lock *os.File, err
 		return nil, err
 	}
 	if lock, err = takeLock(temp); err == nil {
-		if err = writeJSON(filepath.Join(temp, startFile), order); err == nil {
+		if err = writeJSON(filepath.Join(temp, startFile), order, volatile); err == nil {
 			err = os.Rename(temp, a.dir)
 		}
 		if err == nil {
@@ -203,7 +203,7 @@ func (r *Runtime) launch(a *attempt, lock *os.File) error {
 		reap(shim.PID)
 		return &runtime.Error{Kind: got.Kind, Err: errors.New(got.Error), Next: nextStep(got.Kind)}
 	}
-	a.state = got.State
+	a.state, a.shim, a.main = got.State, got.State.Shim, got.State.Main
 	return nil
 }
 

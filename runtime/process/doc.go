@@ -23,8 +23,8 @@
 //
 //  1. A directory N appears by one rename, with its lock held and start.json
 //     in it. So an attempt is started at most once, whatever crashes.
-//  2. lock free and no state.json: nothing ever ran; the directory is a
-//     half-made one and is removed.
+//  2. lock free and no state.json: nothing ever ran (or the power was cut
+//     within moments of the start); the directory is half-made and is removed.
 //  3. lock free and state.json not final: the shim died; whatever is left of
 //     its processes is killed and the attempt counts as Exited with 137.
 //  4. A process is signalled only through a pidfd whose start time matches

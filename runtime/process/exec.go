@@ -61,9 +61,9 @@ func (r *Runtime) exec(ctx context.Context, a *attempt, opts runtime.ExecOptions
 	cmd.Cancel = func() error { killSession(cmd.Process.Pid); return nil }
 	cmd.WaitDelay = drainTimeout // a descendant may hold the streams open
 	if opts.TTY {
-		err = r.execTTY(cmd, opts, says)
+		err = execTTY(cmd, a, opts, says)
 	} else {
-		err = execPipes(cmd, opts, says)
+		err = execPipes(cmd, a, opts, says)
 	}
 	if ctx.Err() != nil {
 		return 0, ctx.Err()
@@ -81,7 +81,7 @@ func (r *Runtime) exec(ctx context.Context, a *attempt, opts runtime.ExecOptions
 
 // execPipes runs cmd with its three streams apart. Stdin has a pipe of our
 // own, so that one which never ends does not hold up the command's end.
-func execPipes(cmd *exec.Cmd, opts runtime.ExecOptions, says *os.File) error {
+func execPipes(cmd *exec.Cmd, a *attempt, opts runtime.ExecOptions, says *os.File) error {
 	cmd.Stdout, cmd.Stderr = opts.Stdout, opts.Stderr
 	var in io.WriteCloser
 	if opts.Stdin != nil {
@@ -102,11 +102,28 @@ func execPipes(cmd *exec.Cmd, opts runtime.ExecOptions, says *os.File) error {
 			in.Close()
 		}()
 	}
-	return cmd.Wait()
+	return waitWith(cmd, a)
+}
+
+// waitWith waits for a started command, which ends with its container.
+func waitWith(cmd *exec.Cmd, a *attempt) error {
+	over := make(chan struct{})
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-a.ended:
+			killSession(cmd.Process.Pid) // its number is not given again while it has members
+		case <-over:
+		}
+	})
+	err := cmd.Wait()
+	close(over)
+	watch.Wait()
+	return err
 }
 
 // execTTY runs cmd on a terminal of its own.
-func (r *Runtime) execTTY(cmd *exec.Cmd, opts runtime.ExecOptions, says *os.File) error {
+func execTTY(cmd *exec.Cmd, a *attempt, opts runtime.ExecOptions, says *os.File) error {
 	master, slave, err := pty.Open()
 	if err != nil {
 		says.Close()
@@ -139,7 +156,7 @@ func (r *Runtime) execTTY(cmd *exec.Cmd, opts runtime.ExecOptions, says *os.File
 			}
 		}()
 	}
-	err = cmd.Wait()
+	err = waitWith(cmd, a)
 	close(over)
 	input.Wait()
 	drained := make(chan struct{})

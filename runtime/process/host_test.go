@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -77,6 +78,42 @@ func TestDescendantsEnd(t *testing.T) {
 			stop(t, r, "b", 0)
 			if n := marked(cfg.Dir); n != 0 {
 				t.Errorf("%d processes outlive their pod", n)
+			}
+		})
+	}
+}
+
+// A command that is executed in a container ends with it, everywhere.
+func TestExecEndsWithContainer(t *testing.T) {
+	for name, without := range map[string]bool{"cgroups": false, "no cgroups": true} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig(t)
+			cfg.withoutCgroups = without
+			cleaned(t, cfg.Dir)
+			r := open(t, cfg)
+			ensure(t, r, shPod("a", "sleep 1000"))
+			said, says := io.Pipe()
+			done := make(chan int, 1)
+			go func() {
+				code, err := r.Exec(ctx, "a", "c0", runtime.ExecOptions{Command: []string{"/bin/sh", "-c", "echo here; sleep 1000"}, Stdout: says})
+				if err != nil {
+					t.Error(err)
+				}
+				done <- code
+			}()
+			if _, err := io.ReadFull(said, make([]byte, 5)); err != nil {
+				t.Fatal(err)
+			}
+			if err := newestOf(t, r, "a", "c0").Main.signal(unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case code := <-done:
+				if code != 137 {
+					t.Errorf("exit code %d", code)
+				}
+			case <-time.After(patience):
+				t.Error("exec outlives its container")
 			}
 		})
 	}

@@ -96,14 +96,23 @@ func readJSON(path string, max int64, into any) error {
 	return nil
 }
 
-// writeJSON replaces a file whole or not at all, also over a power cut.
-func writeJSON(path string, value any) error {
+// durability says what a file must survive. What only matters while the host
+// is up (the pods die with it) need not be waited for.
+type durability bool
+
+const (
+	volatile durability = false // a crash of any process
+	durable  durability = true  // a power cut too
+)
+
+// writeJSON replaces a file whole or not at all.
+func writeJSON(path string, value any, keep durability) error {
 	data, err := json.Marshal(value)
 	if err != nil {
 		return err
 	}
 	temp := filepath.Join(filepath.Dir(path), newPrefix+rand.Text())
-	if err := writeSynced(temp, data); err != nil {
+	if err := writeFile(temp, data, keep); err != nil {
 		os.Remove(temp)
 		return err
 	}
@@ -111,16 +120,19 @@ func writeJSON(path string, value any) error {
 		os.Remove(temp)
 		return err
 	}
+	if keep == volatile {
+		return nil
+	}
 	return syncDir(filepath.Dir(path))
 }
 
-func writeSynced(path string, data []byte) error {
+func writeFile(path string, data []byte, keep durability) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
-	if err == nil {
+	if err == nil && keep == durable {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	goruntime "runtime"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -54,6 +56,8 @@ type attempt struct {
 	container *container
 	number    int
 	dir       string
+	shim      processID // these two never change once the attempt is known
+	main      processID
 	state     attemptState
 	ended     chan struct{} // closed once state is final
 }
@@ -123,7 +127,7 @@ func tryWrite(dir string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	err := writeSynced(path, []byte("holon"))
+	err := writeFile(path, []byte("holon"), durable)
 	return errors.Join(err, ignoreMissing(os.Remove(path)))
 }
 
@@ -188,6 +192,7 @@ func (r *Runtime) Pods(context.Context) ([]runtime.Status, error) {
 			out = append(out, p.status())
 		}
 	}
+	slices.SortFunc(out, func(a, b runtime.Status) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	return out, nil
 }
 

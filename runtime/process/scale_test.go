@@ -26,12 +26,17 @@ func rss(t testing.TB, pid int) (all, anon int) {
 }
 
 // Many pods cost the daemon no goroutine each, and a list of them is cheap.
+// HOLON_TEST_PODS and HOLON_TEST_SHIM (a program whose subcommand "shim" is
+// Shim) measure others.
 func TestManyPods(t *testing.T) {
 	pods := 50
 	if n := os.Getenv("HOLON_TEST_PODS"); n != "" {
 		fmt.Sscan(n, &pods)
 	}
 	cfg := testConfig(t)
+	if program := os.Getenv("HOLON_TEST_SHIM"); program != "" {
+		cfg.Shim[0] = program
+	}
 	cleaned(t, cfg.Dir)
 	r := open(t, cfg)
 	goroutines := goruntime.NumGoroutine()

@@ -124,7 +124,7 @@ func (s *shim) start() error {
 		}
 	}
 	s.state = attemptState{Phase: starting, Shim: self, Message: strings.Join(s.order.Notes, "; ")}
-	if err := writeJSON(filepath.Join(s.dir, stateFile), s.state); err != nil {
+	if err := writeJSON(filepath.Join(s.dir, stateFile), s.state, volatile); err != nil {
 		return err
 	}
 	if s.log, err = openLog(s.dir, s.order.LogBytesMax); err != nil {
@@ -139,7 +139,7 @@ func (s *shim) start() error {
 		return err
 	}
 	s.state.Phase, s.state.StartedAt = running, time.Now()
-	return writeJSON(filepath.Join(s.dir, stateFile), s.state)
+	return writeJSON(filepath.Join(s.dir, stateFile), s.state, durable)
 }
 
 // launch starts the program with its output going to the log.

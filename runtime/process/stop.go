@@ -88,7 +88,7 @@ func (r *Runtime) live(p *pod) []*attempt {
 // runtime; what they started ends with them.
 func (r *Runtime) signalAll(p *pod, sig unix.Signal) {
 	for _, a := range r.live(p) {
-		if err := a.state.Main.signal(sig); err != nil {
+		if err := a.main.signal(sig); err != nil {
 			r.cfg.Logger.Warn("a container cannot be signalled", "run", p.id, "container", a.container.spec.Name, "error", err)
 		}
 	}
@@ -114,7 +114,7 @@ func (r *Runtime) awaitEnd(ctx context.Context, p *pod, limit time.Duration) err
 // killPod kills every process of a pod, shims too.
 func (r *Runtime) killPod(p *pod) error {
 	for _, a := range r.live(p) {
-		a.state.Shim.signal(killSignal)
+		a.shim.signal(killSignal)
 	}
 	if r.cgroups.track != "" {
 		return killCgroup(filepath.Join(r.cgroups.track, string(p.id)))

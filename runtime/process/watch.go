@@ -50,15 +50,15 @@ func newWatcher(ended func(*attempt)) (*watcher, error) {
 
 // add watches the shim of an attempt; ended is called once, also if the shim
 // is gone already.
-func (w *watcher) add(a *attempt, shim processID) error {
-	fd, err := shim.open()
+func (w *watcher) add(a *attempt) error {
+	fd, err := a.shim.open()
 	if errors.Is(err, unix.ESRCH) {
-		reap(shim.PID)
+		reap(a.shim.PID)
 		w.loop.Go(func() { w.ended(a) })
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("watch shim %d: %w", shim.PID, err)
+		return fmt.Errorf("watch shim %d: %w", a.shim.PID, err)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -70,7 +70,7 @@ func (w *watcher) add(a *attempt, shim processID) error {
 	if err := unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}); err != nil {
 		delete(w.attempts, int32(fd))
 		unix.Close(fd)
-		return fmt.Errorf("watch shim %d: %w", shim.PID, err)
+		return fmt.Errorf("watch shim %d: %w", a.shim.PID, err)
 	}
 	return nil
 }
@@ -96,7 +96,7 @@ func (w *watcher) run() {
 			w.mu.Unlock()
 			unix.Close(int(e.Fd)) // and out of the epoll
 			if a != nil {
-				reap(a.state.Shim.PID)
+				reap(a.shim.PID)
 				w.ended(a)
 			}
 		}
