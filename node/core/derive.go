@@ -18,15 +18,77 @@ type derived struct {
 	workloads map[crdt.UID]bool
 	objects   map[crdt.UID]map[state.Key]bool // what each workload shows
 	nodes     map[state.Key]bool
-	// specs and sets keep what is dear to make and rarely changes.
+	// specs keeps what is dear to make and rarely changes.
 	specs map[*corev1.PodTemplateSpec]map[string]any
-	sets  map[state.Key]shownSet
+	// made says of what each object was made that is shown now: what would look
+	// the same is not shown again. Pods are in pods, the rest in made.
+	made map[state.Key]any
+	pods map[state.Key]madePod
 }
 
-// shownSet is a ReplicaSet as it was shown last.
-type shownSet struct {
-	counts state.Counts
-	born   crdt.Stamp
+// The makings of what is shown, without what the picture does not depend on.
+type (
+	madePod struct {
+		face   state.PodFace
+		status state.RunStatus
+		token  uint64
+	}
+	madeDeployment struct {
+		workload *state.Workload
+		counts   state.Counts
+		token    uint64
+	}
+	madeSet struct {
+		counts state.Counts
+		born   crdt.Stamp
+	}
+	madeNode struct {
+		token             uint64
+		live              bool
+		peer, unreachable string
+		status            string // encoded, without its runs
+	}
+)
+
+// same reports whether two pods would look the same.
+func (a *madePod) same(b *madePod) bool {
+	f, g, s, t := &a.face, &b.face, &a.status, &b.status
+	return a.token == b.token && f.Workload == g.Workload && f.Node == g.Node && f.HostIP == g.HostIP && f.NodeLost == g.NodeLost &&
+		f.Run == g.Run && f.UID == g.UID && f.Template == g.Template && f.Why == g.Why && (f.Status == nil) == (g.Status == nil) &&
+		s.Phase == t.Phase && s.Ready == t.Ready && s.Refused == t.Refused && s.Message == t.Message && s.IP == t.IP &&
+		s.Started == t.Started && s.Stopping == t.Stopping && slices.Equal(s.Containers, t.Containers) &&
+		maps.Equal(f.Labels, g.Labels) && maps.Equal(f.Notes, g.Notes)
+}
+
+// shownPod reports whether a pod is shown already as face says, and remembers
+// that it will be.
+func (d *derived) shownPod(key state.Key, face *state.PodFace, token uint64) bool {
+	now := madePod{face: *face, token: token}
+	if face.Status != nil {
+		now.status = *face.Status
+	}
+	before, ok := d.pods[key]
+	if ok && before.same(&now) {
+		return true
+	}
+	d.pods[key] = now
+	return false
+}
+
+// shownAs is shownPod for everything else.
+func (d *derived) shownAs(key state.Key, now any) bool {
+	if before, ok := d.made[key]; ok && before == now {
+		return true
+	}
+	d.made[key] = now
+	return false
+}
+
+// takeBack says that an object is no more.
+func (c *Core) takeBack(key state.Key) {
+	delete(c.derived.made, key)
+	delete(c.derived.pods, key)
+	c.out.Derived = append(c.out.Derived, Derived{Key: key})
 }
 
 // specsMax bounds the templates that are kept as JSON.
@@ -53,7 +115,7 @@ func (d *derived) specOf(t *corev1.PodTemplateSpec) map[string]any {
 
 func newDerived() derived {
 	return derived{dirty: true, all: true, workloads: map[crdt.UID]bool{}, objects: map[crdt.UID]map[state.Key]bool{}, nodes: map[state.Key]bool{},
-		specs: map[*corev1.PodTemplateSpec]map[string]any{}, sets: map[state.Key]shownSet{}}
+		specs: map[*corev1.PodTemplateSpec]map[string]any{}, made: map[state.Key]any{}, pods: map[state.Key]madePod{}}
 }
 
 // derive publishes the faces of what has changed since the last time.
@@ -113,8 +175,7 @@ func (c *Core) runsByWorkload(due map[crdt.UID]bool) map[crdt.UID][]placedRun {
 	return found
 }
 
-func (c *Core) publish(shown map[state.Key]bool, key state.Key, value map[string]any, token uint64) {
-	shown[key] = true
+func (c *Core) publish(key state.Key, value map[string]any, token uint64) {
 	c.out.Derived = append(c.out.Derived, Derived{Key: key, Value: value, Token: token})
 }
 
@@ -127,24 +188,19 @@ func (c *Core) deriveWorkload(uid crdt.UID, runs []placedRun) {
 				continue
 			}
 			key := state.MakeKey(state.Pods, r.status.Namespace, r.status.Name)
-			if _, reborn := c.index.byKey[key]; !reborn {
-				c.publish(shown, key, state.StrayFace(r.node, r.status, !c.live(r.node)), 0)
+			if _, reborn := c.index.byKey[key]; reborn {
+				continue
+			}
+			shown[key] = true
+			lost := !c.live(r.node)
+			if !c.derived.shownPod(key, &state.PodFace{Run: r.status.Run, Node: r.node, NodeLost: lost, Status: r.status}, 0) {
+				c.publish(key, state.StrayFace(r.node, r.status, lost), 0)
 			}
 		}
 	} else {
 		pods := c.podFaces(w, runs)
 		for i := range pods {
-			value, err := pods[i].Value()
-			if err != nil {
-				c.fact(true, w.Key, "InvalidTemplate", "%v", err)
-				continue
-			}
-			token := uint64(0)
-			if w.Bare() {
-				token = c.store.entries[w.Key].token
-				keepStoredMeta(value, w)
-			}
-			c.publish(shown, state.MakeKey(state.Pods, w.Namespace, pods[i].Name), value, token)
+			c.derivePod(w, &pods[i], shown)
 		}
 		if !w.Bare() {
 			c.deriveDeployment(w, shown)
@@ -152,15 +208,35 @@ func (c *Core) deriveWorkload(uid crdt.UID, runs []placedRun) {
 		c.out.Explained = append(c.out.Explained, c.explain(w))
 	}
 	for _, key := range sortedKeys(c.derived.objects[uid]) {
-		if !shown[key] {
-			c.out.Derived = append(c.out.Derived, Derived{Key: key})
-			delete(c.derived.sets, key)
+		if heir, ok := c.index.byKey[key]; !shown[key] && (!ok || heir == uid) {
+			c.takeBack(key) // an heir of the name shows it itself
 		}
 	}
 	c.derived.objects[uid] = shown
 	if len(shown) == 0 {
 		delete(c.derived.objects, uid)
 	}
+}
+
+func (c *Core) derivePod(w *state.Workload, face *state.PodFace, shown map[state.Key]bool) {
+	key, token := state.MakeKey(state.Pods, w.Namespace, face.Name), uint64(0)
+	if w.Bare() {
+		token = c.store.entries[w.Key].token
+	}
+	if !shown[key] && c.derived.shownPod(key, face, token) {
+		shown[key] = true
+		return
+	}
+	value, err := face.Value()
+	if err != nil {
+		c.fact(true, w.Key, "InvalidTemplate", "%v", err)
+		return
+	}
+	if w.Bare() {
+		keepStoredMeta(value, w)
+	}
+	shown[key] = true
+	c.publish(key, value, token)
 }
 
 // keepStoredMeta gives a bare pod the generation and timestamps it was stored
@@ -266,7 +342,11 @@ func (c *Core) deriveDeployment(w *state.Workload, shown map[state.Key]bool) {
 		}
 		perRevision[s.Run.Revision] = n
 	}
-	c.publish(shown, w.Key, state.DeploymentFace(w, total), c.store.entries[w.Key].token)
+	token := c.store.entries[w.Key].token
+	shown[w.Key] = true
+	if !c.derived.shownAs(w.Key, madeDeployment{w, total, token}) {
+		c.publish(w.Key, state.DeploymentFace(w, total), token)
+	}
 	for _, hash := range slices.Sorted(maps.Keys(c.index.revisions[w.UID])) {
 		c.deriveReplicaSet(w, c.index.revisions[w.UID][hash], perRevision[hash], shown)
 	}
@@ -274,9 +354,8 @@ func (c *Core) deriveDeployment(w *state.Workload, shown map[state.Key]bool) {
 
 func (c *Core) deriveReplicaSet(w *state.Workload, r revision, n state.Counts, shown map[state.Key]bool) {
 	key := state.MakeKey(state.ReplicaSets, w.Namespace, state.ReplicaSetName(w, r.hash))
-	last, ok := c.derived.sets[key]
-	if ok && last.counts == n && last.born == r.born && c.derived.objects[w.UID][key] {
-		shown[key] = true
+	shown[key] = true
+	if c.derived.shownAs(key, madeSet{n, r.born}) {
 		return
 	}
 	face, err := state.ReplicaSetFace(w, r.hash, r.number, r.created, r.template, n)
@@ -284,8 +363,7 @@ func (c *Core) deriveReplicaSet(w *state.Workload, r revision, n state.Counts, s
 		c.fact(true, w.Key, "InvalidTemplate", "%v", err)
 		return
 	}
-	c.derived.sets[key] = shownSet{counts: n, born: r.born}
-	c.publish(shown, key, face, 0)
+	c.publish(key, face, 0)
 }
 
 // deriveNodes publishes every Node that has a record.
@@ -298,14 +376,28 @@ func (c *Core) deriveNodes() {
 			v.Peer, v.Unreachable = string(b.peer), "the node is "+b.state.String()
 		}
 		key := state.MakeKey(state.Nodes, "", name)
-		c.publish(shown, key, state.NodeFace(v), c.store.entries[key].token)
+		token := c.store.entries[key].token
+		shown[key] = true
+		if !c.derived.shownAs(key, madeNode{token, v.Live, v.Peer, v.Unreachable, withoutRuns(v.Status)}) {
+			c.publish(key, state.NodeFace(v), token)
+		}
 	}
 	for _, key := range sortedKeys(c.derived.nodes) {
 		if !shown[key] {
-			c.out.Derived = append(c.out.Derived, Derived{Key: key})
+			c.takeBack(key)
 		}
 	}
 	c.derived.nodes = shown
+}
+
+// withoutRuns spells what a node says of itself, but for what it runs.
+func withoutRuns(s *state.NodeStatus) string {
+	if s == nil {
+		return ""
+	}
+	bare := *s
+	bare.Runs, bare.Seq = nil, 0
+	return string(bare.Encode())
 }
 
 // nodeLabels are what users wrote and what every node has.
