@@ -88,17 +88,17 @@ func (p *planner) homeMoves(s *state.Slot) bool {
 // choose gives a slot that nobody runs to the best node, as its home or else as
 // its stand-in.
 func (p *planner) choose(s *state.Slot, home bool) {
+	why := ""
+	if s.Home.Node != "" {
+		why = "home " + s.Home.Node + " is " + p.v.whyNot(s) + "; "
+	}
 	i := p.best(s)
 	if i < 0 {
-		text := p.summary(s)
-		if s.Home.Node != "" {
-			text = "home " + s.Home.Node + " is " + p.v.whyNot(s) + "; " + text
-		}
-		p.explain(s, true, text)
+		p.explain(s, true, why+p.summary(s))
 		return
 	}
 	c := &p.nodes[i]
-	p.explain(s, false, fmt.Sprintf("%s chosen: %d other slots of this workload there, about %d %% free", c.node.Name, c.slots, c.room*roomStep))
+	p.explain(s, false, fmt.Sprintf("%s%s chosen: %d slots of this workload there before, about %d %% free", why, c.node.Name, c.slots, c.room*roomStep))
 	if home {
 		p.decide(Decision{Slot: s.ID, Home: &state.Home{Node: c.node.Name, Term: s.Home.Term + 1}})
 	} else {

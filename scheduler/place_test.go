@@ -33,7 +33,7 @@ var rules = map[string]func(*world, scheduler.Plan) string{
 
 func TestPlaceKeepsItsRules(t *testing.T) {
 	decided := map[string]int{}
-	rapid.Check(t, func(t *rapid.T) {
+	manyTimes(t, func(t *rapid.T) {
 		x := drawWorld(t)
 		plan := x.place()
 		for name, rule := range rules {
@@ -51,6 +51,13 @@ func TestPlaceKeepsItsRules(t *testing.T) {
 		}
 	}
 	t.Log(decided)
+}
+
+// manyTimes is rapid.Check with as many cases as it takes to see the rare ones.
+func manyTimes(t *testing.T, check func(*rapid.T)) {
+	for range 8 {
+		rapid.Check(t, check)
+	}
 }
 
 func kindOf(x *world, d scheduler.Decision) string {

@@ -102,7 +102,7 @@ func room(x *world, node string) int64 {
 }
 
 func TestPlaceIsTheReference(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	manyTimes(t, func(t *rapid.T) {
 		x := drawWorld(t)
 		if have, want := x.place(), reference(x); !reflect.DeepEqual(have.Decisions, want) {
 			t.Fatalf("decided %+v\nwant    %+v\n%+v", flat(have.Decisions), flat(want), have.Reasons)

@@ -52,11 +52,12 @@ func percent(part, whole int64) int64 {
 func (p *planner) candidates() []candidate {
 	if p.nodes == nil {
 		d := p.v.demand(p.w)
-		p.nodes = make([]candidate, len(p.v.Nodes))
+		p.nodes = slices.Grow(p.v.scratch[:0], len(p.v.Nodes))[:len(p.v.Nodes)]
 		for i, n := range p.v.Nodes {
 			p.nodes[i] = candidate{node: n, unsuitable: d.unsuitable(n)}
 			p.nodes[i].update(d)
 		}
+		p.v.scratch = p.nodes
 	}
 	return p.nodes
 }
@@ -82,7 +83,8 @@ func (c *candidate) better(o *candidate, seed seed) bool {
 	if diff := cmp.Or(cmp.Compare(o.slots, c.slots), cmp.Compare(c.room, o.room)); diff != 0 {
 		return diff > 0
 	}
-	return cmp.Or(cmp.Compare(seed.weight(c.node.Name), seed.weight(o.node.Name)), cmp.Compare(o.node.Name, c.node.Name)) > 0
+	ours, theirs := seed.weight(c.node.Name), seed.weight(o.node.Name)
+	return ours > theirs || ours == theirs && c.node.Name < o.node.Name
 }
 
 // summary counts why no node takes a slot, as Kubernetes' scheduler does.

@@ -17,8 +17,9 @@ type View struct {
 	// Its answers must not change while the view is in use; nil: nobody has.
 	Refused func(slot state.SlotID, node string) (reason string, refused bool)
 
-	byName map[string]*Node
-	asked  demand // of the workload asked for last
+	byName  map[string]*Node
+	asked   demand      // of the workload asked for last
+	scratch []candidate // of the workload planned last, to be used again
 }
 
 // Node is one member in a view.

@@ -2,6 +2,7 @@ package scheduler_test
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 	"testing"
 
@@ -96,19 +97,40 @@ var healths = []scheduler.Health{
 	scheduler.Unfit, scheduler.Lost, scheduler.LostLong, scheduler.Gone,
 }
 
+// evenly draws 0..n-1, all about as likely; rapid's own integers lean to the
+// small ones, and a cluster of one idle node shows little.
+func evenly(n int) *rapid.Generator[int] {
+	return rapid.Custom(func(t *rapid.T) int {
+		i := 0
+		for range bits.Len(uint(n-1)) + 2 {
+			i <<= 1
+			if rapid.Bool().Draw(t, "bit") {
+				i++
+			}
+		}
+		return i % n
+	})
+}
+
+func oneIn(t *rapid.T, n int, label string) bool { return evenly(n).Draw(t, label) == n-1 }
+
+func oneOf[T any](t *rapid.T, label string, values ...T) T {
+	return values[evenly(len(values)).Draw(t, label)]
+}
+
 func drawWorld(t *rapid.T) *world {
-	x := &world{majority: rapid.Bool().Draw(t, "majority"), refusals: map[refusal]string{}}
-	for i := range rapid.IntRange(0, 5).Draw(t, "nodes") {
+	x := &world{majority: oneIn(t, 2, "majority"), refusals: map[refusal]string{}}
+	for i := range oneOf(t, "nodes", 0, 1, 2, 3, 4, 5, 5, 5) {
 		x.nodes = append(x.nodes, drawNode(t, fmt.Sprintf("n%d", i+1)))
 	}
 	x.w = drawWorkload(t, "w")
 	neighbour := drawWorkload(t, "neighbour")
 	for i := range x.nodes {
-		for range rapid.IntRange(0, 2).Draw(t, "neighbours") {
+		for range evenly(2).Draw(t, "neighbours") {
 			x.others = append(x.others, other{neighbour, x.nodes[i].Name})
 		}
 	}
-	for i := range rapid.IntRange(0, 6).Draw(t, "slots") {
+	for i := range oneOf(t, "slots", 1, 2, 4, 6) {
 		x.slots = append(x.slots, drawSlot(t, x, i))
 	}
 	return x
@@ -116,20 +138,18 @@ func drawWorld(t *rapid.T) *world {
 
 func drawNode(t *rapid.T, name string) scheduler.Node {
 	n := scheduler.Node{
-		Name: name, Health: rapid.SampledFrom(healths).Draw(t, "health"),
-		Labels:        map[string]string{"zone": rapid.SampledFrom([]string{"a", "b"}).Draw(t, "zone")},
-		Unschedulable: rapid.IntRange(0, 5).Draw(t, "cordon") == 0,
-		HostPortsOnly: rapid.IntRange(0, 3).Draw(t, "host ports only") == 0,
+		Name: name, Health: oneOf(t, "health", healths...),
+		Labels:        map[string]string{"zone": oneOf(t, "zone", "a", "b")},
+		Unschedulable: oneIn(t, 6, "cordon"),
+		HostPortsOnly: oneIn(t, 4, "host ports only"),
 		Allocatable: state.Resources{
-			CPU:    rapid.SampledFrom([]int64{0, 500, 1000, 2000, 4000}).Draw(t, "cpu"),
-			Memory: rapid.SampledFrom([]int64{0, 256, 1024, 4096}).Draw(t, "memory") << 20,
-			Pods:   rapid.SampledFrom([]int64{0, 1, 2, 5, 110}).Draw(t, "pods"),
+			CPU:    oneOf[int64](t, "cpu", 500, 1000, 2000, 4000),
+			Memory: oneOf[int64](t, "memory", 0, 1024, 4096, 8192) << 20,
+			Pods:   oneOf[int64](t, "pods", 0, 2, 5, 110, 110, 110),
 		},
 	}
-	if rapid.IntRange(0, 4).Draw(t, "tainted") == 0 {
-		effect := rapid.SampledFrom([]corev1.TaintEffect{
-			corev1.TaintEffectNoSchedule, corev1.TaintEffectNoExecute, corev1.TaintEffectPreferNoSchedule,
-		}).Draw(t, "effect")
+	if oneIn(t, 5, "tainted") {
+		effect := oneOf(t, "effect", corev1.TaintEffectNoSchedule, corev1.TaintEffectNoExecute, corev1.TaintEffectPreferNoSchedule)
 		n.Taints = []corev1.Taint{{Key: "gpu", Value: "yes", Effect: effect}}
 	}
 	return n
@@ -138,50 +158,50 @@ func drawNode(t *rapid.T, name string) scheduler.Node {
 func drawWorkload(t *rapid.T, name string) *state.Workload {
 	spec := corev1.PodSpec{Containers: []corev1.Container{{Name: "c"}}}
 	requests := corev1.ResourceList{}
-	if cpu := rapid.SampledFrom([]int64{0, 0, 250, 900, 2000}).Draw(t, "cpu request"); cpu > 0 {
+	if cpu := oneOf[int64](t, "cpu request", 0, 0, 250, 900, 2000); cpu > 0 {
 		requests[corev1.ResourceCPU] = *resource.NewMilliQuantity(cpu, resource.DecimalSI)
 	}
-	if memory := rapid.SampledFrom([]int64{0, 0, 100, 1000}).Draw(t, "memory request"); memory > 0 {
+	if memory := oneOf[int64](t, "memory request", 0, 0, 100, 1000); memory > 0 {
 		requests[corev1.ResourceMemory] = *resource.NewQuantity(memory<<20, resource.BinarySI)
 	}
 	spec.Containers[0].Resources.Requests = requests
-	switch rapid.IntRange(0, 5).Draw(t, "port") {
+	switch evenly(6).Draw(t, "port") {
 	case 0:
 		spec.Containers[0].Ports = []corev1.ContainerPort{{ContainerPort: 80, HostPort: 8080}}
 	case 1:
 		spec.Containers[0].Ports = []corev1.ContainerPort{{ContainerPort: 8080}}
 	}
-	if rapid.IntRange(0, 4).Draw(t, "selects") == 0 {
+	if oneIn(t, 5, "selects") {
 		spec.NodeSelector = map[string]string{"zone": "a"}
 	}
-	if rapid.IntRange(0, 9).Draw(t, "names its node") == 0 {
+	if oneIn(t, 10, "names its node") {
 		spec.NodeName = "n1"
 	}
-	if rapid.IntRange(0, 2).Draw(t, "tolerates") == 0 {
-		spec.Tolerations = []corev1.Toleration{rapid.SampledFrom([]corev1.Toleration{
-			{Operator: corev1.TolerationOpExists},
-			{Key: "gpu", Value: "yes"},
-			{Key: "gpu", Value: "no"},
-			{Key: "gpu", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute},
-		}).Draw(t, "toleration")}
+	if oneIn(t, 3, "tolerates") {
+		spec.Tolerations = []corev1.Toleration{oneOf(t, "toleration",
+			corev1.Toleration{Operator: corev1.TolerationOpExists},
+			corev1.Toleration{Key: "gpu", Value: "yes"},
+			corev1.Toleration{Key: "gpu", Value: "no"},
+			corev1.Toleration{Key: "gpu", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute},
+		)}
 	}
 	return &state.Workload{
 		UID: state.DerivedUID(name), Key: state.MakeKey(state.Deployments, "default", name), Name: name, Namespace: "default",
-		Template: &corev1.PodTemplateSpec{Spec: spec}, StandIn: rapid.Bool().Draw(t, "stand-in"),
+		Template: &corev1.PodTemplateSpec{Spec: spec}, StandIn: oneIn(t, 2, "stand-in"),
 	}
 }
 
 func drawSlot(t *rapid.T, x *world, index int) state.Slot {
 	s := state.Slot{ID: state.SlotID{Workload: x.w.UID, Index: index}, Namespace: "default", Owner: x.w.Key}
-	somewhere := rapid.SampledFrom([]string{"n1", "n2", "n3", "n4", "n5", "stranger"})
-	if rapid.IntRange(0, 3).Draw(t, "placed") > 0 {
-		s.Home = state.Home{Node: somewhere.Draw(t, "home"), Term: rapid.Uint64Range(1, 3).Draw(t, "term")}
-		if rapid.Bool().Draw(t, "stood in") {
-			s.StandIn = state.StandIn{Node: somewhere.Draw(t, "stand-in"), Basis: rapid.Uint64Range(0, s.Home.Term).Draw(t, "basis")}
+	somewhere := func(what string) string { return oneOf(t, what, "n1", "n2", "n3", "n4", "n5", "stranger") }
+	if !oneIn(t, 3, "unplaced") {
+		s.Home = state.Home{Node: somewhere("home"), Term: oneOf[uint64](t, "term", 1, 2, 3)}
+		if !oneIn(t, 3, "stood in") {
+			s.StandIn = state.StandIn{Node: somewhere("stand-in"), Basis: s.Home.Term - oneOf[uint64](t, "basis", 0, 0, 1)}
 		}
 	}
-	for range rapid.IntRange(0, 1).Draw(t, "refusals") {
-		x.refusals[refusal{s.ID, somewhere.Draw(t, "refuser")}] = "OutOfcpu"
+	for range evenly(2).Draw(t, "refusals") {
+		x.refusals[refusal{s.ID, somewhere("refuser")}] = "OutOfcpu"
 	}
 	return s
 }
