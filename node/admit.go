@@ -89,12 +89,18 @@ func (b *tokenBook) due(now core.Instant) (expired []string, next core.Instant) 
 	return expired, next
 }
 
-const tokensEvery = time.Minute // without a change
+const (
+	tokensEvery = time.Minute // without a change
+	// doorLinger keeps the door open after the last token is used up: the one who
+	// used it waits for the answer, and may have lost it and ask again.
+	doorLinger = 20 * time.Second
+)
 
 // watchTokens opens the door while tokens are outstanding and ends those whose
 // time is over.
 func (n *Node) watchTokens(ctx context.Context) {
-	defer n.mesh.CloseDoor()
+	defer n.setDoor(false)
+	var closing core.Instant // when the door closes, if no new token comes
 	for {
 		expired, next := n.tokens.due(Now())
 		for _, id := range expired {
@@ -102,8 +108,16 @@ func (n *Node) watchTokens(ctx context.Context) {
 				n.log.Warn("token could not be ended", "token", id, "error", err)
 			}
 		}
-		n.setDoor(n.cfg.Introduce && n.tokens.outstanding())
 		wait := tokensEvery
+		switch {
+		case n.cfg.Introduce && n.tokens.outstanding():
+			closing = Now() + doorLinger
+			n.setDoor(true)
+		case Now() < closing:
+			wait = closing - Now()
+		default:
+			n.setDoor(false)
+		}
 		if next != 0 {
 			wait = min(wait, max(next-Now(), time.Second))
 		}
@@ -119,12 +133,14 @@ func (n *Node) watchTokens(ctx context.Context) {
 func (n *Node) setDoor(open bool) {
 	n.door.Lock()
 	defer n.door.Unlock()
-	if !open {
-		n.mesh.CloseDoor()
-		return
+	var err error
+	if open {
+		err = n.mesh.OpenDoor(n.admit)
+	} else {
+		err = n.mesh.CloseDoor()
 	}
-	if err := n.mesh.OpenDoor(n.admit); err != nil {
-		n.log.Error("nobody can join through this node", "error", err)
+	if err != nil {
+		n.log.Error("the door for newcomers", "open", open, "error", err)
 	}
 }
 

@@ -100,7 +100,7 @@ func (n *Node) persist(ctx context.Context, b batch) bool {
 	}
 	wait := diskRetryFirst
 	for {
-		err := n.cfg.Store.Commit(b.persist)
+		err := n.commitParts(&b.persist)
 		if err == nil {
 			if n.disk.failing.Swap(nil) != nil {
 				n.log.Info("the disk takes writes again")
@@ -121,6 +121,34 @@ func (n *Node) persist(ctx context.Context, b batch) bool {
 			wait = min(2*wait, diskRetryMax)
 		}
 	}
+}
+
+// Bounds of one transaction of the store.
+const (
+	partPairsMax = 1024
+	partBytesMax = 256 << 10
+)
+
+// commitParts writes a batch in transactions that the store takes, in order: a
+// crash between two of them keeps a prefix, which is a state that the core was
+// in. What is written is cut off, so that a retry goes on behind it.
+func (n *Node) commitParts(batch *[]crdt.KV) error {
+	for len(*batch) > 0 {
+		part, bytes := 0, 0
+		for part < len(*batch) && part < partPairsMax {
+			kv := (*batch)[part]
+			size := len(kv.Key) + len(kv.Value)
+			if part > 0 && bytes+size > partBytesMax {
+				break
+			}
+			part, bytes = part+1, bytes+size
+		}
+		if err := n.cfg.Store.Commit((*batch)[:part]); err != nil {
+			return err
+		}
+		*batch = (*batch)[part:]
+	}
+	return nil
 }
 
 // release lets out what a durable batch brought: first to readers here, then to

@@ -86,8 +86,8 @@ func NewKey() (ed25519.PrivateKey, error) {
 }
 
 // Found makes a new cluster with this node as its first member. The API's CA is
-// given: package api makes it.
-func Found(name string, key ed25519.PrivateKey, introduce bool, caCert, caKey []byte) (Identity, error) {
+// still to be filled in: package api makes it.
+func Found(name string, key ed25519.PrivateKey, introduce bool) (Identity, error) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return Identity{}, err
@@ -96,7 +96,7 @@ func Found(name string, key ed25519.PrivateKey, introduce bool, caCert, caKey []
 	if _, err := rand.Read(random[:]); err != nil {
 		return Identity{}, err
 	}
-	id := Identity{Name: name, Key: key, Cluster: hex.EncodeToString(random[:16]), ClusterKey: public, ClusterPrivate: private, CACert: caCert, CAKey: caKey}
+	id := Identity{Name: name, Key: key, Cluster: hex.EncodeToString(random[:16]), ClusterKey: public, ClusterPrivate: private}
 	chain, err := cert.Issue(private, nil, cert.Request{
 		Cluster: id.Cluster, Name: name, PublicKey: key.Public().(ed25519.PublicKey), Introducer: introduce, Serial: [16]byte(random[16:]),
 	})
@@ -106,6 +106,24 @@ func Found(name string, key ed25519.PrivateKey, introduce bool, caCert, caKey []
 	id.Chain, err = chain.Encode()
 	return id, err
 }
+
+// Retire sets the identity and the database of a node that has left aside, so
+// that the data directory can serve another life.
+func Retire(dir string) error {
+	for _, name := range []string{identityFile, StateDir} {
+		old := filepath.Join(dir, name+".left")
+		if err := os.RemoveAll(old); err != nil {
+			return err
+		}
+		if err := os.Rename(filepath.Join(dir, name), old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// StateDir is the database's directory inside the data directory.
+const StateDir = "state"
 
 // WriteFile replaces a file atomically and syncs it and its directory, so that a
 // power cut leaves the old content or the new one.

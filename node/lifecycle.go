@@ -66,8 +66,12 @@ func created(labels map[string]string) map[string][]byte {
 	return registers
 }
 
-// SayRestarting tells the others that this node will be back soon.
+// SayRestarting tells the others that this node will be back soon, unless it was
+// emptied before: then nothing waits for it.
 func (n *Node) SayRestarting(ctx context.Context) {
+	if n.view.Load().Draining {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	if _, err := n.ask(ctx, core.Restarting{For: restartHold}); err == nil {
@@ -134,6 +138,9 @@ func (n *Node) Leave(ctx context.Context, progress func(string)) error {
 	}
 	progress(n.cfg.Identity.Name + " has left the cluster")
 	pause(ctx, goodbye)
+	if n.cfg.Left != nil {
+		n.cfg.Left()
+	}
 	return nil
 }
 

@@ -42,7 +42,7 @@ type Store interface {
 type Mesh interface {
 	p2p.Mesh
 	OpenDoor(admit func(context.Context, cert.JoinRequest) (cert.JoinGrant, error)) error
-	CloseDoor()
+	CloseDoor() error
 	DoorAddrs() []string
 	SetBlocked(blocked func(p2p.PeerID) bool)
 }
@@ -60,6 +60,8 @@ type Config struct {
 	// Facts of this host that do not change.
 	Host      core.Host
 	Introduce bool // this node may admit others
+	// Left is called when this node has left the cluster for good.
+	Left func()
 }
 
 // Node is a running node. Make it with New, run it with Run.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -11,7 +12,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"holon": func() { os.Exit(run()) }})
+	testscript.Main(m, map[string]func(){"holon": func() {
+		if len(os.Args) > 1 && os.Args[1] == "up" && os.Getenv("HOLON_FAKE_UP") != "" {
+			os.Exit(fakeUp(os.Args[2:]))
+		}
+		os.Exit(run())
+	}})
 }
 
 // TestScripts runs what a user could have typed. Each script has a user, a
@@ -28,6 +34,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("XDG_DATA_HOME", filepath.Join(home, "data"))
 			env.Setenv("HOLON_DATA_DIR", filepath.Join(env.WorkDir, "data"))
 			env.Setenv("KUBECONFIG", "")
+			env.Defer(func() { endTestnets(t, env.WorkDir) })
 			return os.MkdirAll(home, 0o700)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -35,6 +42,28 @@ func TestScripts(t *testing.T) {
 			"code": wantExitCode,
 		},
 	})
+}
+
+// endTestnets ends what a script that failed half-way has left running.
+func endTestnets(t *testing.T, dir string) {
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.Name() != stateFileName {
+			return nil // being removed by its testnet
+		}
+		var state testnetState
+		if err := readJSON(path, &state); err != nil {
+			return err
+		}
+		for _, n := range state.Nodes {
+			if err := n.Process.kill(context.Background()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // startNode starts a fake node in $HOLON_DATA_DIR, or in the directory named.

@@ -80,8 +80,8 @@ func (t *testnetCommands) up(ctx context.Context, o upOptions) error {
 	if err := n.printStatus(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(t.out, "\n%d nodes Ready in %.1f s (runtime: %s), in %s\n\nexport KUBECONFIG=%s\n",
-		o.nodes, time.Since(began).Seconds(), n.state.Runtime, n.dir, filepath.Join(n.dir, kubeconfigName))
+	fmt.Fprintf(t.out, "\n%s Ready in %.1f s (runtime: %s), in %s\n\nexport KUBECONFIG=%s\n",
+		plural(o.nodes, "node"), time.Since(began).Seconds(), n.state.Runtime, n.dir, filepath.Join(n.dir, kubeconfigName))
 	return nil
 }
 
@@ -133,12 +133,11 @@ func (t *testnetCommands) makeDir(octet int) (dir string, made bool, err error) 
 	case err != nil:
 		return "", false, err
 	}
+	if _, err := os.Stat(filepath.Join(dir, stateFileName)); err == nil {
+		return "", false, fmt.Errorf("there is a testnet in %s already; take it down with 'holon testnet down --dir %s', or name another --dir", dir, dir)
+	}
 	for _, e := range entries {
-		switch e.Name() {
-		case lockFileName: // left by a `down` that kept the directory
-		case stateFileName:
-			return "", false, fmt.Errorf("there is a testnet in %s already; take it down with 'holon testnet down --dir %s', or name another --dir", dir, dir)
-		default:
+		if e.Name() != lockFileName { // left by an `up` that did not get far
 			return "", false, fmt.Errorf("the directory %s is not empty (%s); name a new or empty --dir", dir, e.Name())
 		}
 	}
@@ -157,13 +156,31 @@ func (t *testnet) bringUp(ctx context.Context, o upOptions) error {
 	if err := t.save(); err != nil {
 		return err
 	}
-	first := t.state.Nodes[0]
-	progress.say("starting n1, which creates the cluster")
-	watcher, err := t.launch(ctx, first, "")
+	// The first failure ends all waiting.
+	all, ctx := errgroup.WithContext(ctx)
+	err := t.launchAll(ctx, all, progress)
+	if err != nil {
+		cancel()
+	}
+	if waitErr := all.Wait(); err == nil {
+		err = waitErr
+	}
 	if err != nil {
 		return err
 	}
-	if err := t.waitReady(watcher, first, 1); err != nil {
+	return t.writeKubeconfig()
+}
+
+// launchAll starts the first node, which creates the cluster, then the others,
+// and lets all wait until each node sees all of them Ready.
+func (t *testnet) launchAll(ctx context.Context, all *errgroup.Group, progress *progress) error {
+	first, rest := t.state.Nodes[0], t.state.Nodes[1:]
+	progress.say("starting n1, which creates the cluster")
+	running, err := t.launch(ctx, first, "")
+	if err != nil {
+		return err
+	}
+	if err := t.waitReady(running, first, 1); err != nil {
 		return err
 	}
 	var view api.ClusterStatus
@@ -171,34 +188,23 @@ func (t *testnet) bringUp(ctx context.Context, o upOptions) error {
 		return nodeError{first, err}
 	}
 	t.state.Cluster = view.Cluster
-	all, joinCtx := errgroup.WithContext(ctx)
-	if rest := t.state.Nodes[1:]; len(rest) > 0 {
-		token, err := t.createToken(ctx, first, len(rest))
+	all.Go(func() error { return t.waitReady(running, first, len(t.state.Nodes)) })
+	if len(rest) == 0 {
+		return nil
+	}
+	answer, err := t.client(first).createToken(ctx, len(rest), time.Hour)
+	if err != nil {
+		return nodeError{first, err}
+	}
+	for _, n := range rest {
+		running, err := t.launch(ctx, n, answer.Token)
 		if err != nil {
 			return err
 		}
-		for _, n := range rest {
-			running, err := t.launch(joinCtx, n, token)
-			if err != nil {
-				return err
-			}
-			all.Go(func() error { return t.waitReady(running, n, len(t.state.Nodes)) })
-		}
+		all.Go(func() error { return t.waitReady(running, n, len(t.state.Nodes)) })
 	}
-	all.Go(func() error { return t.waitReady(watcher, first, len(t.state.Nodes)) })
 	progress.say("waiting until %d nodes see each other Ready", len(t.state.Nodes))
-	if err := all.Wait(); err != nil {
-		return err
-	}
-	return t.writeKubeconfig()
-}
-
-func (t *testnet) createToken(ctx context.Context, n *testnetNode, uses int) (string, error) {
-	answer, err := t.client(n).createToken(ctx, uses, time.Hour)
-	if err != nil {
-		return "", nodeError{n, err}
-	}
-	return answer.Token, nil
+	return nil
 }
 
 // nodeError is a failure of one node.

@@ -252,7 +252,7 @@ func (t *testnetCommands) downCommand() *cobra.Command {
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return t.change(func(n *testnet) error {
-				progress := n.startProgress("ending %d nodes", len(n.state.Nodes))
+				progress := n.startProgress("ending %s", plural(len(n.state.Nodes), "node"))
 				defer progress.stop()
 				if err := n.tearDown(cmd.Context(), keep); err != nil {
 					return err

@@ -102,3 +102,11 @@ func (p *progress) stop() {
 	p.done = true
 	p.timer.Stop()
 }
+
+// plural counts things: "1 node", "3 nodes".
+func plural(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
+}

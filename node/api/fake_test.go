@@ -103,6 +103,9 @@ func (m *memory) Mutate(_ context.Context, mu Mutation) (Object, error) {
 	if there {
 		value = merge3(mu.Old, mu.New, runtime.DeepCopyJSON(old.Value)).(map[string]any)
 		meta = value["metadata"].(map[string]any)
+		for _, own := range []string{"uid", "creationTimestamp", "generation"} {
+			meta[own] = old.Value["metadata"].(map[string]any)[own]
+		}
 		if !reflect.DeepEqual(value["spec"], old.Value["spec"]) {
 			generation, _ := meta["generation"].(int64)
 			meta["generation"] = generation + 1

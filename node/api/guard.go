@@ -44,11 +44,51 @@ func (s slots) take() bool {
 
 func (s slots) release() { <-s }
 
+// inFlight counts requests until the server closes, and says when the last has ended.
+type inFlight struct {
+	mu     sync.Mutex
+	n      int
+	closed bool
+	idle   chan struct{} // closed when closed and n is 0
+}
+
+func (f *inFlight) begin() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.closed {
+		f.n++
+	}
+	return !f.closed
+}
+
+func (f *inFlight) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.n--; f.closed && f.n == 0 {
+		close(f.idle)
+	}
+}
+
+// drain takes no more requests and returns what is closed when none are left. It
+// is called once.
+func (f *inFlight) drain() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed, f.idle = true, make(chan struct{})
+	if f.n == 0 {
+		close(f.idle)
+	}
+	return f.idle
+}
+
 // serveHTTP is the way in for every request: bounds, who it is, where it thinks
 // it is talking to; then the routes.
 func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
-	s.requests.Add(1)
-	defer s.requests.Done()
+	if !s.requests.begin() {
+		writeError(w, r, apierrors.NewServiceUnavailable("this node is stopping"))
+		return
+	}
+	defer s.requests.end()
 	seen := &statusRecorder{ResponseWriter: w}
 	start := time.Now()
 	defer s.finish(seen, r, start)

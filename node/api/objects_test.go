@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -129,42 +130,35 @@ func TestConflicts(t *testing.T) {
 // The store may be ahead of the cache: the write of somebody else is found only there.
 func TestPatchesAreComputedAnewWhenTheStoreIsAhead(t *testing.T) {
 	f := serve(t)
-	maps := f.kube.CoreV1().ConfigMaps("default")
-	first, err := maps.Create(f.ctx, configMap("a", map[string]string{"k": "1"}), create)
+	configMaps := f.kube.CoreV1().ConfigMaps("default")
+	_, err := configMaps.Create(f.ctx, configMap("a", map[string]string{"k": "1"}), create)
 	check(t, err)
-	race := func(Mutation) {
-		o, _ := f.cache.Get(Key{ConfigMaps, "default", "a"})
-		next := configMap("a", map[string]string{"k": "1", "other": "x"})
-		value, err := toMap(next)
-		check(t, err)
-		_, err = f.backend.Mutate(f.ctx, Mutation{Key: o.Key, UID: uidOf(o.Value), Old: o.Value, New: clientNamespace(value)})
-		check(t, err)
+	race := func(value string) func(Mutation) {
+		return func(Mutation) {
+			o, _ := f.cache.Get(Key{ConfigMaps, "default", "a"})
+			next := withField(o.Value, "data", map[string]any{"k": "1", "other": value})
+			_, err = f.backend.Mutate(f.ctx, Mutation{Key: o.Key, UID: uidOf(o.Value), Old: o.Value, New: next})
+			check(t, err)
+		}
 	}
-	f.backend.intervene = race
-	got, err := maps.Patch(f.ctx, "a", types.MergePatchType, []byte(`{"data":{"mine":"y"}}`), patch)
+	f.backend.intervene = race("x")
+	got, err := configMaps.Patch(f.ctx, "a", types.MergePatchType, []byte(`{"data":{"mine":"y"}}`), patch)
 	check(t, err)
 	if got.Data["other"] != "x" || got.Data["mine"] != "y" {
 		t.Errorf("got %v", got.Data)
 	}
-	first.ResourceVersion = got.ResourceVersion
-	first.Data = map[string]string{"k": "9"}
-	f.backend.intervene = race
-	check(t, f.backend.putSomething(f, "a"))
-	if _, err := maps.Update(f.ctx, first, update); !apierrors.IsConflict(err) {
+	got.Data["k"] = "9"
+	f.backend.intervene = race("z")
+	if _, err := configMaps.Update(f.ctx, got, update); !apierrors.IsConflict(err) {
 		t.Errorf("PUT over a newer stored state: %v", err)
 	}
 }
 
-func clientNamespace(value map[string]any) map[string]any {
-	value["apiVersion"], value["kind"] = "v1", "ConfigMap"
-	value["metadata"].(map[string]any)["namespace"] = "default"
-	return value
-}
-
-// putSomething changes a ConfigMap behind the server's back.
-func (m *memory) putSomething(f *fixture, name string) error {
-	_, err := f.kube.CoreV1().ConfigMaps("default").Patch(f.ctx, name, types.MergePatchType, []byte(`{"data":{"z":"z"}}`), patch)
-	return err
+// withField is a copy of an object with one field replaced.
+func withField(value map[string]any, name string, with any) map[string]any {
+	out := maps.Clone(value)
+	out[name] = with
+	return out
 }
 
 func TestPatchTypes(t *testing.T) {
@@ -236,7 +230,7 @@ func TestUnknownFields(t *testing.T) {
 	body := func(name string) string {
 		return `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"` + name + `","nam":"x"},"dat":{},"data":{"a":"1","a":"2"}}`
 	}
-	f.do("POST", path+"?fieldValidation=Strict", body("a")).want(t, 400, `unknown field "metadata.nam"`, `unknown field "dat"`, `duplicate field "data.a"`)
+	f.do("POST", path+"?fieldValidation=Strict", body("a")).want(t, 400, `unknown field \"metadata.nam\"`, `unknown field \"dat\"`, `duplicate field \"data.a\"`)
 	a := f.do("POST", path, body("a")).want(t, 201)
 	for _, text := range []string{`unknown field \"metadata.nam\"`, `unknown field \"dat\"`, `duplicate field \"data.a\"`} {
 		if !strings.Contains(a.warnings, text) {
@@ -247,9 +241,9 @@ func TestUnknownFields(t *testing.T) {
 		t.Errorf("warned: %s", a.warnings)
 	}
 	f.do("POST", path+"?fieldValidation=Other", body("c")).want(t, 400, "fieldValidation")
-	f.do("PATCH", path+"/a?fieldValidation=Strict", `{"spek":1}`, "Content-Type: application/merge-patch+json").want(t, 400, `unknown field "spek"`)
-	f.do("POST", path+"?fieldValidation=Strict", "metadata:\n  name: y\nknid: 1\n", "Content-Type: application/yaml").want(t, 400, `unknown field "knid"`)
-	f.do("POST", path, "metadata:\n  name: y\ndata: {a: b}\n", "Content-Type: application/yaml").want(t, 201, `"a":"b"`)
+	f.do("PATCH", path+"/a?fieldValidation=Strict", `{"spek":1}`, "Content-Type: application/merge-patch+json").want(t, 400, `unknown field \"spek\"`)
+	f.do("POST", path+"?fieldValidation=Strict", "metadata:\n  name: yam\nknid: 1\n", "Content-Type: application/yaml").want(t, 400, `unknown field \"knid\"`)
+	f.do("POST", path, "metadata:\n  name: yam\ndata: {a: b}\n", "Content-Type: application/yaml").want(t, 201, `"a":"b"`)
 }
 
 func TestRefusedAndWarnedFields(t *testing.T) {
@@ -459,11 +453,13 @@ func TestErrorsOfTheBackend(t *testing.T) {
 	for _, c := range []struct {
 		err  error
 		code int
+		text string
 	}{
-		{ErrNotDurable, 503}, {ErrUnreachable, 503}, {ErrConflict, 409}, {ErrExists, 409}, {ErrInvalid, 422}, {errors.New("boom"), 500},
+		{ErrNotDurable, 503, "disk of n1"}, {ErrUnreachable, 503, "disk of n1"}, {ErrConflict, 409, "disk of n1"},
+		{ErrExists, 409, "already exists"}, {ErrInvalid, 422, "disk of n1"}, {errors.New("boom"), 500, "disk of n1"},
 	} {
 		f.backend.fail = fmt.Errorf("disk of n1: %w", c.err)
-		f.do("POST", "/api/v1/namespaces/default/configmaps", `{"metadata":{"name":"x"}}`).want(t, c.code, `"kind":"Status"`, "disk of n1")
+		f.do("POST", "/api/v1/namespaces/default/configmaps", `{"metadata":{"name":"x"}}`).want(t, c.code, `"kind":"Status"`, c.text)
 	}
 }
 

@@ -21,6 +21,7 @@ const (
 	headerBytesMax = 64 << 10
 	idleTimeout    = 2 * time.Minute // of a kept-alive connection between requests
 	closeTimeout   = 2 * time.Second // for requests that are being answered when the server closes
+	flushTimeout   = 100 * time.Millisecond
 	socketMode     = 0o600
 )
 
@@ -55,7 +56,7 @@ type Server struct {
 	http        *http.Server
 	life        context.Context // ends when the server shall close
 	end         context.CancelFunc
-	requests    sync.WaitGroup
+	requests    inFlight
 	short, long slots
 	terminating terminating
 	events      eventMirror
@@ -166,23 +167,23 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.stop(cancel)
 	own.Wait()
-	if errors.Is(err, http.ErrServerClosed) {
-		err = nil
-	}
 	return err
 }
 
-// stop ends long-running requests at once, gives the others closeTimeout, and waits for all.
+// stop ends long-running requests at once and gives the others closeTimeout.
+// Idle connections are not waited for: HTTP/2 would take a second to say goodbye.
 func (s *Server) stop(cancel context.CancelFunc) {
 	s.Close()
-	ctx, done := context.WithTimeout(context.Background(), closeTimeout)
+	s.closeListeners()
+	hurry := time.AfterFunc(closeTimeout, func() { cancel(); _ = s.http.Close() })
+	<-s.requests.drain()
+	hurry.Stop()
+	cancel()
+	ctx, done := context.WithTimeout(context.Background(), flushTimeout)
 	defer done()
 	if s.http.Shutdown(ctx) != nil {
-		_ = s.http.Close() // what is still open is given up
+		_ = s.http.Close() // what is still open is idle
 	}
-	cancel()
-	s.requests.Wait()
-	s.closeListeners()
 }
 
 // Close asks Run to return. It may be called at any time and more than once.
