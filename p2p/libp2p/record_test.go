@@ -273,31 +273,35 @@ func TestReplacedStreamKeepsTheOrder(t *testing.T) {
 	name := p2pID(peer.net.LocalPeer())
 	m.SetMembers([]p2p.Member{{ID: name}})
 	peer.store.AddAddrs(m.self, m.end.net.ListenAddresses(), addrTTL)
-	speak := func(numbers ...byte) {
+	speak := func(from, to byte) {
 		s, err := peer.host.NewStream(context.Background(), m.self, frameProtocol)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var b bytes.Buffer
 		writeMessage(&b, kindRecords, must(encodeRecords(nil)))
-		for _, n := range numbers {
+		for n := from; n <= to; n++ {
 			writeMessage(&b, kindFrame, []byte{n})
 		}
 		if _, err := s.Write(b.Bytes()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	speak(0, 1, 2)
+	speak(0, 99)
 	<-events.entered
-	speak(3, 4)
-	eventually(t, "the second stream is served", func() bool {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		r := m.peers[peer.net.LocalPeer()]
-		return r.served == 2
-	})
+	speak(100, 199)
+	readers := func(n int) func() bool {
+		return func() bool {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			return m.peers[peer.net.LocalPeer()].readers == n
+		}
+	}
+	eventually(t, "the second stream is served", readers(2))
+	time.Sleep(20 * time.Millisecond) // were it not made to wait, it would now be next in line
 	close(events.release)
-	events.AwaitFrame(t, name, []byte{4})
+	events.AwaitFrame(t, name, []byte{199})
+	eventually(t, "the first stream has ended", readers(1))
 	frames := events.Frames(name)
 	if !slices.IsSortedFunc(frames, bytes.Compare) {
 		t.Errorf("frames arrived as %x", frames)

@@ -44,7 +44,7 @@ type remote struct {
 	next     time.Time // not dialled before
 	writing  bool
 	reader   *frameReader
-	served   int // frame streams so far
+	readers  int // inbound frame streams; more than one only while they change
 
 	// events orders Up, Frame and Down of this peer. It is held while the owner
 	// is called, so the owner must not call back into the mesh.
@@ -289,7 +289,7 @@ func (m *Mesh) serveFrames(s network.Stream) {
 	m.mu.Lock()
 	before := r.reader
 	r.reader = me
-	r.served++
+	r.readers++
 	m.mu.Unlock()
 	if before != nil { // so that frames keep their order
 		before.s.Reset()
@@ -297,6 +297,7 @@ func (m *Mesh) serveFrames(s network.Stream) {
 	}
 	err := r.readFrames(s)
 	m.mu.Lock()
+	r.readers--
 	if r.reader == me {
 		r.reader = nil
 	}
