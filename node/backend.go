@@ -60,6 +60,9 @@ func (n *Node) mutation(m api.Mutation) (core.Mutate, error) {
 			return op, err
 		}
 	}
+	if op.Create {
+		m.New = withCreation(m.New)
+	}
 	if op.Old, err = registers(m.Old); err != nil {
 		return op, err
 	}
@@ -70,6 +73,16 @@ func (n *Node) mutation(m api.Mutation) (core.Mutate, error) {
 		return podMetaMutation(op, m)
 	}
 	return op, nil
+}
+
+// withCreation stamps a new object with this node's wall clock, for display.
+func withCreation(object map[string]any) map[string]any {
+	out := copyOf(object)
+	meta, _ := out["metadata"].(map[string]any)
+	meta = copyOf(meta)
+	meta["creationTimestamp"] = time.Now().UTC().Format(time.RFC3339)
+	out["metadata"] = meta
+	return out
 }
 
 func (n *Node) derivedPod(k api.Key) bool {

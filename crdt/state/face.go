@@ -65,7 +65,7 @@ func (p *PodFace) Value() (map[string]any, error) {
 		meta["generateName"] = ReplicaSetName(p.Workload, p.Revision) + "-"
 		meta["ownerReferences"] = ownerRef("apps/v1", "ReplicaSet", ReplicaSetName(p.Workload, p.Revision), ReplicaSetUID(p.Workload, p.Revision))
 	}
-	notes["holon.dev/slot"], notes["holon.dev/run"] = strconv.Itoa(p.Slot.Index), string(p.Run)
+	notes["holon.dev/slot"], notes["holon.dev/run"] = p.Slot.String(), string(p.Run)
 	meta["labels"], meta["annotations"] = labels, notes
 	meta["creationTimestamp"] = p.Workload.Created
 	if p.Status != nil && p.Status.Started != "" && !p.Workload.Bare() {

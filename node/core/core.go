@@ -41,7 +41,16 @@ type Config struct {
 	// OrphanGrace is how long containers of unknown slots are left alone after
 	// boot. 0: 30 s.
 	OrphanGrace time.Duration
+	// Ablate switches one rule off, for tests that show that it is needed.
+	Ablate Rule
 }
+
+// Rule names a rule that a test can switch off.
+type Rule string
+
+// MajorityRule: homes move only in a view that holds more than half of the
+// counted members.
+const MajorityRule Rule = "majority"
 
 func (c *Config) validate() error {
 	if c.Node == "" || c.Peer == "" || c.Cluster == "" || c.Replica == (crdt.ReplicaID{}) {

@@ -225,6 +225,7 @@ func (c *Core) memberChanged(change swim.Change) {
 		b.seen = true
 		c.fact(false, state.MakeKey(state.Nodes, "", b.Name), "NodeReachable", "%s is reachable", b.Name)
 		c.send(b.peer, kindStatusAsk, struct{}{})
+		c.sendStatus(b.peer)
 		c.send(b.peer, kindDigest, c.digestFor(false))
 	case wasLive && !b.live:
 		c.status.doubt(b.Name)
@@ -267,7 +268,7 @@ func (c *Core) majority() bool {
 			live++
 		}
 	}
-	return counted == 0 || 2*live > counted
+	return counted == 0 || 2*live > counted || c.cfg.Ablate == MajorityRule
 }
 
 // settled reports whether this node has heard of every member since it booted,

@@ -132,6 +132,9 @@ func IsLiveness(frame []byte) bool {
 	return len(frame) > 0 && (frame[0] == kindSwim || frame[0] == kindStatus || frame[0] == kindStatusAsk)
 }
 
+// IsChunk reports whether a frame is a part of an answer to a pull, for checkers.
+func IsChunk(frame []byte) bool { return len(frame) > 0 && frame[0] == kindChunk }
+
 // RecordsIn lists the records that a frame carries, for checkers.
 func RecordsIn(frame []byte) map[state.Key][]byte {
 	var records []packedRecord

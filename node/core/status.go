@@ -32,14 +32,14 @@ func newStatuses() statuses {
 // doubt marks what a node said as possibly out of date.
 func (s *statuses) doubt(node string) { s.fresh[node] = false }
 
-// behind reports whether a peer has said more than we know.
-func (s *statuses) behind(peer p2p.PeerID, epoch, seq uint64) bool {
-	for _, have := range s.byNode {
-		if have != nil && have.Epoch == epoch && have.Seq >= seq {
-			return false
-		}
+// behind reports whether a peer has said more of itself than we know.
+func (c *Core) behind(peer p2p.PeerID, epoch, seq uint64) bool {
+	b := c.members.byPeer[peer]
+	if b == nil || seq == 0 {
+		return false
 	}
-	return seq > 0
+	have := c.status.byNode[b.Name]
+	return !c.status.fresh[b.Name] || have == nil || epoch > have.Epoch || epoch == have.Epoch && seq > have.Seq
 }
 
 // of is what a node says of itself; nil if nothing is known.

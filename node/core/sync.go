@@ -11,7 +11,7 @@ import (
 
 // Pace of anti-entropy.
 const (
-	digestEvery   = 5 * time.Second        // to one live peer, in turn
+	digestEvery   = time.Second            // to one live peer, in turn
 	pullTimeout   = 3 * time.Second        // without a chunk: give the pull up
 	pullsMax      = 2                      // at once, so that a heal does not flood a small node
 	gapPatience   = 300 * time.Millisecond // how long gossip may be out of order
@@ -56,7 +56,7 @@ func (c *Core) digestFor(answer bool) digestBody {
 // receiveDigest starts a pull if the peer's context differs, and lets the peer
 // do the same.
 func (c *Core) receiveDigest(from p2p.PeerID, d digestBody) {
-	if c.status.behind(from, d.Epoch, d.Seq) {
+	if c.behind(from, d.Epoch, d.Seq) {
 		c.send(from, kindStatusAsk, struct{}{})
 	}
 	if d.Context == c.store.context.Hash() {
