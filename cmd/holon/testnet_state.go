@@ -94,7 +94,7 @@ func (t *testnet) node(name string) (*testnetNode, error) {
 			return n, nil
 		}
 	}
-	return nil, usagef("the testnet has no node %q%s; it has %s", name, didYouMean(name, t.names()), strings.Join(t.names(), ", "))
+	return nil, usagef("the testnet has no node %q; it has %s", name, strings.Join(t.names(), ", "))
 }
 
 func (t *testnet) names() []string {

@@ -228,5 +228,7 @@ func (d *daemon) testControl(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	d.node.Block(body.Peers)
+	if err := d.node.Block(r.Context(), body.Peers); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+	}
 }
