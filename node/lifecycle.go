@@ -146,10 +146,14 @@ func (n *Node) Leave(ctx context.Context, progress func(string)) error {
 
 // Block cuts this node off from the named nodes, in a test network; an empty
 // list heals.
-func (n *Node) Block(names []string) {
+func (n *Node) Block(ctx context.Context, names []string) error {
+	mesh, err := n.Mesh(ctx)
+	if err != nil {
+		return err
+	}
 	if len(names) == 0 {
-		n.mesh.SetBlocked(nil)
-		return
+		mesh.SetBlocked(nil)
+		return nil
 	}
 	blocked := map[p2p.PeerID]bool{}
 	for _, m := range n.view.Load().Members {
@@ -157,5 +161,6 @@ func (n *Node) Block(names []string) {
 			blocked[m.Peer] = true
 		}
 	}
-	n.mesh.SetBlocked(func(peer p2p.PeerID) bool { return blocked[peer] })
+	mesh.SetBlocked(func(peer p2p.PeerID) bool { return blocked[peer] })
+	return nil
 }
