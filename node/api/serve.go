@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"k8s.io/klog/v2"
 )
 
 const (
@@ -73,6 +75,7 @@ func New(config Config) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	libraryLogs.Do(func() { klog.SetSlogLogger(slog.New(demoted{s.log.Handler()})) })
 	s.handler = s.routes()
 	s.http = &http.Server{
 		Handler: http.HandlerFunc(s.serveHTTP), ReadHeaderTimeout: headerTimeout, MaxHeaderBytes: headerBytesMax,
@@ -210,6 +213,7 @@ func (s *Server) tlsConfig() *tls.Config {
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	s.discoveryRoutes(mux)
+	s.openAPIRoutes(mux)
 	s.holonRoutes(mux)
 	mux.Handle("/", s.answer(s.serveObjects))
 	if s.config.TestControl != nil {
@@ -226,3 +230,25 @@ func (s *Server) answer(f func(http.ResponseWriter, *http.Request) error) http.H
 		}
 	})
 }
+
+// libraryLogs turns the process-wide log of the stream libraries, which call every
+// client that goes away an error, into debug lines of the first server.
+var libraryLogs sync.Once
+
+// demoted logs everything at debug level.
+type demoted struct{ slog.Handler }
+
+func (d demoted) Enabled(ctx context.Context, _ slog.Level) bool {
+	return d.Handler.Enabled(ctx, slog.LevelDebug)
+}
+
+func (d demoted) Handle(ctx context.Context, r slog.Record) error {
+	r.Level = slog.LevelDebug
+	return d.Handler.Handle(ctx, r)
+}
+
+func (d demoted) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return demoted{d.Handler.WithAttrs(attrs)}
+}
+
+func (d demoted) WithGroup(name string) slog.Handler { return demoted{d.Handler.WithGroup(name)} }

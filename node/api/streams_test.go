@@ -96,8 +96,8 @@ func TestASlowClientGetsTheErrorEvent(t *testing.T) {
 	resp, err := f.http.Do(r)
 	check(t, err)
 	defer resp.Body.Close()
-	big := strings.Repeat("x", 100<<10)
-	for i := range watchQueueMax + 200 { // more than the queue and the sockets' buffers hold
+	big := strings.Repeat("x", 20<<10)
+	for i := 0; f.cache.watching(ConfigMaps) > 0; i++ { // until the queue and the sockets' buffers are full
 		o := thing("default", "c", "1", fmt.Sprint(i, big))
 		o.Resource = ConfigMaps
 		check(t, f.cache.Apply([]Object{o}, nil))
@@ -111,6 +111,12 @@ func TestASlowClientGetsTheErrorEvent(t *testing.T) {
 	if !strings.Contains(last, `"type":"ERROR"`) || !strings.Contains(last, `"code":410`) {
 		t.Errorf("last frame: %.200s", last)
 	}
+}
+
+func (c *Cache) watching(resource string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.watchers[resource])
 }
 
 func TestBookmark(t *testing.T) {
@@ -422,6 +428,8 @@ func TestDiscovery(t *testing.T) {
 	for _, path := range []string{"/healthz", "/livez", "/readyz"} {
 		f.do("GET", path, "").want(t, 200, "ok")
 	}
+	f.do("GET", "/openapi/v3", "").want(t, 200, `"apis/apps/v1":{"serverRelativeURL":"/openapi/v3/apis/apps/v1"}`)
+	f.do("GET", "/openapi/v3/apis/apps/v1", "").want(t, 200, "/apis/apps/v1/namespaces/{namespace}/deployments/{name}", "fieldValidation")
 	f.do("GET", "/api/v1/namespaces/default?pretty", "").want(t, 200, "\n  \"kind\": \"Namespace\"")
 	f.do("GET", "/api/v1/namespaces/default", "", "Accept: application/yaml").want(t, 200, "kind: Namespace\n")
 	f.do("GET", "/api/v1/namespaces", "", "Accept: application/yaml").want(t, 200, "kind: NamespaceList\n")
