@@ -15,13 +15,14 @@ import (
 
 // SlotID is the identity of one replica, the same on both sides of a partition.
 type SlotID struct {
-	Workload crdt.UID
-	Index    int
+	Workload crdt.UID `cbor:"1,keyasint"`
+	Index    int      `cbor:"2,keyasint,omitempty"`
 }
 
 func (s SlotID) String() string { return s.Workload.String() + "-" + strconv.Itoa(s.Index) }
 
-// ParseSlotID is the inverse of SlotID.String.
+// ParseSlotID is the inverse of SlotID.String. It accepts no other spelling, so
+// that a slot has one key.
 func ParseSlotID(text string) (SlotID, error) {
 	cut := strings.LastIndexByte(text, '-')
 	if cut < 0 {
@@ -35,7 +36,11 @@ func ParseSlotID(text string) (SlotID, error) {
 	if err != nil || index < 0 || index >= ReplicasMax {
 		return SlotID{}, fmt.Errorf("slot %q: index is not in [0, %d)", text, ReplicasMax)
 	}
-	return SlotID{Workload: uid, Index: index}, nil
+	id := SlotID{Workload: uid, Index: index}
+	if id.String() != text {
+		return SlotID{}, fmt.Errorf("slot %q is spelled %q", text, id)
+	}
+	return id, nil
 }
 
 // ReplicasMax bounds the slots of one workload.
@@ -89,11 +94,15 @@ func RevisionHash(template any) string {
 	return hex.EncodeToString(sum[:5])
 }
 
-// PodName is the name of a Deployment's pod: <replicaset>-<5 characters>.
+// PodName is the name of a Deployment's pod: <replicaset>-<5 characters>, cut to
+// the 63 bytes of a DNS label (RFC 1123) as Kubernetes cuts generated names.
 func PodName(replicaSet string, run RunID) string {
 	sum := hash("pod name", string(run))
-	return replicaSet + "-" + lowerBase32.EncodeToString(sum[:4])[:5]
+	replicaSet = replicaSet[:min(len(replicaSet), podNameMax-podSuffix-1)]
+	return strings.TrimRight(replicaSet, "-.") + "-" + lowerBase32.EncodeToString(sum[:4])[:podSuffix]
 }
+
+const podNameMax, podSuffix = 63, 5
 
 // PodUID is the UID of the Pod object that shows a run.
 func PodUID(slot SlotID, run RunID) crdt.UID {

@@ -60,7 +60,7 @@ func SlotKey(namespace string, id SlotID) Key {
 // SlotUID is the UID of a slot's record, the same wherever it is created.
 func SlotUID(id SlotID) crdt.UID { return DerivedUID("slot", id.String()) }
 
-// Decode reads a slot from its record. ok is false for a record without a live
+// DecodeSlot reads a slot from its record. ok is false for a record without a live
 // object; an error says what is malformed.
 func DecodeSlot(key Key, rec *crdt.Record) (s Slot, ok bool, err error) {
 	obj := rec.Live()

@@ -42,8 +42,8 @@ type RunStatus struct {
 	Revision string `cbor:"3,keyasint"`
 	Phase    Phase  `cbor:"4,keyasint"`
 	Ready    bool   `cbor:"5,keyasint,omitempty"`
-	// Refused is the typed reason for which the node does not admit the run:
-	// OutOfCpu, OutOfMemory, OutOfPods, PortTaken, TaintNotTolerated.
+	// Refused is the typed reason for which the node does not admit the run, in
+	// kubelet's spelling: OutOfcpu, OutOfmemory, OutOfpods; or PortTaken.
 	Refused    string            `cbor:"6,keyasint,omitempty"`
 	Message    string            `cbor:"7,keyasint,omitempty"`
 	IP         string            `cbor:"8,keyasint,omitempty"`
@@ -112,14 +112,18 @@ func (s *NodeStatus) Encode() []byte {
 	return text
 }
 
-// DecodeStatus is the inverse of Encode, bounded.
+// DecodeStatus is the inverse of Encode, bounded. It fails on what no node says
+// of itself: no name, more than RunsMax runs, less than nothing to give.
 func DecodeStatus(data []byte) (*NodeStatus, error) {
 	var s NodeStatus
 	if err := statusDecoding.Unmarshal(data, &s); err != nil {
 		return nil, fmt.Errorf("node status: %w", err)
 	}
 	if s.Node == "" || len(s.Runs) > RunsMax {
-		return nil, fmt.Errorf("node status of %q with %d runs", s.Node, len(s.Runs))
+		return nil, fmt.Errorf("node status of %q with %d runs, at most %d", s.Node, len(s.Runs), RunsMax)
+	}
+	if a := s.Allocatable; a.CPU < 0 || a.Memory < 0 || a.Pods < 0 {
+		return nil, fmt.Errorf("node status of %q: allocatable %+v is negative", s.Node, a)
 	}
 	return &s, nil
 }

@@ -3,7 +3,6 @@ package state
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -28,6 +27,7 @@ type Workload struct {
 	Created    string // metadata.creationTimestamp, display only
 	// MaxSurge and MaxUnavailable bound a rollout, as absolute numbers.
 	MaxSurge, MaxUnavailable int
+	Recreate                 bool // old pods stop before new ones start; MaxUnavailable is all
 	StandIn                  bool // may another node run a slot while its home is lost
 	Paused                   bool
 	Object                   map[string]any // as stored, to show it
@@ -102,43 +102,52 @@ func (w *Workload) fromDeployment(value map[string]any) error {
 	w.Template, w.Generation, w.Paused = &d.Spec.Template, d.Generation, d.Spec.Paused
 	w.StandIn = d.Annotations[StandInAnnotation] != "never"
 	w.Created = creation(value)
-	w.MaxSurge, w.MaxUnavailable = rolloutBounds(d.Spec.Strategy, w.Replicas)
-	return nil
+	w.Recreate = d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType
+	var err error
+	w.MaxSurge, w.MaxUnavailable, err = rolloutBounds(d.Spec.Strategy, w.Replicas)
+	return err
 }
 
-// rolloutBounds resolves a strategy as Kubernetes does: surge rounds up,
-// unavailable rounds down, and both zero means one unavailable.
-func rolloutBounds(strategy appsv1.DeploymentStrategy, replicas int) (surge, unavailable int) {
+// rolloutBounds resolves a strategy as Kubernetes does: each is 25 % unless
+// said, surge rounds up, unavailable rounds down, and both zero means one
+// unavailable.
+func rolloutBounds(strategy appsv1.DeploymentStrategy, replicas int) (surge, unavailable int, err error) {
 	if strategy.Type == appsv1.RecreateDeploymentStrategyType {
-		return 0, replicas
+		return 0, replicas, nil
 	}
-	quarter := intstr.FromString("25%")
-	surgeOf, unavailableOf := &quarter, &quarter
+	var surgeOf, unavailableOf *intstr.IntOrString
 	if r := strategy.RollingUpdate; r != nil {
-		if r.MaxSurge != nil {
-			surgeOf = r.MaxSurge
-		}
-		if r.MaxUnavailable != nil {
-			unavailableOf = r.MaxUnavailable
-		}
+		surgeOf, unavailableOf = r.MaxSurge, r.MaxUnavailable
 	}
-	surge = scaled(surgeOf, replicas, math.Ceil)
-	unavailable = scaled(unavailableOf, replicas, math.Floor)
+	if surge, err = scaled(surgeOf, replicas, true); err != nil {
+		return 0, 0, fmt.Errorf("maxSurge: %w", err)
+	}
+	if unavailable, err = scaled(unavailableOf, replicas, false); err != nil {
+		return 0, 0, fmt.Errorf("maxUnavailable: %w", err)
+	}
 	if surge == 0 && unavailable == 0 {
 		unavailable = 1
 	}
-	return surge, unavailable
+	return surge, unavailable, nil
 }
 
-func scaled(v *intstr.IntOrString, of int, round func(float64) float64) int {
-	if v.Type == intstr.Int {
-		return max(int(v.IntVal), 0)
+// percentBytesMax bounds a percentage: more digits are refused by every machine
+// alike, whatever it makes of a float that no integer holds.
+const percentBytesMax = len("99999%")
+
+func scaled(v *intstr.IntOrString, of int, up bool) (int, error) {
+	if v == nil {
+		quarter := intstr.FromString("25%")
+		v = &quarter
 	}
-	var percent float64
-	if _, err := fmt.Sscanf(v.StrVal, "%f%%", &percent); err != nil || percent < 0 {
-		return 0
+	if v.Type == intstr.String && len(v.StrVal) > percentBytesMax {
+		return 0, fmt.Errorf("%q is not a percentage", v.StrVal)
 	}
-	return int(round(percent * float64(of) / 100))
+	n, err := intstr.GetScaledValueFromIntOrPercent(v, of, up)
+	if err == nil && n < 0 {
+		err = fmt.Errorf("%s is negative", v)
+	}
+	return n, err
 }
 
 func (w *Workload) fromPod(value map[string]any) error {

@@ -1,0 +1,81 @@
+package state
+
+import (
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// NodeView is what a view holds of a node, for its face.
+type NodeView struct {
+	Node        Node
+	Status      *NodeStatus // nil: never heard of
+	Live        bool
+	Peer        string
+	Labels      map[string]string
+	Unreachable string // why, if it is not live
+}
+
+// NodeFace is the Node object.
+func NodeFace(n NodeView) map[string]any {
+	v := WithMeta(MakeKey(Nodes, "", n.Node.Name), n.Node.UID.String(), copyObject(n.Node.Object))
+	s := n.Status
+	if s == nil {
+		s = &NodeStatus{}
+	}
+	meta := object(v, "metadata")
+	labels := map[string]any{}
+	merge(labels, n.Labels)
+	meta["labels"] = labels
+	notes := object(meta, "annotations")
+	notes["holon.dev/peer"] = n.Peer
+	if s.Server != "" {
+		notes["holon.dev/server"] = s.Server
+	}
+	if spec := object(v, "spec"); !n.Live {
+		taints, _ := spec["taints"].([]any)
+		spec["taints"] = append(taints, map[string]any{"key": corev1.TaintNodeUnreachable, "effect": "NoExecute"})
+	}
+	v["status"] = nodeStatus(n, s)
+	return v
+}
+
+func nodeStatus(n NodeView, s *NodeStatus) map[string]any {
+	addresses := []any{map[string]any{"type": "Hostname", "address": n.Node.Name}}
+	if s.HostIP != "" {
+		addresses = append([]any{map[string]any{"type": "InternalIP", "address": s.HostIP}}, addresses...)
+	}
+	runtime := ""
+	if s.Runtime != "" {
+		runtime = s.Runtime + "://" + s.Version
+	}
+	return map[string]any{
+		"capacity": s.Allocatable.list(), "allocatable": s.Allocatable.list(), "addresses": addresses, "conditions": nodeConditions(n, s),
+		"nodeInfo": map[string]any{
+			"kubeletVersion": s.HolonVersion, "containerRuntimeVersion": runtime, "operatingSystem": s.OS,
+			"architecture": s.Arch, "kernelVersion": s.Kernel, "osImage": s.OS, "kubeProxyVersion": "", "machineID": "", "systemUUID": "",
+			"bootID": strconv.FormatUint(s.Epoch, 10),
+		},
+	}
+}
+
+// list spells an amount as a Kubernetes ResourceList.
+func (r Resources) list() map[string]any {
+	return map[string]any{
+		"cpu": strconv.FormatInt(r.CPU, 10) + "m", "memory": strconv.FormatInt(r.Memory/1024, 10) + "Ki", "pods": strconv.FormatInt(r.Pods, 10),
+	}
+}
+
+func nodeConditions(n NodeView, s *NodeStatus) []any {
+	if !n.Live {
+		return []any{map[string]any{"type": "Ready", "status": "Unknown", "reason": "NodeUnreachable", "message": n.Unreachable}}
+	}
+	if len(s.Conditions) == 0 {
+		return []any{map[string]any{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "message": "the node has not reported yet"}}
+	}
+	list := make([]any, len(s.Conditions))
+	for i, c := range s.Conditions {
+		list[i] = condition(c.Type, c.True, c.Reason, c.Message)
+	}
+	return list
+}

@@ -1,0 +1,216 @@
+package state
+
+import (
+	"fmt"
+	"maps"
+	"math"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// PodFace is what a pod shows.
+type PodFace struct {
+	Workload *Workload
+	Slot     SlotID
+	Run      RunID
+	Revision string
+	Name     string
+	UID      string
+	Node     string // empty: not placed
+	HostIP   string
+	NodeLost bool       // the node is out of reach in this view
+	Status   *RunStatus // nil: the node has not reported it yet
+	Template *corev1.PodTemplateSpec
+	Spec     map[string]any // Template.Spec as JSON, shared from the second level on; nil: made from Template
+	Why      string         // why it is pending
+	Labels   map[string]string
+	Notes    map[string]string // annotations
+}
+
+// Value is the Pod object.
+func (p *PodFace) Value() (map[string]any, error) {
+	meta := map[string]any{"name": p.Name, "namespace": p.Workload.Namespace, "uid": p.UID}
+	labels, notes := map[string]any{}, map[string]any{}
+	if p.Template != nil {
+		merge(labels, p.Template.Labels)
+		merge(notes, p.Template.Annotations)
+	}
+	merge(labels, p.Labels)
+	merge(notes, p.Notes)
+	if !p.Workload.Bare() {
+		labels[TemplateHashLabel] = p.Revision
+		meta["generateName"] = ReplicaSetName(p.Workload, p.Revision) + "-"
+		meta["ownerReferences"] = ownerRef("apps/v1", "ReplicaSet", ReplicaSetName(p.Workload, p.Revision), ReplicaSetUID(p.Workload, p.Revision))
+	}
+	notes["holon.dev/slot"], notes["holon.dev/run"] = p.Slot.String(), string(p.Run)
+	meta["labels"], meta["annotations"] = labels, notes
+	timestamp(meta, "creationTimestamp", p.Workload.Created)
+	if p.Status != nil && !p.Workload.Bare() {
+		timestamp(meta, "creationTimestamp", p.Status.Started)
+	}
+	if p.Status != nil && p.Status.Stopping {
+		terminating(meta)
+	}
+	spec := map[string]any{}
+	switch {
+	case p.Spec != nil:
+		spec = maps.Clone(p.Spec)
+	case p.Template != nil:
+		var err error
+		if spec, err = Unstructured(p.Template.Spec); err != nil {
+			return nil, err
+		}
+	}
+	if p.Node != "" {
+		spec["nodeName"] = p.Node
+	}
+	return map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": p.status()}, nil
+}
+
+// terminating marks a pod that is on its way out. Since when is not known; that
+// it is so is what clients look at.
+func terminating(meta map[string]any) {
+	timestamp(meta, "deletionTimestamp", "1970-01-01T00:00:00Z")
+	if created, ok := meta["creationTimestamp"]; ok {
+		meta["deletionTimestamp"] = created
+	}
+}
+
+func (p *PodFace) status() map[string]any {
+	s := p.Status
+	if s == nil {
+		s = &RunStatus{Phase: Pending}
+	}
+	status := map[string]any{"phase": string(s.Phase), "conditions": p.conditions(s)}
+	if p.Template != nil {
+		status["qosClass"] = string(qosClass(&p.Template.Spec))
+	}
+	if reason, message := p.trouble(s); reason != "" {
+		status["reason"], status["message"] = reason, message
+	}
+	if s.IP != "" {
+		status["podIP"], status["podIPs"] = s.IP, []any{map[string]any{"ip": s.IP}}
+	}
+	if p.HostIP != "" {
+		status["hostIP"], status["hostIPs"] = p.HostIP, []any{map[string]any{"ip": p.HostIP}}
+	}
+	timestamp(status, "startTime", s.Started)
+	if len(s.Containers) > 0 {
+		list := make([]any, len(s.Containers))
+		for i := range s.Containers {
+			list[i] = s.Containers[i].value(p.NodeLost)
+		}
+		status["containerStatuses"] = list
+	}
+	return status
+}
+
+// trouble is what concerns the whole pod; kubectl shows its reason as STATUS.
+func (p *PodFace) trouble(s *RunStatus) (reason, message string) {
+	switch {
+	case p.NodeLost:
+		return "NodeUnreachable", p.Node + " is out of reach; this is what was last seen"
+	case s.Refused != "":
+		return s.Refused, p.Node + " does not admit this pod"
+	}
+	return "", ""
+}
+
+func (p *PodFace) conditions(s *RunStatus) []any {
+	if p.Node == "" {
+		return []any{condition("PodScheduled", false, "Unschedulable", p.Why)}
+	}
+	ready := s.Ready && !p.NodeLost
+	reason, message := p.trouble(s)
+	switch {
+	case reason != "" || ready:
+	case s.Phase == Succeeded:
+		reason = "PodCompleted"
+	default:
+		reason, message = "ContainersNotReady", s.Message
+	}
+	return []any{
+		condition("PodScheduled", true, "", ""), condition("Initialized", true, "", ""),
+		condition("ContainersReady", ready, reason, message), condition("Ready", ready, reason, message),
+	}
+}
+
+// qosClass is Kubernetes' class of a pod: Guaranteed if every container has
+// limits for cpu and memory and asks for no less, BestEffort if none says anything.
+func qosClass(spec *corev1.PodSpec) corev1.PodQOSClass {
+	asks, guaranteed := false, len(spec.Containers) > 0
+	for i := range spec.Containers {
+		r := &spec.Containers[i].Resources
+		for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
+			request, limit := positive(r.Requests, name), positive(r.Limits, name)
+			asks = asks || request != nil || limit != nil
+			guaranteed = guaranteed && limit != nil && (request == nil || request.Cmp(*limit) == 0)
+		}
+	}
+	switch {
+	case !asks:
+		return corev1.PodQOSBestEffort
+	case guaranteed:
+		return corev1.PodQOSGuaranteed
+	}
+	return corev1.PodQOSBurstable
+}
+
+func positive(list corev1.ResourceList, name corev1.ResourceName) *resource.Quantity {
+	if q, ok := list[name]; ok && q.Sign() > 0 {
+		return &q
+	}
+	return nil
+}
+
+func (s *ContainerStatus) value(lost bool) map[string]any {
+	kind, detail := s.State, map[string]any{}
+	if kind != "running" && s.Reason != "" {
+		detail["reason"] = s.Reason
+	}
+	if kind != "running" && s.Message != "" {
+		detail["message"] = s.Message
+	}
+	switch kind {
+	case "running":
+		timestamp(detail, "startedAt", s.Started)
+	case "terminated":
+		timestamp(detail, "startedAt", s.Started)
+		timestamp(detail, "finishedAt", s.Finished)
+		detail["exitCode"] = within32(s.ExitCode)
+	default:
+		kind = "waiting"
+	}
+	v := map[string]any{
+		"name": s.Name, "image": s.Image, "imageID": s.Image, "ready": s.Ready && !lost, "started": kind == "running",
+		"restartCount": within32(s.Restarts), "state": map[string]any{kind: detail},
+	}
+	if s.ID != "" {
+		v["containerID"] = "holon://" + s.ID
+	}
+	return v
+}
+
+// within32 keeps what a node has said within Kubernetes' int32.
+func within32(n int) int64 { return int64(min(max(n, math.MinInt32), math.MaxInt32)) }
+
+// StrayFace is the picture of a run whose workload is gone and which is on its
+// way out.
+func StrayFace(node string, s *RunStatus, lost bool) map[string]any {
+	p := PodFace{
+		Workload: &Workload{Key: MakeKey(Pods, s.Namespace, s.Name), Namespace: s.Namespace, Name: s.Name, Created: s.Started},
+		Slot:     s.Slot, Run: s.Run, Revision: s.Revision, Name: s.Name, UID: PodUID(s.Slot, s.Run).String(), Node: node, NodeLost: lost, Status: s,
+	}
+	v, err := p.Value()
+	if err != nil {
+		panic(fmt.Sprintf("state: a pod without a template does not encode: %v", err))
+	}
+	terminating(object(v, "metadata"))
+	containers := []any{}
+	for i := range s.Containers {
+		containers = append(containers, map[string]any{"name": s.Containers[i].Name, "image": s.Containers[i].Image})
+	}
+	object(v, "spec")["containers"] = containers
+	return v
+}
