@@ -284,23 +284,21 @@ func (c cgroups) podPaths(id runtime.RunID) []string {
 }
 
 // killCgroup kills every process in a tree of groups until none is left. A
-// tree that is not there has none.
+// tree that is not there has none. It does not write cgroup.kill: Linux (seen on
+// 6.18) then also kills, at birth, every later process that is cloned into the
+// tree from a group with another kill count, so a pod could never start again.
 func killCgroup(dir string) error {
 	deadline := time.Now().Add(killTimeout)
 	for {
-		err := writeCgroup(dir, "cgroup.kill", "1") // cgroup v2, Linux >= 5.14
-		left := 0
-		for _, pid := range cgroupProcesses(dir) {
-			left++
-			if err != nil {
-				unix.Kill(pid, unix.SIGKILL)
-			}
-		}
-		if left == 0 {
+		left := cgroupProcesses(dir)
+		if len(left) == 0 {
 			return nil
 		}
+		for _, pid := range left {
+			unix.Kill(pid, unix.SIGKILL)
+		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%d processes in %s cannot be killed", left, dir)
+			return fmt.Errorf("%d processes in %s cannot be killed", len(left), dir)
 		}
 		time.Sleep(5 * time.Millisecond) // several processes, none ours: nothing to wait on
 	}
