@@ -32,7 +32,11 @@ func (r *Runtime) adopt(ctx context.Context) error {
 		if !runIDRE.MatchString(e.Name()) {
 			continue
 		}
-		p, err := r.adoptPod(id)
+		err := sweepPod(podDir(r.cfg.Dir, id))
+		var p *pod
+		if err == nil {
+			p, err = r.adoptPod(id)
+		}
 		if err != nil {
 			r.notes = append(r.notes, fmt.Sprintf("pod %s in %s cannot be read and is left alone: %v", id, dir, err))
 			r.cfg.Logger.Error("pod cannot be read", "run", id, "error", err)
@@ -43,6 +47,17 @@ func (r *Runtime) adopt(ctx context.Context) error {
 		r.mu.Unlock()
 	}
 	return nil
+}
+
+func sweepPod(dir string) error {
+	containers, err := os.ReadDir(filepath.Join(dir, "containers"))
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	for _, c := range containers {
+		err = errors.Join(err, sweep(containerDir(dir, c.Name())))
+	}
+	return err
 }
 
 func (r *Runtime) adoptPod(id runtime.RunID) (*pod, error) {
@@ -82,9 +97,6 @@ func (p *pod) build(hostIP string, own bool) error {
 
 func (r *Runtime) adoptContainer(p *pod, c *container) error {
 	dir := containerDir(p.dir(r), c.spec.Name)
-	if err := sweep(dir); err != nil {
-		return err
-	}
 	if reason, err := os.ReadFile(filepath.Join(dir, failedFile)); err == nil {
 		c.failed = string(reason)
 	}

@@ -32,6 +32,18 @@ func (r *Runtime) start(ctx context.Context, p *pod, c *container, spec runtime.
 	}
 	a := &attempt{pod: p, container: c, number: n, dir: attemptDir(p.dir(r), spec.Name, n), ended: make(chan struct{})}
 	lock, err := r.makeAttempt(a, order)
+	if exists(err) {
+		// Another daemon was here, in life or in its death. What it made is
+		// left alone, or removed if nothing of it ever ran.
+		if err = r.adoptAttempt(a); err == nil {
+			return diskError(op, r.cfg.Dir, r.follow(a, spec))
+		}
+		if errors.Is(err, errHalfMade) {
+			if err = removeDir(a.dir); err == nil {
+				lock, err = r.makeAttempt(a, order)
+			}
+		}
+	}
 	if err != nil {
 		return diskError(op, r.cfg.Dir, err)
 	}
@@ -44,19 +56,26 @@ func (r *Runtime) start(ctx context.Context, p *pod, c *container, spec runtime.
 		} else {
 			e.Op = op
 		}
-		r.record(c, func() { c.failed = err.Error() })
+		r.record(func() { c.failed = err.Error() })
 		// For the next daemon's status; the disk may be what has failed.
 		os.WriteFile(failed, []byte(err.Error()), 0o600)
 		return errors.Join(err, removeDir(a.dir), r.cgroups.forget(p.id, spec.Name, n))
 	}
 	os.Remove(failed)
+	return diskError(op, r.cfg.Dir, r.follow(a, spec))
+}
+
+// follow makes an attempt the newest of its container, drops what is older
+// than the one before, and watches for its end.
+func (r *Runtime) follow(a *attempt, spec runtime.Container) error {
+	p, c := a.pod, a.container
 	if c.newest != nil {
 		if err := r.cgroups.forget(p.id, spec.Name, c.newest.number); err != nil {
 			r.cfg.Logger.Warn("a control group remains until the pod ends", "error", err)
 		}
 	}
 	stale := c.previous
-	r.record(c, func() {
+	r.record(func() {
 		if c.newest != nil {
 			c.previous = c.newest.number
 		}
@@ -67,14 +86,19 @@ func (r *Runtime) start(ctx context.Context, p *pod, c *container, spec runtime.
 			r.cfg.Logger.Warn("an old log remains", "error", err)
 		}
 	}
-	if err := r.watch.add(a); err != nil {
-		return diskError(op, r.cfg.Dir, err)
+	if a.state.Phase == exited {
+		return nil // found like this
 	}
-	return nil
+	return r.watch.add(a)
+}
+
+// exists reports whether a rename was refused because its target is there.
+func exists(err error) bool {
+	return errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENOTEMPTY)
 }
 
 // record changes what Pods shows.
-func (r *Runtime) record(_ *container, change func()) {
+func (r *Runtime) record(change func()) {
 	r.mu.Lock()
 	change()
 	r.mu.Unlock()
@@ -264,7 +288,7 @@ func (r *Runtime) attemptEnded(a *attempt) {
 		final.state.Message = err.Error()
 		defer close(a.ended)
 	}
-	r.record(a.container, func() { a.state = final.state })
+	r.record(func() { a.state = final.state })
 }
 
 // killContainer kills all processes of an attempt whose shim is gone.

@@ -243,33 +243,50 @@ func TestPIDReuse(t *testing.T) {
 	}
 }
 
-// Two daemons on one directory (a crash that is not quite one) start once.
+// Two daemons on one directory (a crash that is not quite one) start each
+// attempt once, whether or not the pod was there, and both succeed.
 func TestTwoDaemonsStartOnce(t *testing.T) {
 	cfg := testConfig(t)
 	cleaned(t, cfg.Dir)
-	a, b := open(t, cfg), open(t, cfg)
 	marker := filepath.Join(t.TempDir(), "starts")
-	for _, id := range []string{"one", "two", "three", "four"} {
-		spec := shPod(id, "echo x >> "+marker+"; sleep 1000")
-		var wg sync.WaitGroup
-		errs := make([]error, 2)
-		wg.Go(func() { errs[0] = a.EnsurePod(ctx, spec) })
-		wg.Go(func() { errs[1] = b.EnsurePod(ctx, spec) })
-		wg.Wait()
-		if errs[0] != nil && errs[1] != nil {
-			t.Errorf("neither could start it: %v", errs)
-		}
-	}
-	eventually(t, "four starts", func() bool {
+	starts := func() int {
 		data, _ := os.ReadFile(marker)
-		return len(data) >= 8
-	})
-	if data, _ := os.ReadFile(marker); len(data) != 8 {
-		t.Errorf("%d starts of four pods", len(data)/2)
+		return len(data) / len("x\n")
 	}
-	r := open(t, cfg)
-	if pods, _ := r.Pods(ctx); len(pods) != 4 {
-		t.Errorf("%d pods", len(pods))
+	first := open(t, cfg)
+	ids := []runtime.RunID{"one", "two", "three", "four"}
+	bad := shPod("two", "")
+	bad.Containers[0].Command = []string{"/no/such/program"}
+	wantKind(t, "bad command", first.EnsurePod(ctx, bad), runtime.BadSpec) // leaves the pod, not started
+	a, b := open(t, cfg), open(t, cfg)
+	both := func(do func(r *Runtime) error) {
+		t.Helper()
+		var wg sync.WaitGroup
+		for _, r := range []*Runtime{a, b} {
+			wg.Go(func() {
+				if err := do(r); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	spec := func(id runtime.RunID) runtime.Spec { return shPod(string(id), "echo x >> "+marker+"; exit 0") }
+	for round := range 3 {
+		for _, id := range ids {
+			both(func(r *Runtime) error {
+				if round == 0 {
+					return r.EnsurePod(ctx, spec(id))
+				}
+				return r.StartContainer(ctx, spec(id), "c0", round)
+			})
+			for _, r := range []*Runtime{a, b} {
+				awaitState(t, r, id, 0, runtime.Exited)
+			}
+		}
+		if n := starts(); n != len(ids)*(round+1) {
+			t.Fatalf("%d starts after round %d of %d pods", n, round, len(ids))
+		}
 	}
 }
 

@@ -170,9 +170,13 @@ func (r *Runtime) create(op string, spec runtime.Spec) (*pod, error) {
 		}
 	}
 	if err == nil {
-		if err = r.writePod(p, spec.Volumes); err != nil {
-			err = diskError(op, r.cfg.Dir, err)
+		if err = r.writePod(p, spec.Volumes); exists(err) {
+			var theirs *pod // made by another daemon since we looked
+			if theirs, err = r.adoptPod(p.id); err == nil {
+				p = theirs
+			}
 		}
+		err = diskError(op, r.cfg.Dir, err)
 	} else {
 		var e *runtime.Error
 		if errors.As(err, &e) {
@@ -184,6 +188,7 @@ func (r *Runtime) create(op string, spec runtime.Spec) (*pod, error) {
 		delete(r.pods, p.id)
 	} else {
 		p.ready = true
+		r.pods[p.id] = p
 	}
 	r.mu.Unlock()
 	r.changed()

@@ -202,8 +202,8 @@ func attempts(dir string) ([]int, error) {
 // What somebody else is making right now has its lock held and is left alone.
 func sweep(dir string) error {
 	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if err != nil {
+		return ignoreMissing(err)
 	}
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())

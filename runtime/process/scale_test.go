@@ -34,6 +34,7 @@ func TestManyPods(t *testing.T) {
 		fmt.Sscan(n, &pods)
 	}
 	cfg := testConfig(t)
+	cfg.Shim = []string{self(t), "shim"}
 	if program := os.Getenv("HOLON_TEST_SHIM"); program != "" {
 		cfg.Shim[0] = program
 	}
