@@ -40,12 +40,13 @@ func CleanService(ctx context.Context, dir string) error {
 	}
 	s := &Service{Dir: dir}
 	var problems []error
+	traces := tracesOf(dir)
 	if err := s.load(); err == nil {
 		problems = append(problems, s.Stop(ctx), s.removeAll(ctx))
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		problems = append(problems, err)
 	}
-	problems = append(problems, killAll(ctx, dir))
+	problems = append(problems, killAll(ctx, dir), traces.remove())
 	if s.settings.Bridge != "" {
 		problems = append(problems, removeRules(ctx, s.settings), removeBridge(ctx, s.settings.Bridge))
 	}
@@ -56,11 +57,72 @@ func CleanService(ctx context.Context, dir string) error {
 	return nil
 }
 
+// traces are what a container's process shows of what the kernel keeps for it,
+// for the case that Podman's own books are lost.
+type traces struct {
+	cgroups []string
+	netns   []string // mount points in netnsDir
+}
+
+const netnsDir = "/run/netns"
+
+func tracesOf(dir string) traces {
+	var t traces
+	named := make(map[uint64]string)
+	files, _ := filepath.Glob(netnsDir + "/*")
+	for _, f := range files {
+		named[inode(f)] = f
+	}
+	for _, pid := range processesOf(dir) {
+		lines, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+		t.cgroups = append(t.cgroups, podCgroups(string(lines))...)
+		if f := named[inode(fmt.Sprintf("/proc/%d/ns/net", pid))]; f != "" && !slices.Contains(t.netns, f) {
+			t.netns = append(t.netns, f)
+		}
+	}
+	return t
+}
+
+// inode returns the number of the file that path leads to, 0 if it cannot be
+// read.
+func inode(path string) uint64 {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return 0
+	}
+	return st.Ino
+}
+
+// remove removes what is still there after all processes have ended.
+func (t traces) remove() error {
+	rest := litter{cgroups: t.cgroups}
+	rest.sweepAll()
+	var errs []error
+	for _, f := range t.netns {
+		if err := unix.Unmount(f, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, fmt.Errorf("unmount %s: %w", f, err))
+		}
+		if err := os.Remove(f); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // removeAll lets Podman remove its containers, with their networks, while
 // nobody else works on the storage. The first try may fail on a container whose
 // process and conmon were killed: Podman learns of it by failing.
 func (s *Service) removeAll(ctx context.Context) error {
-	var err error
+	ids, err := s.settings.command(ctx, s.Dir, "pod", "ps", "--quiet", "--no-trunc").Output()
+	if err == nil {
+		defer func() {
+			var rest litter
+			for _, id := range strings.Fields(string(ids)) {
+				rest.add("/libpod_parent/" + id)
+			}
+			rest.sweepAll()
+		}()
+	}
 	for range removeTries {
 		err = errors.Join(
 			s.run(ctx, "pod", "rm", "--all", "--force", "--time", "0"),

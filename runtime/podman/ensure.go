@@ -85,20 +85,20 @@ func (r *Runtime) createPod(ctx context.Context, spec runtime.Spec) (*podView, e
 	if err := os.RemoveAll(r.cfg.runDir(spec.ID)); err != nil {
 		return nil, failed(op, err)
 	}
-	create := func() error {
-		return r.change(ctx, op, func(ctx context.Context) error {
-			_, err := pods.CreatePodFromSpec(ctx, &types.PodSpec{PodSpecGen: r.cfg.podSpec(spec)})
-			return err
-		})
+	// Looked up first: a create that fails for its name leaks a cgroup (4.3).
+	there, own, err := r.removeOwnPod(ctx, spec.ID)
+	if err != nil {
+		return nil, err
 	}
-	err := create()
+	if there && !own {
+		return nil, nameTaken(op, "pod", podName(spec.ID))
+	}
+	err = r.change(ctx, op, func(ctx context.Context) error {
+		_, err := pods.CreatePodFromSpec(ctx, &types.PodSpec{PodSpecGen: r.cfg.podSpec(spec)})
+		return err
+	})
 	if runtime.KindOf(err) == runtime.NameTaken {
-		var removed bool
-		if removed, err = r.removeOwnPod(ctx, spec.ID); err == nil && removed {
-			err = create()
-		} else if err == nil {
-			err = nameTaken(op, "pod", podName(spec.ID))
-		}
+		return nil, nameTaken(op, "pod", podName(spec.ID))
 	}
 	if err != nil {
 		return nil, err

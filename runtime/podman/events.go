@@ -72,6 +72,7 @@ func (r *Runtime) stream(ctx context.Context, opened func()) error {
 	for e := range events {
 		if labels := e.Actor.Attributes; labels[labelRun] == "" || r.cfg.owns(labels, runtime.RunID(labels[labelRun])) {
 			r.hint()
+			r.litter.sweep()
 		}
 	}
 	return errors.New("the event stream ended")

@@ -89,7 +89,7 @@ func leavings(dir string) string {
 			fmt.Fprintf(&b, "mount %s\n", m.point)
 		}
 	}
-	for _, pattern := range []string{"/sys/class/net/hln*", "/sys/class/net/veth*", "/run/netns/*", "/sys/fs/cgroup/memory/libpod_parent/*-*", dir + "/*"} {
+	for _, pattern := range []string{"/sys/class/net/hln*", "/sys/class/net/veth*", "/run/netns/*", "/sys/fs/cgroup/*/libpod_parent/*/cgroup.procs", dir + "/*"} {
 		found, _ := filepath.Glob(pattern)
 		for _, f := range found {
 			fmt.Fprintf(&b, "file %s\n", f)

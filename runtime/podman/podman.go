@@ -33,6 +33,7 @@ type Runtime struct {
 	locks   keyedLocks
 	seen    memory
 	pulse   pulse // fired together with changes, for followers of logs
+	litter  litter
 	changes chan struct{}
 	stop    context.CancelFunc
 	done    sync.WaitGroup
@@ -78,6 +79,7 @@ func New(_ context.Context, cfg Config) (*Runtime, error) {
 func (r *Runtime) Close() error {
 	r.stop()
 	r.done.Wait()
+	r.litter.sweepAll()
 	r.link.close()
 	return nil
 }

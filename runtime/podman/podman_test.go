@@ -117,20 +117,16 @@ func TestOutOfMemoryIsReported(t *testing.T) {
 	}
 }
 
-// A daemon that is killed leaves nothing in memory: the next one, on a service
-// that was killed as well, goes on where it was.
-func TestServiceKilledAndAdopted(t *testing.T) {
+// startOwnService starts a service for one test, which removes it and asserts
+// that nothing is left of it.
+func startOwnService(t *testing.T) (ServiceConfig, *Service) {
+	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "hk")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	cfg := ServiceConfig{Dir: dir}
 	before := leavings(dir)
-	s, err := StartService(ctx, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
 		if err := CleanService(ctx, dir); err != nil {
 			t.Error(err)
@@ -139,9 +135,52 @@ func TestServiceKilledAndAdopted(t *testing.T) {
 			t.Errorf("left behind:\n%s\nbefore:\n%s", after, before)
 		}
 	})
+	cfg := ServiceConfig{Dir: dir}
+	s, err := StartService(ctx, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := LoadImage(ctx, s.URL, testImage, busyboxFiles(), nil); err != nil {
 		t.Fatal(err)
 	}
+	return cfg, s
+}
+
+// The cleaning does not depend on Podman's books: here they are lost while a
+// pod with a published port runs.
+func TestCleanWithoutPodmansBooks(t *testing.T) {
+	cfg, s := startOwnService(t)
+	conf := testConfig(t, "books", "n1")
+	conf.URL, conf.Dir = s.URL, filepath.Join(cfg.Dir, "volumes")
+	r, err := New(t.Context(), conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	ensure(t, r, runtime.Spec{ID: "books", Name: "books", Containers: []runtime.Container{{
+		Name: "main", Image: testImage, Command: []string{"/bin/sh", "-c", forever},
+		Ports: []runtime.Port{{ContainerPort: 80, HostPort: 47801}},
+	}}})
+	awaitState(t, r, "books", 0, runtime.Running)
+	planted := leavings(cfg.Dir)
+	for _, word := range []string{"process", "mount", "hln", "veth", "netns", "cgroup", "NETAVARK-DN-"} {
+		if !strings.Contains(planted, word) {
+			t.Errorf("the check for leavings does not see %s of a running pod:\n%s", word, planted)
+		}
+	}
+	if err := syscall.Kill(s.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(cfg.Dir, "root", "libpod")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A daemon that is killed leaves nothing in memory: the next one, on a service
+// that was killed as well, goes on where it was.
+func TestServiceKilledAndAdopted(t *testing.T) {
+	cfg, s := startOwnService(t)
+	ctx, dir := context.Background(), cfg.Dir
 	conf := testConfig(t, "adopt", "n1")
 	conf.URL, conf.Dir = s.URL, filepath.Join(dir, "volumes")
 	r, err := New(ctx, conf)

@@ -38,7 +38,7 @@ func (r *Runtime) StopPod(ctx context.Context, run runtime.RunID, grace time.Dur
 			return err
 		}
 	}
-	if _, err := r.removeOwnPod(ctx, run); err != nil {
+	if _, _, err := r.removeOwnPod(ctx, run); err != nil {
 		return err
 	}
 	if err := r.removeStrays(ctx, run); err != nil {
@@ -80,26 +80,32 @@ func (r *Runtime) terminate(ctx context.Context, v *podView, grace time.Duration
 }
 
 // removeOwnPod removes the Podman pod of run with all it holds, killing what
-// runs. It reports whether there was one of ours; a foreign one is left alone.
-func (r *Runtime) removeOwnPod(ctx context.Context, run runtime.RunID) (bool, error) {
+// runs. It reports whether a pod of that name was there and was ours; a foreign
+// one is left alone.
+func (r *Runtime) removeOwnPod(ctx context.Context, run runtime.RunID) (there, own bool, err error) {
 	var report *types.PodInspectReport
-	err := r.look(ctx, "inspect pod "+podName(run), func(ctx context.Context) (err error) {
+	err = r.look(ctx, "inspect pod "+podName(run), func(ctx context.Context) (err error) {
 		report, err = pods.Inspect(ctx, podName(run), nil)
 		return err
 	})
 	if isGone(err) {
-		return false, nil
+		return false, false, nil
 	}
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	if !r.cfg.owns(report.Labels, run) {
-		return false, nil
+		return true, false, nil
 	}
-	return true, r.remove(ctx, "remove pod "+podName(run), func(ctx context.Context) error {
+	err = r.remove(ctx, "remove pod "+podName(run), func(ctx context.Context) error {
 		_, err := pods.Remove(ctx, report.ID, &pods.RemoveOptions{Force: ptr(true), Timeout: ptr(uint(0))})
 		return err
 	})
+	if err == nil {
+		r.litter.add(report.CgroupPath)
+		r.litter.sweep()
+	}
+	return true, true, err
 }
 
 // remove runs f until nothing is left to remove, at most removeTries times.

@@ -43,7 +43,13 @@ func TrialContainer(ctx context.Context, url string) error {
 		if err != nil {
 			return err
 		}
-		err = trialIn(ctx, made.Id, name)
+		report, err := pods.Inspect(ctx, made.Id, nil)
+		if err == nil {
+			var rest litter
+			rest.add(report.CgroupPath)
+			defer rest.sweepAll() // after the pod's removal below
+			err = trialIn(ctx, report, name)
+		}
 		// Also after a deadline: the pod must not stay.
 		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), trialLimit)
 		defer cancel()
@@ -52,12 +58,8 @@ func TrialContainer(ctx context.Context, url string) error {
 	})
 }
 
-func trialIn(ctx context.Context, pod, name string) error {
-	report, err := pods.Inspect(ctx, pod, nil)
-	if err != nil {
-		return err
-	}
-	infra, err := containers.Inspect(ctx, report.InfraContainerID, nil)
+func trialIn(ctx context.Context, pod *types.PodInspectReport, name string) error {
+	infra, err := containers.Inspect(ctx, pod.InfraContainerID, nil)
 	if err != nil {
 		return err
 	}
@@ -67,7 +69,7 @@ func trialIn(ctx context.Context, pod, name string) error {
 		return err
 	}
 	s := specgen.NewSpecGenerator(infra.Image, false)
-	s.Name, s.Pod = name+"-container", pod // pods and containers share their names
+	s.Name, s.Pod = name+"-container", pod.ID // pods and containers share their names
 	s.Entrypoint = append([]string{infra.Path}, "--version")
 	s.ResourceLimits = &specs.LinuxResources{
 		CPU:    &specs.LinuxCPU{Period: ptr(uint64(cpuPeriod)), Quota: ptr(int64(cpuPeriod))},
