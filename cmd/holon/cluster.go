@@ -70,7 +70,7 @@ func printClusterStatus(w io.Writer, s api.ClusterStatus) {
 	fmt.Fprintf(w, "Cluster %s, as %s sees it: %s\n", s.Cluster, s.Node, viewWords(s.Majority))
 	fmt.Fprintf(w, "%d objects; this node runs containers by %s\n", s.Records, orElse(s.Runtime, "no runtime"))
 	for _, line := range s.Sentences {
-		fmt.Fprintf(w, "! %s\n", line)
+		fmt.Fprintf(w, "- %s\n", line)
 	}
 	fmt.Fprintln(w)
 	var rows [][]string

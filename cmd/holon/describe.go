@@ -99,8 +99,9 @@ func (c *client) describeOne(ctx context.Context, p picked, showEvents bool) (st
 
 // description is text in two aligned columns.
 type description struct {
-	buf bytes.Buffer
-	w   *tabwriter.Writer
+	buf  bytes.Buffer
+	w    *tabwriter.Writer
+	base int // levels that everything is deeper by, inside a template
 }
 
 func newDescription() *description {
@@ -111,12 +112,17 @@ func newDescription() *description {
 
 func (d *description) String() string {
 	d.w.Flush() //nolint:errcheck // into memory
-	return d.buf.String()
+	var out strings.Builder
+	for line := range strings.Lines(d.buf.String()) {
+		out.WriteString(strings.TrimRight(line, " \n"))
+		out.WriteByte('\n')
+	}
+	return out.String()
 }
 
 // line writes one line, two spaces deep per level. A tab separates columns.
 func (d *description) line(level int, format string, args ...any) {
-	fmt.Fprintf(d.w, strings.Repeat("  ", level)+format+"\n", args...)
+	fmt.Fprintf(d.w, strings.Repeat("  ", d.base+level)+format+"\n", args...)
 }
 
 // pairs writes a map as kubectl does: the first pair beside the title, the

@@ -81,9 +81,11 @@ func sameTemplate(r *appsv1.ReplicaSet, dep *appsv1.Deployment) bool {
 
 func (d *description) template(t *corev1.PodTemplateSpec) {
 	d.line(0, "Pod Template:")
-	d.pairs(1, "Labels", t.Labels, "=")
+	d.base++
+	defer func() { d.base-- }()
+	d.pairs(0, "Labels", t.Labels, "=")
 	if len(t.Annotations) > 0 {
-		d.pairs(1, "Annotations", t.Annotations, ": ")
+		d.pairs(0, "Annotations", t.Annotations, ": ")
 	}
 	d.containers(&t.Spec, nil)
 	d.volumes(t.Spec.Volumes)

@@ -110,7 +110,6 @@ func (t *testnet) nodeStatus(ctx context.Context, n *testnetNode) nodeStatus {
 	}
 	var view api.ClusterStatus
 	if err := c.get(ctx, statusPath, nil, &view); err == nil {
-		s.Runtime = orElse(view.Runtime, s.Runtime)
 		for _, m := range view.Members {
 			if m.State == "alive" && m.Name != n.Name {
 				s.Peers++

@@ -71,7 +71,7 @@ func (t *testnet) start(ctx context.Context, args []string) error {
 	if err := t.ensureService(ctx); err != nil {
 		return err
 	}
-	progress := t.startProgress("waiting until %s are Ready", strings.Join(args, ", "))
+	progress := t.startProgress("waiting for %s to be Ready", strings.Join(args, ", "))
 	defer progress.stop()
 	all, ctx := errgroup.WithContext(ctx)
 	for _, node := range nodes {
