@@ -3,6 +3,7 @@ package state
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -140,7 +141,7 @@ func scaled(v *intstr.IntOrString, of int, up bool) (int, error) {
 		quarter := intstr.FromString("25%")
 		v = &quarter
 	}
-	if v.Type == intstr.String && len(v.StrVal) > percentBytesMax {
+	if v.Type == intstr.String && (len(v.StrVal) > percentBytesMax || strings.TrimLeft(v.StrVal, "0123456789") != "%") {
 		return 0, fmt.Errorf("%q is not a percentage", v.StrVal)
 	}
 	n, err := intstr.GetScaledValueFromIntOrPercent(v, of, up)
