@@ -25,8 +25,8 @@ import (
 //	/holon/HASH/RUN/CONTAINER:N   the processes of attempt N
 //	/holon/HASH/RUN/.shims        the shims (tracking hierarchy only)
 //
-// A group serves one attempt: on Linux 6.18 whatever is cloned into a group
-// after its cgroup.kill was used once is killed at birth (measured).
+// A group serves one attempt, so that its counters and its members are those
+// of the attempt alone.
 //
 // where HASH is that of the state directory, so that Kill finds the tree
 // without a daemon. Tracking answers "which processes are there" and works in
@@ -284,15 +284,21 @@ func (c cgroups) podPaths(id runtime.RunID) []string {
 }
 
 // killCgroup kills every process in a tree of groups until none is left. A
-// tree that is not there has none. It does not write cgroup.kill: Linux (seen on
-// 6.18) then also kills, at birth, every later process that is cloned into the
-// tree from a group with another kill count, so a pod could never start again.
+// tree that is not there has none.
+//
+// It does not write cgroup.kill: Linux 6.18 then also kills, at birth, every
+// later process that is cloned from or into the tree where the two groups'
+// kill counts differ, so a pod could never start again (measured). What forks
+// faster than it is killed is frozen first; SIGKILL reaches frozen processes.
 func killCgroup(dir string) error {
 	deadline := time.Now().Add(killTimeout)
-	for {
+	for round := 0; ; round++ {
 		left := cgroupProcesses(dir)
 		if len(left) == 0 {
 			return nil
+		}
+		if round == 1 && writeCgroup(dir, "cgroup.freeze", "1") == nil {
+			defer writeCgroup(dir, "cgroup.freeze", "0")
 		}
 		for _, pid := range left {
 			unix.Kill(pid, unix.SIGKILL)

@@ -319,6 +319,18 @@ func TestKillAndClean(t *testing.T) {
 					}
 				}
 			}
+			// What was killed starts again, and so does a new pod.
+			if err := r.StartContainer(ctx, shPod("a", "echo again; sleep 1000"), "c0", 1); err != nil {
+				t.Fatal(err)
+			}
+			awaitLog(t, r, "a", "c0", "again")
+			ensure(t, r, shPod("d", "echo new; sleep 1000"))
+			awaitLog(t, r, "d", "c0", "new")
+			for _, id := range []runtime.RunID{"a", "d"} {
+				if c := statusOf(t, r, id).Containers[0]; c.State != runtime.Running {
+					t.Errorf("%s does not run after the power is back: %+v", id, c)
+				}
+			}
 			r.Close()
 			if err := Clean(cfg.Dir); err != nil {
 				t.Fatal(err)

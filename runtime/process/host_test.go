@@ -83,6 +83,22 @@ func TestDescendantsEnd(t *testing.T) {
 	}
 }
 
+// Processes that fork and exit faster than they are listed are ended too.
+func TestFleetingProcessesEnd(t *testing.T) {
+	cfg := testConfig(t)
+	cleaned(t, cfg.Dir)
+	r := open(t, cfg)
+	spec := shPod("a", "for i in 1 2 3 4; do sh $HOLON_POD_DIR/v/chain; done; echo begun; sleep 1000")
+	spec.Volumes = []runtime.Volume{{Name: "v", Files: []runtime.File{{Path: "chain", Data: []byte("sh \"$0\" & exit 0\n")}}}}
+	spec.Containers[0].Mounts = []runtime.Mount{{Volume: "v", Path: "v"}}
+	ensure(t, r, spec)
+	awaitLog(t, r, "a", "c0", "begun")
+	stop(t, r, "a", 0)
+	if n := marked(cfg.Dir); n != 0 {
+		t.Errorf("%d processes outlive their pod", n)
+	}
+}
+
 // A command that is executed in a container ends with it, everywhere.
 func TestExecEndsWithContainer(t *testing.T) {
 	for name, without := range map[string]bool{"cgroups": false, "no cgroups": true} {
