@@ -102,7 +102,7 @@ func (n *Node) watchTokens(ctx context.Context) {
 	defer n.setDoor(false)
 	var closing core.Instant // when the door closes, if no new token comes
 	for {
-		expired, next := n.tokens.due(Now())
+		expired, next := n.tokens.due(n.now())
 		for _, id := range expired {
 			if _, err := n.ask(ctx, core.RevokeToken{ID: id, Expired: true}); err != nil {
 				n.log.Warn("token could not be ended", "token", id, "error", err)
@@ -111,15 +111,15 @@ func (n *Node) watchTokens(ctx context.Context) {
 		wait := tokensEvery
 		switch {
 		case n.cfg.Introduce && n.tokens.outstanding():
-			closing = Now() + doorLinger
+			closing = n.now() + doorLinger
 			n.setDoor(true)
-		case Now() < closing:
-			wait = closing - Now()
+		case n.now() < closing:
+			wait = closing - n.now()
 		default:
 			n.setDoor(false)
 		}
 		if next != 0 {
-			wait = min(wait, max(next-Now(), time.Second))
+			wait = min(wait, max(next-n.now(), time.Second))
 		}
 		select {
 		case <-ctx.Done():
@@ -160,7 +160,7 @@ func (n *Node) CreateToken(ctx context.Context, uses int, ttl time.Duration) (st
 	}
 	t.ID = strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(random[:]))
 	// The deadline is on disk first: a token must not outlive its issuer's crash.
-	deadline := Now() + ttl
+	deadline := n.now() + ttl
 	err := n.cfg.Store.Commit([]crdt.KV{{Key: diskTokens + t.ID, Value: binary.BigEndian.AppendUint64(nil, uint64(deadline))}})
 	if err != nil {
 		return "", api.TokenInfo{}, fmt.Errorf("%w: %v", api.ErrNotDurable, err)
@@ -182,7 +182,7 @@ func (n *Node) tokenInfo(t core.Token) api.TokenInfo {
 	n.tokens.mu.Lock()
 	defer n.tokens.mu.Unlock()
 	if deadline, ok := n.tokens.deadlines[t.ID]; ok {
-		info.Expires = max(deadline-Now(), 0).Round(time.Second).String()
+		info.Expires = max(deadline-n.now(), 0).Round(time.Second).String()
 	}
 	if t.Expired {
 		info.Expires = "expired"

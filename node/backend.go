@@ -257,7 +257,7 @@ func (n *Node) Exec(ctx context.Context, namespace, pod, container string, comma
 func (n *Node) peerOf(name string) (p2p.PeerID, time.Duration) {
 	for _, m := range n.view.Load().Members {
 		if m.Name == name {
-			return m.Peer, (Now() - m.Since).Round(time.Second)
+			return m.Peer, (n.now() - m.Since).Round(time.Second)
 		}
 	}
 	return "", 0
@@ -265,7 +265,7 @@ func (n *Node) peerOf(name string) (p2p.PeerID, time.Duration) {
 
 // Events asks every reachable node for its ring.
 func (n *Node) Events(ctx context.Context, namespace string) (events []map[string]any, missing []string, err error) {
-	events = n.ring.list(namespace)
+	events = n.ring.list(n.now(), namespace)
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for _, m := range n.view.Load().Members {

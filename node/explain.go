@@ -96,7 +96,7 @@ func (n *Node) Status(context.Context) (api.ClusterStatus, error) {
 	n.host.mu.Unlock()
 	lost := []string{}
 	for _, m := range v.Members {
-		info := api.MemberInfo{Name: m.Name, Peer: string(m.Peer), State: m.State, Since: (Now() - m.Since).Round(time.Second).String(), Addrs: m.Addrs}
+		info := api.MemberInfo{Name: m.Name, Peer: string(m.Peer), State: m.State, Since: (n.now() - m.Since).Round(time.Second).String(), Addrs: m.Addrs}
 		if m.Status != nil {
 			info.Runtime, info.Server = m.Status.Runtime, m.Status.Server
 		}

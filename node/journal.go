@@ -36,13 +36,13 @@ func (n *Node) journal(f core.Fact) {
 		log = n.log.Warn
 	}
 	log(f.Message, "reason", f.Reason, "about", string(f.About))
-	n.ring.add(n.cfg.Identity.Name, f)
+	n.ring.add(n.now(), n.cfg.Identity.Name, f)
 }
 
-func (r *ring) add(node string, f core.Fact) {
+func (r *ring) add(now core.Instant, node string, f core.Fact) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now, wall := Now(), time.Now().UTC().Format(time.RFC3339)
+	wall := time.Now().UTC().Format(time.RFC3339)
 	same := fmt.Sprint(f.About, f.Reason, f.Message)
 	for i := len(r.events) - 1; i >= 0 && i >= len(r.events)-64; i-- {
 		if e := &r.events[i]; e.same == same {
@@ -99,11 +99,11 @@ func eventValue(node string, n uint64, f core.Fact, wall string) map[string]any 
 }
 
 // list gives the Events of a namespace (all if empty), oldest first.
-func (r *ring) list(namespace string) []map[string]any {
+func (r *ring) list(now core.Instant, namespace string) []map[string]any {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var found []map[string]any
-	oldest := Now() - ringAgeMax
+	oldest := now - ringAgeMax
 	for _, e := range r.events {
 		meta := e.value["metadata"].(map[string]any)
 		if e.at >= oldest && (namespace == "" || meta["namespace"] == namespace) {

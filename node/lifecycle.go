@@ -113,11 +113,11 @@ func (n *Node) Drain(ctx context.Context, progress func(string)) error {
 // waitForRuns waits until this node executes nothing, and tells how many are
 // left.
 func (n *Node) waitForRuns(ctx context.Context, patience time.Duration, what string, progress func(string)) int {
-	deadline := Now() + patience
+	deadline := n.now() + patience
 	said := -1
 	for {
 		left := n.view.Load().Runs
-		if left == 0 || Now() >= deadline || ctx.Err() != nil {
+		if left == 0 || n.now() >= deadline || ctx.Err() != nil {
 			return left
 		}
 		if left != said {

@@ -60,6 +60,8 @@ type Config struct {
 	// Facts of this host that do not change.
 	Host      core.Host
 	Introduce bool // this node may admit others
+	// Clock is the time that everything here goes by; nil: BootTime.
+	Clock func() core.Instant
 	// Left is called when this node has left the cluster for good.
 	Left func()
 }
@@ -92,8 +94,8 @@ type Node struct {
 	commits chan batch   // from the loop to the committer
 }
 
-// Now reads CLOCK_BOOTTIME, which counts while the machine sleeps.
-func Now() core.Instant {
+// BootTime reads CLOCK_BOOTTIME, which counts while the machine sleeps.
+func BootTime() core.Instant {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
 		panic(fmt.Sprintf("node: CLOCK_BOOTTIME cannot be read: %v", err)) // Linux 2.6.39 has it
@@ -104,6 +106,9 @@ func Now() core.Instant {
 // New loads a node from its store. It fails if the store holds another cluster's
 // state or does not decode.
 func New(cfg Config) (*Node, error) {
+	if cfg.Clock == nil {
+		cfg.Clock = BootTime
+	}
 	boot, err := bootStore(cfg.Store)
 	if err != nil {
 		return nil, err
@@ -113,7 +118,7 @@ func New(cfg Config) (*Node, error) {
 	cc.Node, cc.Peer, cc.Cluster, cc.ClusterKey = id.Name, id.Peer(), id.Cluster, id.ClusterKey
 	cc.Known = id.Known
 	cc.Epoch, cc.Replica, cc.Seed = boot.epoch, boot.replica, boot.seed
-	c, err := core.New(cc, Now(), cfg.Store.Load)
+	c, err := core.New(cc, cfg.Clock(), cfg.Store.Load)
 	if err != nil {
 		return nil, err
 	}
@@ -158,6 +163,8 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	}
 	return nil
 }
+
+func (n *Node) now() core.Instant { return n.cfg.Clock() }
 
 // spawn runs f in a goroutine that Run waits for.
 func (n *Node) spawn(f func()) { n.group.Go(f) }
@@ -219,7 +226,7 @@ func (n *Node) loop(ctx context.Context) {
 		case <-timer.C:
 			n.step(core.Woke{})
 		}
-		timer.Reset(max(n.wake-Now(), 0))
+		timer.Reset(max(n.wake-n.now(), 0))
 	}
 }
 
@@ -239,7 +246,7 @@ func (n *Node) step(ev core.Event) {
 	if !n.disk.admits(ev, &n.pending) {
 		return
 	}
-	ready := n.core.Step(Now(), ev)
+	ready := n.core.Step(n.now(), ev)
 	for _, e := range ready.Send {
 		if e.Early {
 			n.send(e)
@@ -248,7 +255,7 @@ func (n *Node) step(ev core.Event) {
 	n.pending.add(ready)
 	n.wake = ready.Wake
 	if n.wake == 0 {
-		n.wake = Now() + wakeMax
+		n.wake = n.now() + wakeMax
 	}
 }
 

@@ -120,7 +120,7 @@ func (n *Node) serveStreams() {
 		defer s.Close()
 		var namespace string
 		if json.NewDecoder(io.LimitReader(s, requestMax)).Decode(&namespace) == nil {
-			_ = json.NewEncoder(s).Encode(n.ring.list(namespace))
+			_ = json.NewEncoder(s).Encode(n.ring.list(n.now(), namespace))
 		}
 	})
 }

@@ -1,0 +1,288 @@
+package node
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"holon/crdt"
+	"holon/crdt/state"
+	"holon/node/api"
+	"holon/node/core"
+	"holon/p2p"
+	"holon/p2p/cert"
+	"holon/p2p/p2ptest"
+	"holon/p2p/swim"
+	"holon/runtime"
+	"holon/runtime/runtimetest"
+)
+
+// memory is a disk in memory that can be told to fail.
+type memory struct {
+	mu    sync.Mutex
+	pairs map[string][]byte
+	fail  error
+}
+
+func (m *memory) Load(prefix string, f func(string, []byte) error) error {
+	m.mu.Lock()
+	pairs := maps.Clone(m.pairs)
+	m.mu.Unlock()
+	for _, key := range slices.Sorted(maps.Keys(pairs)) {
+		if strings.HasPrefix(key, prefix) {
+			if err := f(key, pairs[key]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (m *memory) Commit(batch []crdt.KV) error {
+	time.Sleep(time.Millisecond) // a disk takes its time, so batches form
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fail != nil {
+		return m.fail
+	}
+	for _, kv := range batch {
+		if kv.Value == nil {
+			delete(m.pairs, kv.Key)
+		} else {
+			m.pairs[kv.Key] = kv.Value
+		}
+	}
+	return nil
+}
+
+func (m *memory) Close() error { return nil }
+
+func (m *memory) breakWith(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = err
+}
+
+// testMesh adds a door to the mesh in memory; nobody knocks here.
+type testMesh struct{ *p2ptest.Mesh }
+
+func (testMesh) OpenDoor(func(context.Context, cert.JoinRequest) (cert.JoinGrant, error)) error {
+	return nil
+}
+func (testMesh) CloseDoor() error                 { return nil }
+func (testMesh) DoorAddrs() []string              { return []string{"/ip4/127.0.0.1/tcp/1"} }
+func (testMesh) SetBlocked(func(p2p.PeerID) bool) {}
+
+// cluster is real shells in one bubble: virtual time, real goroutines.
+type cluster struct {
+	t     *testing.T
+	net   *p2ptest.Net
+	start time.Time
+	nodes []*member
+	key   ed25519.PrivateKey
+}
+
+// member is one node of a cluster and what survives its daemon.
+type member struct {
+	*Node
+	c    *cluster
+	id   Identity
+	disk *memory
+	host *runtimetest.Simulated
+	end  context.CancelFunc
+	done chan error
+}
+
+const testCluster = "0123456789abcdef0123456789abcdef"
+
+func newCluster(t *testing.T, n int) *cluster {
+	c := &cluster{t: t, net: p2ptest.NewNet(1), start: time.Now(), key: ed25519.NewKeyFromSeed(make([]byte, 32))}
+	c.net.SetFaults(p2ptest.Faults{Delay: time.Millisecond})
+	for i := range n {
+		seed := make([]byte, 32)
+		seed[0] = byte(i + 1)
+		m := &member{c: c, disk: &memory{pairs: map[string][]byte{}}, id: Identity{
+			Name: fmt.Sprintf("n%d", i+1), Key: ed25519.NewKeyFromSeed(seed), Cluster: testCluster, ClusterKey: c.key.Public().(ed25519.PublicKey), ClusterPrivate: c.key,
+		}}
+		chain, err := cert.Issue(c.key, nil, cert.Request{Cluster: testCluster, Name: m.id.Name, PublicKey: m.id.Key.Public().(ed25519.PublicKey), Introducer: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.id.Chain, err = chain.Encode(); err != nil {
+			t.Fatal(err)
+		}
+		m.host = runtimetest.NewSimulated(runtimetest.HostConfig{Node: m.id.Name, StartDelay: 100 * time.Millisecond})
+		c.nodes = append(c.nodes, m)
+	}
+	c.nodes[0].up()
+	c.admitOthers()
+	return c
+}
+
+// admitOthers lets the other nodes in through the first one, with a token.
+func (c *cluster) admitOthers() {
+	first := c.nodes[0]
+	if err := first.Introduce(c.t.Context(), true, nil); err != nil {
+		c.t.Fatal(err)
+	}
+	for _, m := range c.nodes[1:] {
+		text, _, err := first.CreateToken(c.t.Context(), 1, time.Hour)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		token, err := cert.ParseToken(text)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		grant, err := first.admit(c.t.Context(), cert.JoinRequest{
+			Version: cert.Version, Cluster: token.Cluster, TokenID: token.ID, Secret: token.Secret, Name: m.id.Name,
+			PublicKey: m.id.Key.Public().(ed25519.PublicKey), Introduce: true,
+		})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		m.id.Known = grant.Members
+		m.up()
+		if err := m.Introduce(c.t.Context(), false, nil); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	c.await("every node sees every node ready", func() bool {
+		for _, m := range c.nodes {
+			if m.readyNodes() != len(c.nodes) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// up starts the daemon of a node on what its disk holds.
+func (m *member) up() {
+	ctx, end := context.WithCancel(context.Background())
+	var err error
+	m.Node, err = New(Config{
+		Identity: m.id, Store: m.disk, Runtime: talker{m.host.Runtime()}, Cache: api.NewCache(1, 0, nil), Logger: slog.New(slog.DiscardHandler),
+		Core: core.Config{Swim: swim.LAN()}, Introduce: true, Clock: func() core.Instant { return time.Hour + time.Since(m.c.start) },
+		Host: core.Host{HostIP: "10.0.0.1", Allocatable: state.Resources{CPU: 4000, Memory: 1 << 30, Pods: 50}},
+		NewMesh: func(_ context.Context, members []p2p.Member, events p2p.Events) (Mesh, error) {
+			mesh := m.c.net.Join(m.id.Peer(), events)
+			mesh.SetMembers(members)
+			return testMesh{mesh}, nil
+		},
+	})
+	if err != nil {
+		m.c.t.Fatal(err)
+	}
+	m.end, m.done = end, make(chan error, 1)
+	go func() { m.done <- m.Run(ctx) }()
+	if _, err := m.Mesh(ctx); err != nil {
+		m.c.t.Fatal(err)
+	}
+}
+
+// down ends the daemon; its pods go on.
+func (m *member) down() {
+	m.end()
+	if err := <-m.done; err != nil {
+		m.c.t.Errorf("%s: %v", m.id.Name, err)
+	}
+	m.cfg.Runtime.Close()
+}
+
+// talker is a runtime whose containers answer: they repeat the command and what
+// they are told, and exit with 3.
+type talker struct{ runtime.Runtime }
+
+func (talker) Exec(_ context.Context, id runtime.RunID, container string, opts runtime.ExecOptions) (int, error) {
+	fmt.Fprintf(opts.Stdout, "%s %s %v ", id, container, opts.Command)
+	if opts.Stdin != nil {
+		if _, err := io.Copy(opts.Stdout, opts.Stdin); err != nil {
+			return 0, err
+		}
+	}
+	fmt.Fprint(opts.Stderr, "warning")
+	return 3, nil
+}
+
+func (c *cluster) close() {
+	for _, m := range c.nodes {
+		m.down()
+	}
+}
+
+// await lets virtual time pass until ok.
+func (c *cluster) await(what string, ok func() bool) {
+	c.t.Helper()
+	for range 1200 {
+		if ok() {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+		synctest.Wait()
+	}
+	c.t.Fatalf("a minute has passed, and still not: %s", what)
+}
+
+func (m *member) readyNodes() int {
+	nodes, _ := m.cfg.Cache.List(state.Nodes, "")
+	ready := 0
+	for _, n := range nodes {
+		status, _ := n.Value["status"].(map[string]any)
+		conditions, _ := status["conditions"].([]any)
+		for _, c := range conditions {
+			if c := c.(map[string]any); c["type"] == "Ready" && c["status"] == "True" {
+				ready++
+			}
+		}
+	}
+	return ready
+}
+
+// readyPods lists the ready pods that a node shows, as name on node.
+func (m *member) readyPods() []string {
+	pods, _ := m.cfg.Cache.List(state.Pods, "")
+	var ready []string
+	for _, p := range pods {
+		status, _ := p.Value["status"].(map[string]any)
+		conditions, _ := status["conditions"].([]any)
+		for _, c := range conditions {
+			if c := c.(map[string]any); c["type"] == "Ready" && c["status"] == "True" {
+				spec := p.Value["spec"].(map[string]any)
+				ready = append(ready, fmt.Sprintf("%s on %v", p.Name, spec["nodeName"]))
+			}
+		}
+	}
+	return ready
+}
+
+func (m *member) create(resource, name string, value map[string]any) error {
+	_, err := m.Mutate(m.c.t.Context(), api.Mutation{Key: api.Key{Resource: resource, Namespace: "default", Name: name}, New: value})
+	return err
+}
+
+func deployment(replicas int) map[string]any {
+	return map[string]any{"spec": map[string]any{
+		"replicas": int64(replicas),
+		"template": map[string]any{"metadata": map[string]any{"labels": map[string]any{"app": "web"}}, "spec": map[string]any{
+			"containers": []any{map[string]any{"name": "app", "image": "web", "command": []any{"run"}}},
+		}},
+	}}
+}
+
+var errBroken = errors.New("the disk is full")
+
+func startsOf(m *member) (starts map[runtimetest.Start]int) {
+	m.host.Do(func(h *runtimetest.Host, _ time.Duration) { starts = h.Starts() })
+	return starts
+}

@@ -1,0 +1,182 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"holon/crdt/state"
+	"holon/node/api"
+)
+
+func TestThreeShellsRunAWorkload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		defer c.close()
+		if err := c.nodes[1].create(state.Deployments, "web", deployment(3)); err != nil {
+			t.Fatal(err)
+		}
+		c.await("three ready pods in every view", func() bool {
+			return !slices.ContainsFunc(c.nodes, func(m *member) bool { return len(m.readyPods()) != 3 })
+		})
+	})
+}
+
+func TestAStandInRunsWhileADaemonAndItsHostAreDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		defer c.close()
+		if err := c.nodes[0].create(state.Deployments, "web", deployment(3)); err != nil {
+			t.Fatal(err)
+		}
+		c.await("three ready pods", func() bool { return len(c.nodes[0].readyPods()) == 3 })
+		c.nodes[2].down()
+		c.await("a stand-in serves", func() bool {
+			pods := c.nodes[0].readyPods()
+			return len(pods) == 3 && !strings.Contains(strings.Join(pods, ","), "on n3")
+		})
+		c.nodes[2].up()
+		c.await("the home has its slot back", func() bool {
+			return len(c.nodes[0].readyPods()) == 3 && strings.Contains(strings.Join(c.nodes[0].readyPods(), ","), "on n3")
+		})
+	})
+}
+
+func TestARestartKeepsEverythingAndAdoptsPods(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 1)
+		defer c.close()
+		n := c.nodes[0]
+		if err := n.create(state.Deployments, "web", deployment(2)); err != nil {
+			t.Fatal(err)
+		}
+		c.await("two ready pods", func() bool { return len(n.readyPods()) == 2 })
+		before := n.readyPods()
+		n.down()
+		n.up()
+		c.await("the same two pods", func() bool { return slices.Equal(n.readyPods(), before) })
+		for start, count := range startsOf(n) {
+			if count != 1 || start.Attempt != 0 {
+				t.Errorf("%+v began %d times", start, count)
+			}
+		}
+	})
+}
+
+func TestNothingIsAcknowledgedWhileTheDiskFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2)
+		defer c.close()
+		n, other := c.nodes[0], c.nodes[1]
+		n.disk.breakWith(errBroken)
+		if err := n.create(state.ConfigMaps, "a", map[string]any{"data": map[string]any{"k": "v"}}); !errors.Is(err, api.ErrNotDurable) {
+			t.Fatalf("a write while the disk fails: %v, want ErrNotDurable", err)
+		}
+		if err := n.create(state.ConfigMaps, "b", map[string]any{}); !errors.Is(err, api.ErrNotDurable) {
+			t.Errorf("a second write: %v, want ErrNotDurable", err)
+		}
+		time.Sleep(5 * time.Second)
+		if _, shown := n.cfg.Cache.Get(api.Key{Resource: state.ConfigMaps, Namespace: "default", Name: "a"}); shown {
+			t.Error("what is not on disk is shown to readers")
+		}
+		if _, sent := other.cfg.Cache.Get(api.Key{Resource: state.ConfigMaps, Namespace: "default", Name: "a"}); sent {
+			t.Error("what is not on disk was sent to a peer")
+		}
+		status, err := n.Status(t.Context())
+		if err != nil || !strings.Contains(strings.Join(status.Sentences, " "), errBroken.Error()) {
+			t.Errorf("status does not say what is wrong: %q, %v", status.Sentences, err)
+		}
+		n.disk.breakWith(nil)
+		c.await("the node takes writes again", func() bool { return n.create(state.ConfigMaps, "c", map[string]any{}) == nil })
+		c.await("the peer has it", func() bool {
+			_, ok := other.cfg.Cache.Get(api.Key{Resource: state.ConfigMaps, Namespace: "default", Name: "c"})
+			return ok
+		})
+	})
+}
+
+func TestLogsAndExecReachTheOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		defer c.close()
+		if err := c.nodes[0].create(state.Deployments, "web", deployment(3)); err != nil {
+			t.Fatal(err)
+		}
+		c.await("three ready pods", func() bool { return len(c.nodes[0].readyPods()) == 3 })
+		for _, entry := range c.nodes {
+			for _, pod := range entry.readyPods() {
+				name, _, _ := strings.Cut(pod, " ")
+				var out bytes.Buffer
+				if err := entry.Logs(t.Context(), "default", name, api.LogOptions{Tail: -1}, &out); err != nil {
+					t.Errorf("logs of %s through %s: %v", pod, entry.id.Name, err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				out.Reset()
+				var stderr bytes.Buffer
+				said := strings.Repeat("hello ", 20_000) // more than one frame
+				code, err := entry.Exec(ctx, "default", name, "app", []string{"cat", "-"}, api.Stream{Stdin: strings.NewReader(said), Stdout: &out, Stderr: &stderr})
+				cancel()
+				if err != nil || code != 3 || !strings.HasSuffix(out.String(), "app [cat -] "+said) || stderr.String() != "warning" {
+					t.Errorf("exec in %s through %s: code %d, %d bytes, stderr %q, %v", pod, entry.id.Name, code, out.Len(), stderr.String(), err)
+				}
+			}
+		}
+		if _, err := c.nodes[0].Exec(t.Context(), "default", "nobody", "", nil, api.Stream{}); !errors.Is(err, api.ErrNotFound) {
+			t.Errorf("exec in a pod that is not there: %v", err)
+		}
+		events, missing, err := c.nodes[0].Events(t.Context(), "default")
+		if err != nil || len(missing) != 0 || len(events) == 0 {
+			t.Errorf("%d events, missing %v, %v", len(events), missing, err)
+		}
+	})
+}
+
+func TestAnUnreachableOwnerIsNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2)
+		defer c.close()
+		if err := c.nodes[0].create(state.Deployments, "web", deployment(2)); err != nil {
+			t.Fatal(err)
+		}
+		c.await("two ready pods", func() bool { return len(c.nodes[0].readyPods()) == 2 })
+		var far string
+		for _, pod := range c.nodes[0].readyPods() {
+			if strings.HasSuffix(pod, "on n2") {
+				far, _, _ = strings.Cut(pod, " ")
+			}
+		}
+		c.nodes[1].down()
+		defer c.nodes[1].up()
+		err := c.nodes[0].Logs(t.Context(), "default", far, api.LogOptions{Tail: -1}, &bytes.Buffer{})
+		if !errors.Is(err, api.ErrUnreachable) || !strings.Contains(err.Error(), "n2") {
+			t.Errorf("logs of a pod on a lost node: %v", err)
+		}
+	})
+}
+
+func TestDrainEmptiesANode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		defer c.close()
+		if err := c.nodes[0].create(state.Deployments, "web", deployment(3)); err != nil {
+			t.Fatal(err)
+		}
+		c.await("three ready pods", func() bool { return len(c.nodes[0].readyPods()) == 3 })
+		var said []string
+		if err := c.nodes[2].Drain(t.Context(), func(text string) { said = append(said, text) }); err != nil {
+			t.Fatal(err)
+		}
+		c.await("three ready pods elsewhere", func() bool {
+			pods := c.nodes[0].readyPods()
+			return len(pods) == 3 && !strings.Contains(strings.Join(pods, ","), "on n3")
+		})
+		if len(said) == 0 {
+			t.Error("a drain says nothing")
+		}
+	})
+}
