@@ -13,11 +13,18 @@ func (w *World) Dump() string {
 	for _, n := range w.nodes {
 		fmt.Fprintf(&b, "%s up=%v paused=%v rejoining=%v boot=%d records=%d allowed=%d peer=%s", n.name, n.up, n.paused, n.rejoining, n.boot, len(n.seen), len(n.allowed), n.peer)
 		if n.up {
-			for _, m := range n.core.View().Members {
-				fmt.Fprintf(&b, " %s:%s(%v)", m.Name, m.State, (w.now - m.Since).Round(time.Second))
-			}
+			b.WriteString(n.beliefs())
 		}
 		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// beliefs lists what a node holds of each member, and since when.
+func (n *Node) beliefs() string {
+	var b strings.Builder
+	for _, m := range n.core.View().Members {
+		fmt.Fprintf(&b, " %s:%s(%v)", m.Name, m.State, (n.w.now - m.Since).Round(time.Millisecond))
 	}
 	return b.String()
 }

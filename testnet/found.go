@@ -1,6 +1,7 @@
 package testnet
 
 import (
+	"fmt"
 	"time"
 
 	"holon/crdt/state"
@@ -46,29 +47,32 @@ func (n *Node) must(op core.Op) {
 }
 
 // rejoin gives a node that lost its disk a new database and a new key, under its
-// old name, and admits it through a live member.
+// old name, and admits it through a live member once its old self is out of
+// everybody's sight.
 func (w *World) rejoin(n *Node) {
-	var host *Node
-	for _, other := range w.nodes {
-		if other != n && other.up && !other.paused {
-			host = other
-		}
-	}
-	if host == nil {
-		return
-	}
 	n.disk, n.replica = newDisk(), w.randomReplica()
 	n.key = seededKey(w.rng)
 	n.recertify()
-	secret := [32]byte{2}
-	host.ask(core.PutToken{Token: core.Token{ID: "again" + n.replica.String(), SecretHash: cert.SecretHash(secret), UsesLeft: 1, Issuer: host.name}}, func(core.Ack) {})
-	w.after(10*time.Second, func() { // its old self is out of everybody's sight by then
-		host.ask(core.Admit{Token: "again" + n.replica.String(), SecretHash: cert.SecretHash(secret), Peer: n.peer, Name: n.name, Chain: n.chain}, func(ack core.Ack) {
-			if ack.Err == nil {
-				n.known = host.core.Speakers()
-				n.start()
-			}
-		})
-	})
+	w.after(10*time.Second, func() { w.readmit(n) })
 }
 
+// readmit tries until somebody has admitted the node.
+func (w *World) readmit(n *Node) {
+	if n.up {
+		return
+	}
+	w.after(2*time.Second, func() { w.readmit(n) })
+	host := w.randomLive()
+	if host == nil {
+		return
+	}
+	secret, boot := [32]byte{2}, n.boot
+	token := fmt.Sprintf("again-%s-%d", n.replica, w.now)
+	host.ask(core.PutToken{Token: core.Token{ID: token, SecretHash: cert.SecretHash(secret), UsesLeft: 1, Issuer: host.name}}, func(core.Ack) {})
+	host.ask(core.Admit{Token: token, SecretHash: cert.SecretHash(secret), Peer: n.peer, Name: n.name, Chain: n.chain}, func(ack core.Ack) {
+		if ack.Err == nil && n.boot == boot && !n.up {
+			n.known = host.core.Speakers()
+			n.start()
+		}
+	})
+}

@@ -8,7 +8,6 @@ import (
 
 	"holon/crdt/state"
 	"holon/node/core"
-	"holon/testnet/check"
 )
 
 // Shape is how long and how rough a history is.
@@ -20,8 +19,11 @@ type Shape struct {
 
 // Play runs one history: operations among faults, then calm, then everything is
 // deleted. It returns the violations of every rule.
-func Play(cfg Config, shape Shape) (*World, []string) {
+func Play(cfg Config, shape Shape) (*World, []string) { return play(cfg, shape, nil) }
+
+func play(cfg Config, shape Shape, onStep func(string)) (*World, []string) {
 	w := New(cfg)
+	w.onStep = onStep
 	w.Run(4 * time.Second)
 	for range shape.Ops {
 		w.operate()
@@ -71,6 +73,8 @@ func (w *World) operate() {
 		n.remove(state.MakeKey(state.Pods, "default", fmt.Sprintf("p%d", w.rng.IntN(3))))
 	case k < 92:
 		n.deleteSlotPod()
+	case k < 94:
+		n.drain(!n.drains)
 	default:
 		n.cordon(w.nodes[w.rng.IntN(len(w.nodes))].name, w.rng.IntN(3) == 0)
 	}
@@ -101,7 +105,7 @@ func (n *Node) mutate(op core.Mutate) {
 			rec = n.disk.record(op.Key)
 		}
 		if rec != nil {
-			n.w.ledger.Acked(n.name, op.Key, rec.Vector)
+			n.w.ledger.Acked(n.name, op.Key, rec)
 		}
 		if d := n.disk.record(op.Key); d == nil {
 			n.w.violate("anytime: %s acknowledged %s before it was on its disk", n.name, op.Key)
@@ -194,228 +198,11 @@ func (n *Node) cordon(name string, on bool) {
 	}
 }
 
-// ---- faults
-
-// fault breaks something, or lets something broken recover.
-func (w *World) fault() {
-	n := w.nodes[w.rng.IntN(len(w.nodes))]
-	switch k := w.rng.IntN(100); {
-	case k < 18:
-		w.net.partition()
-	case k < 24:
-		w.net.oneWay()
-	case k < 40:
-		w.net.heal()
-	case k < 52:
-		w.crash(n, false)
-	case k < 64:
-		w.crash(n, true)
-	case k < 80:
-		w.recover()
-	case k < 86:
-		w.pause(n)
-	case k < 93:
-		w.killContainer(n)
-	case k < 97:
-		w.runtimeDown(n)
-	default:
-		w.loseDisk(n)
+// drain asks that the slots of this node move away, or may stay.
+func (n *Node) drain(on bool) {
+	if on {
+		n.w.Counts.Drains++
 	}
-}
-
-// crash ends a daemon; with power also its containers. What its disk had not
-// synced is gone.
-func (w *World) crash(n *Node, power bool) {
-	if !n.up {
-		return
-	}
-	n.up = false
-	n.boot++
-	if power {
-		w.Counts.PowerCuts++
-		n.host.Crash(w.now)
-	} else {
-		w.Counts.Crashes++
-		n.host.CrashDaemon(w.now)
-	}
-	for _, other := range w.nodes {
-		if other != n {
-			w.net.cut(n, other)
-		}
-	}
-	w.ledger.Survived(n.name, n.disk.record)
-}
-
-func (w *World) recover() {
-	for _, n := range w.nodes {
-		if !n.up && !n.rejoining {
-			n.start()
-			return
-		}
-	}
-}
-
-// pause stops a daemon for a while, as SIGSTOP does.
-func (w *World) pause(n *Node) {
-	if !n.up || n.paused {
-		return
-	}
-	w.Counts.Pauses++
-	n.paused = true
-	boot := n.boot
-	w.after(time.Duration(w.rng.Int64N(int64(8*time.Second))), func() {
-		if n.boot == boot && n.paused {
-			n.resume()
-		}
-	})
-}
-
-func (n *Node) resume() {
-	n.paused = false
-	late := n.backlog
-	n.backlog = nil
-	for _, do := range late {
-		do()
-	}
-}
-
-func (w *World) killContainer(n *Node) {
-	for _, p := range n.host.Statuses(w.now) {
-		for _, c := range p.Containers {
-			if n.host.Kill(w.now, p.ID, c.Name) {
-				w.Counts.Kills++
-				return
-			}
-		}
-	}
-}
-
-func (w *World) runtimeDown(n *Node) {
-	if !n.up || n.down != "" {
-		return
-	}
-	w.Counts.RuntimeDowns++
-	n.setRuntime("the runtime does not answer")
-	w.after(time.Duration(w.rng.Int64N(int64(5*time.Second))), func() { n.setRuntime("") })
-}
-
-func (n *Node) setRuntime(down string) {
-	n.down = down
-	n.host.SetDown(down != "")
-	n.guarded(n.boot, n.tellHost)
-}
-
-// loseDisk burns a disk; the node joins again under its name.
-func (w *World) loseDisk(n *Node) {
-	if n.index == 0 || n.rejoining || w.cfg.Nodes < 3 {
-		return
-	}
-	w.crash(n, true)
-	w.Counts.DiskLosts++
-	w.ledger.DiskLost(n.name)
-	n.rejoining = true
-	w.rejoin(n)
-}
-
-// calm ends every fault for good.
-func (w *World) calm() {
-	w.cfg.Loss, w.cfg.Duplicate = 0, 0
-	w.net.heal()
-	for _, n := range w.nodes {
-		if n.down != "" {
-			n.setRuntime("")
-		}
-		if n.paused {
-			n.resume()
-		}
-		if !n.up && !n.rejoining {
-			n.start()
-		}
-	}
-	// What a user does after the storm: no node is left cordoned.
-	w.Run(12 * time.Second)
-	for _, n := range w.nodes {
-		if n.rejoining && !n.up {
-			n.rejoining = false
-			w.rejoin(n)
-		}
-	}
-	w.Run(12 * time.Second)
-	for _, n := range w.nodes {
-		if n.up {
-			n.putNodeObject()
-		}
-	}
-	w.Run(2 * time.Second)
-	for _, n := range w.nodes {
-		if n.up {
-			n.cordon(n.name, false)
-		}
-	}
-}
-
-func (n *Node) putNodeObject() {
-	if n.seen[state.MakeKey(state.Nodes, "", n.name)].Live() == nil {
-		n.ask(nodeObject(n), func(core.Ack) {})
-	}
-}
-
-// ---- verdicts
-
-func (w *World) replicas() []check.Replica {
-	var all []check.Replica
-	for _, n := range w.nodes {
-		if n.up {
-			all = append(all, check.Replica{Node: n.name, Records: n.seen, Pods: n.host.Statuses(w.now)})
-		}
-	}
-	return all
-}
-
-func (w *World) eventually() {
-	replicas := w.replicas()
-	if len(replicas) != len(w.nodes) {
-		w.violate("world: %d of %d nodes are up after the calm", len(replicas), len(w.nodes))
-	}
-	w.bad = append(w.bad, check.Equal(replicas)...)
-	w.bad = append(w.bad, check.ExactlyOnce(replicas, w.fits(replicas))...)
-	for _, n := range w.nodes {
-		w.ledger.Survived(n.name, n.disk.record)
-	}
-}
-
-// fits reports whether the cluster has ample room for everything that is wanted
-// (half of it, so that packing is no question), and nothing crashes by itself.
-func (w *World) fits(replicas []check.Replica) bool {
-	wanted := int64(0)
-	for key, rec := range replicas[0].Records {
-		if r := key.Resource(); r != state.Deployments && r != state.Pods {
-			continue
-		}
-		workload, err := state.DecodeWorkload(key, rec)
-		if err != nil || workload == nil {
-			continue
-		}
-		wanted += int64(workload.Replicas) * state.Requests(&workload.Template.Spec).CPU
-		for _, c := range workload.Template.Spec.Containers {
-			if c.Image == "crash" {
-				return false
-			}
-		}
-	}
-	return 2*wanted <= room.CPU*int64(len(w.nodes))
-}
-
-func (w *World) deleteAll() {
-	n := w.nodes[0]
-	for _, key := range slices.Sorted(maps.Keys(n.seen)) {
-		if r := key.Resource(); r == state.Deployments || r == state.Pods {
-			n.remove(key)
-		}
-	}
-}
-
-func (w *World) finally() {
-	w.bad = append(w.bad, check.Equal(w.replicas())...)
-	w.bad = append(w.bad, check.NothingLeaked(w.replicas())...)
+	n.drains = on
+	n.ask(core.Drain{On: on}, func(core.Ack) {})
 }

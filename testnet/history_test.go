@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ func configOf(seed uint64) Config {
 		Seed: seed, Nodes: 3 + int(seed%5),
 		Loss: float64(seed%4) * 0.02, Duplicate: float64(seed%3) * 0.02,
 		DelayMax: time.Duration(1+seed%20) * time.Millisecond, SyncMax: time.Duration(1+seed%10) * time.Millisecond,
+		LostAfter: time.Duration(3+seed%9) * time.Second,
 	}
 }
 
@@ -32,7 +34,7 @@ func TestHistories(t *testing.T) {
 	if *seed != 0 {
 		w, bad := Play(configOf(*seed), shape())
 		t.Logf("seed %d: %+v trace %x", *seed, w.Counts, w.Trace())
-		t.Log(w.Dump())
+		t.Logf("%s\n%s", strings.Join(w.Log(), "\n"), w.Dump())
 		for _, b := range bad {
 			t.Error(b)
 		}

@@ -1,11 +1,6 @@
 package testnet
 
-import (
-	"slices"
-	"time"
-
-	"holon/p2p"
-)
+import "time"
 
 // network carries frames between the nodes of a world. It is rougher than a real
 // mesh: it reorders and duplicates also what a standing stream would not.
@@ -82,21 +77,25 @@ func (n *network) cut(a, b *Node) {
 // partition puts the nodes on two or three sides.
 func (n *network) partition() {
 	w := n.w
+	w.reach.note()
 	w.Counts.Partitions++
 	sides := 2 + w.rng.IntN(2)
 	for i := range n.side {
 		n.side[i] = w.rng.IntN(sides)
 	}
+	w.did("partition %v", n.side)
 	n.cutApart()
 }
 
 // oneWay makes one node deaf to another.
 func (n *network) oneWay() {
 	w := n.w
+	w.reach.note()
 	w.Counts.Partitions++
 	a, b := w.rng.IntN(len(w.nodes)), w.rng.IntN(len(w.nodes))
 	if a != b {
 		n.mute[[2]int{a, b}] = true
+		w.did("n%d does not hear n%d", b+1, a+1)
 	}
 }
 
@@ -112,28 +111,11 @@ func (n *network) cutApart() {
 
 // heal lets everybody talk again.
 func (n *network) heal() {
+	n.w.reach.note()
 	n.w.Counts.Heals++
+	n.w.did("heal")
 	for i := range n.side {
 		n.side[i] = 0
 	}
 	clear(n.mute)
-}
-
-// reachable counts the live nodes that can talk with a both ways, a included.
-func (n *network) reachable(a *Node) int {
-	count := 0
-	for _, b := range n.w.nodes {
-		if b == a || b.up && !b.paused && n.open(a, b) && n.open(b, a) {
-			count++
-		}
-	}
-	return count
-}
-
-func (w *World) byPeer(peer p2p.PeerID) *Node {
-	i := slices.IndexFunc(w.nodes, func(n *Node) bool { return n.peer == peer })
-	if i < 0 {
-		return nil
-	}
-	return w.nodes[i]
 }

@@ -4,6 +4,8 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"holon/crdt"
@@ -14,7 +16,6 @@ import (
 	"holon/p2p/swim"
 	"holon/runtime"
 	"holon/runtime/runtimetest"
-	"holon/testnet/check"
 )
 
 // Node is one simulated node: a core, a disk, a container host, and the thinnest
@@ -32,23 +33,31 @@ type Node struct {
 	replica crdt.ReplicaID
 	epoch   uint64
 
-	up      bool
-	paused  bool
+	up     bool
+	paused bool
 	// rejoining: its disk burnt, and it is being admitted again.
 	rejoining bool
-	backlog []func() // what came in while paused
-	boot    int      // counts boots; what was planned for an earlier one is void
-	known   []p2p.Member // who let it in
-	allowed map[p2p.PeerID]bool
-	stops   map[runtime.RunID]core.Order
-	specs   map[runtime.RunID]runtime.Spec
-	wakeAt  time.Duration
-	nextAsk uint64
-	askers  map[uint64]func(core.Ack)
-	seen    map[state.Key]*crdt.Record // what readers here may see
-	newest  map[state.Key]*crdt.Record // what the core holds, durable or not
-	hostAt  time.Duration
-	down    string // why the runtime does not answer
+	backlog   []func()     // what came in while paused
+	boot      int          // counts boots; what was planned for an earlier one is void
+	known     []p2p.Member // who let it in
+	allowed   map[p2p.PeerID]bool
+	stops     map[runtime.RunID]core.Order
+	specs     map[runtime.RunID]runtime.Spec
+	wakeAt    time.Duration
+	nextAsk   uint64
+	askers    map[uint64]func(core.Ack)
+	seen      map[state.Key]*crdt.Record   // what readers here may see
+	newest    map[state.Key]*crdt.Record   // what the core holds, durable or not
+	shown     map[state.Key]map[string]any // derived objects, as readers here see them
+	down      string                       // why the runtime does not answer
+	drains    bool
+	leaving   bool // everything here stops
+	left      bool // for good
+
+	pausedAt  time.Duration
+	powerCuts int
+	stopped   map[runtime.RunID]bool // runs that were ever ordered to stop
+	running   map[state.SlotID]bool  // slots of bare pods that ran here when last seen
 }
 
 // room of every node: what a small machine has.
@@ -75,7 +84,7 @@ func seededKey(rng interface{ Uint32() uint32 }) ed25519.PrivateKey {
 func (k clusterKeys) public() ed25519.PublicKey { return k.private.Public().(ed25519.PublicKey) }
 
 func (w *World) newNode(i int) *Node {
-	n := &Node{w: w, index: i, name: fmt.Sprintf("n%d", i+1), key: seededKey(w.rng), disk: newDisk(), specs: map[runtime.RunID]runtime.Spec{}}
+	n := &Node{w: w, index: i, name: fmt.Sprintf("n%d", i+1), key: seededKey(w.rng), disk: newDisk(), specs: map[runtime.RunID]runtime.Spec{}, stopped: map[runtime.RunID]bool{}, running: map[state.SlotID]bool{}}
 	n.recertify()
 	n.replica = w.randomReplica()
 	n.host = runtimetest.NewHost(runtimetest.HostConfig{Node: n.name, StartDelay: 300 * time.Millisecond, RemoveDelay: 50 * time.Millisecond, Program: w.program})
@@ -110,11 +119,14 @@ func (w *World) program(_ runtime.Spec, c runtime.Container, _ int) (runtimetest
 
 // start boots a node from its disk.
 func (n *Node) start() {
+	n.w.reach.note()
+	n.w.did("start %s", n.name)
 	n.boot++
 	n.epoch++
 	n.up, n.paused, n.rejoining, n.backlog = true, false, false, nil
 	n.askers, n.stops = map[uint64]func(core.Ack){}, map[runtime.RunID]core.Order{}
 	n.seen, n.newest, n.wakeAt = map[state.Key]*crdt.Record{}, map[state.Key]*crdt.Record{}, 0
+	n.shown, n.drains, n.leaving = map[state.Key]map[string]any{}, false, false
 	load := n.disk.load
 	if n.w.cfg.Bug == ReuseCounters {
 		load = func(prefix string, f func(string, []byte) error) error {
@@ -126,10 +138,14 @@ func (n *Node) start() {
 			})
 		}
 	}
-	c, err := core.New(core.Config{
-		Node: n.name, Peer: n.peer, Cluster: n.w.keys.id, Epoch: n.epoch, Replica: n.replica,
+	cfg := core.Config{
+		Node: n.name, Peer: n.peer, Cluster: n.w.keys.id, Epoch: n.epoch, Replica: n.replica, LostAfter: n.w.cfg.LostAfter,
 		ClusterKey: n.w.keys.public(), Known: n.known, Seed: n.w.rng.Uint64(), Swim: swim.LAN(),
-	}, n.w.now, load)
+	}
+	if n.w.cfg.Bug == EagerHomes {
+		cfg.Ablate = core.MajorityRule
+	}
+	c, err := core.New(cfg, n.w.now, load)
 	if err != nil {
 		n.w.violate("world: %s does not boot: %v", n.name, err)
 		n.up = false
@@ -169,17 +185,28 @@ func (n *Node) guarded(boot int, do func()) {
 }
 
 func (n *Node) deliver(from p2p.PeerID, frame []byte) {
-	if n.w.cfg.Bug == DeafSync && len(frame) > 0 && frame[0] == 5 {
+	if n.w.cfg.Bug == DeafSync && core.IsChunk(frame) {
 		return
 	}
 	n.guarded(n.boot, func() { n.step(core.Received{From: from, Frame: frame}) })
 }
 
-func (n *Node) peerUp(peer p2p.PeerID)   { n.guarded(n.boot, func() { n.step(core.PeerUp{Peer: peer}) }) }
-func (n *Node) peerDown(peer p2p.PeerID) { n.guarded(n.boot, func() { n.step(core.PeerDown{Peer: peer}) }) }
+func (n *Node) peerUp(peer p2p.PeerID) { n.guarded(n.boot, func() { n.step(core.PeerUp{Peer: peer}) }) }
+func (n *Node) peerDown(peer p2p.PeerID) {
+	n.guarded(n.boot, func() { n.step(core.PeerDown{Peer: peer}) })
+}
 
 // ask hands a request to the node and remembers who waits.
 func (n *Node) ask(op core.Op, answer func(core.Ack)) {
+	if m, ok := op.(core.Mutate); ok {
+		n.w.did("%s: %s create=%v delete=%v", n.name, m.Key, m.Create, m.Delete)
+	} else {
+		n.w.did("%s: %T", n.name, op)
+	}
+	if !n.up {
+		n.w.violate("world: %s is asked and is down", n.name)
+		return
+	}
 	n.nextAsk++
 	n.askers[n.nextAsk] = answer
 	n.step(core.Asked{ID: n.nextAsk, Op: op})
@@ -191,8 +218,11 @@ func (n *Node) step(ev core.Event) {
 	w := n.w
 	w.Counts.Steps++
 	ready := n.core.Step(w.now, ev)
-	w.note(n.name, fmt.Sprintf("%T", ev), len(ready.Persist), len(ready.Send), len(ready.Run), ready.Wake)
+	w.note(n, ev, &ready)
 	issued := n.audit(&ready)
+	if got, ok := ev.(core.Received); ok && core.IsChunk(got.Frame) && len(ready.Changed) > 0 {
+		w.Counts.Repairs++
+	}
 	for _, e := range ready.Send {
 		if e.Early || w.cfg.Bug == SendFirst {
 			n.send(e)
@@ -203,7 +233,7 @@ func (n *Node) step(ev core.Event) {
 		ready.Acks = nil
 	}
 	n.rewake(ready.Wake)
-	if len(ready.Persist)+len(ready.Acks)+len(ready.Changed)+len(ready.Run)+len(ready.Members)+len(ready.Send) == 0 {
+	if len(ready.Persist)+len(ready.Acks)+len(ready.Changed)+len(ready.Run)+len(ready.Members)+len(ready.Send)+len(ready.Derived) == 0 {
 		return
 	}
 	synced := max(n.disk.freeAt, w.now)
@@ -233,6 +263,13 @@ func (n *Node) release(ready *core.Ready) {
 		n.w.ledger.Released(n.name, "showed", change.Key, change.Record, n.disk.record)
 		n.seen[change.Key] = change.Record
 	}
+	for _, d := range ready.Derived {
+		if d.Value == nil {
+			delete(n.shown, d.Key)
+		} else {
+			n.shown[d.Key] = d.Value
+		}
+	}
 	n.answer(ready.Acks)
 	if ready.Members != nil {
 		n.allow(ready.Members)
@@ -257,7 +294,11 @@ func (n *Node) answer(acks []core.Ack) {
 }
 
 func (n *Node) send(e core.Envelope) {
-	for key, packed := range core.RecordsIn(e.Frame) {
+	records := core.RecordsIn(e.Frame)
+	if core.IsChunk(e.Frame) && len(records) > 0 {
+		n.w.Counts.Pulls++
+	}
+	for key, packed := range records {
 		if rec, err := crdt.Decode(packed); err == nil {
 			n.w.ledger.Released(n.name, "sent", key, rec, n.disk.record)
 		}
@@ -309,13 +350,14 @@ func (n *Node) observe() {
 	for _, p := range pods {
 		here[p.ID] = true
 	}
-	for id, o := range n.stops {
+	for _, id := range slices.Sorted(maps.Keys(n.stops)) {
 		if !here[id] {
+			o := n.stops[id]
 			delete(n.stops, id)
 			n.step(core.Ordered{Order: o})
 		}
 	}
-	n.w.bad = append(n.w.bad, check.Allocatable(n.name, room, n.host.Statuses(n.w.now), n.request)...)
+	n.auditHost()
 }
 
 func (n *Node) request(id runtime.RunID) state.Resources {
@@ -383,42 +425,4 @@ func typed(err error) *runtime.Error {
 		return e
 	}
 	return &runtime.Error{Kind: runtime.Failed, Err: err}
-}
-
-// audit shows what a Ready asks for to the rules that hold anytime. What it
-// issues is entered in the ledger once it is synced: a dot that a crash takes
-// back before that was never anywhere.
-func (n *Node) audit(ready *core.Ready) (issued []func()) {
-	for _, change := range ready.Changed {
-		before := n.newest[change.Key]
-		n.newest[change.Key] = change.Record
-		issued = append(issued, func() {
-			n.w.ledger.Issued(n.name, n.replica, change.Key, vectorOf(before), change.Record)
-		})
-		if change.Key.Resource() == state.Slots {
-			n.auditSlot(change.Key, before, change.Record)
-		}
-	}
-	return issued
-}
-
-func (n *Node) auditSlot(key state.Key, before, after *crdt.Record) {
-	old, had, _ := state.DecodeSlot(key, before)
-	now, has, _ := state.DecodeSlot(key, after)
-	if !has || after.Vector[n.replica] <= vectorOf(before)[n.replica] {
-		return // it came from elsewhere
-	}
-	if now.StandIn != old.StandIn {
-		n.w.Counts.StandIns++
-	}
-	if had && old.Home.Term > 0 && now.Home.Term > old.Home.Term {
-		n.w.Counts.HomeMoves++
-	}
-}
-
-func vectorOf(rec *crdt.Record) crdt.Vector {
-	if rec == nil {
-		return nil
-	}
-	return rec.Vector
 }

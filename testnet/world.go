@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"holon/crdt"
+	"holon/crdt/state"
+	"holon/node/core"
 	"holon/testnet/check"
 )
 
@@ -18,6 +20,8 @@ type Config struct {
 	Loss, Duplicate float64
 	// DelayMax bounds the random delay of a frame; SyncMax that of a disk.
 	DelayMax, SyncMax time.Duration
+	// LostAfter is that of every node; 0: the preset of core.
+	LostAfter time.Duration
 	// Bug plants a known bug, to show that a checker catches it.
 	Bug Bug
 }
@@ -29,13 +33,21 @@ type Bug string
 const (
 	NoBug         Bug = ""
 	SendFirst     Bug = "send-first"     // frames leave before the sync: Released
-	AckFirst      Bug = "ack-first"      // acknowledges before the sync: Survived
+	AckFirst      Bug = "ack-first"      // acknowledges before the sync: Acked, Survived
 	ReuseCounters Bug = "reuse-counters" // forgets the reserved mark at boot: Issued
 	DeafSync      Bug = "deaf-sync"      // ignores anti-entropy: Equal
 	KeepRuns      Bug = "keep-runs"      // never stops a pod: ExactlyOnce, NothingLeaked
 	OpenDoor      Bug = "open-door"      // admits runs beyond its room: Allocatable
 	EagerHomes    Bug = "eager-homes"    // believes in a majority always: HomeMoves
 )
+
+// Rule is the beginning of what the rule that catches a bug says.
+func (b Bug) Rule() string {
+	return map[Bug]string{
+		SendFirst: "before it was on its disk", AckFirst: "acknowledged", ReuseCounters: "twice",
+		DeafSync: "differs between", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home",
+	}[b]
+}
 
 // World is a cluster in one goroutine.
 type World struct {
@@ -47,43 +59,16 @@ type World struct {
 	nodes  []*Node
 	net    network
 	ledger *check.Ledger
+	reach  reach
+	bare   map[crdt.UID]bool                // workloads that are bare pods
+	homes  map[state.SlotID]map[string]bool // every home that a slot was given
+	facts  facts
 	bad    []string
 	Counts Counts
 	keys   clusterKeys
 	trace  uint64 // hash of everything that happened, in order
-}
-
-// Counts are what happened in a history; a rule that was never put to the test
-// proves nothing.
-type Counts struct {
-	Ops, Acked, Refused                              int
-	Crashes, PowerCuts, Partitions, Heals, DiskLosts int
-	Lost, Duplicated, Pauses, Kills, RuntimeDowns    int
-	Unsynced, StandIns, HomeMoves, Restarts, Pulls   int
-	Steps                                            int
-}
-
-// Add sums two counts.
-func (c *Counts) Add(o Counts) {
-	c.Ops += o.Ops
-	c.Acked += o.Acked
-	c.Refused += o.Refused
-	c.Crashes += o.Crashes
-	c.PowerCuts += o.PowerCuts
-	c.Partitions += o.Partitions
-	c.Heals += o.Heals
-	c.DiskLosts += o.DiskLosts
-	c.Lost += o.Lost
-	c.Duplicated += o.Duplicated
-	c.Pauses += o.Pauses
-	c.Kills += o.Kills
-	c.RuntimeDowns += o.RuntimeDowns
-	c.Unsynced += o.Unsynced
-	c.StandIns += o.StandIns
-	c.HomeMoves += o.HomeMoves
-	c.Restarts += o.Restarts
-	c.Pulls += o.Pulls
-	c.Steps += o.Steps
+	onStep func(line string)
+	log    []string // what clients did and what broke, in order
 }
 
 // event is something that will happen. Equal times happen in the order in which
@@ -96,10 +81,12 @@ type event struct {
 
 type events []event
 
-func (q events) Len() int           { return len(q) }
-func (q events) Less(i, j int) bool { return q[i].at < q[j].at || q[i].at == q[j].at && q[i].seq < q[j].seq }
-func (q events) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
-func (q *events) Push(x any)        { *q = append(*q, x.(event)) }
+func (q events) Len() int { return len(q) }
+func (q events) Less(i, j int) bool {
+	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].seq < q[j].seq
+}
+func (q events) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *events) Push(x any)   { *q = append(*q, x.(event)) }
 func (q *events) Pop() any {
 	old := *q
 	last := old[len(old)-1]
@@ -112,8 +99,9 @@ const eventsMax = 5_000_000
 
 // New makes a world whose nodes have joined one cluster.
 func New(cfg Config) *World {
-	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x9e3779b97f4a7c15)), ledger: check.NewLedger(), now: time.Hour}
-	w.net = newNetwork(w)
+	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x9e3779b97f4a7c15)), ledger: check.NewLedger(), now: time.Hour,
+		bare: map[crdt.UID]bool{}, homes: map[state.SlotID]map[string]bool{}}
+	w.net, w.reach = newNetwork(w), newReach(w)
 	w.keys = newClusterKeys(w.rng)
 	for i := range cfg.Nodes {
 		w.nodes = append(w.nodes, w.newNode(i))
@@ -144,6 +132,14 @@ func (w *World) Run(d time.Duration) {
 	w.now = end
 }
 
+// did enters an operation or a fault in the log of the history.
+func (w *World) did(format string, args ...any) {
+	w.log = append(w.log, fmt.Sprintf("%10.3fs ", (w.now-time.Hour).Seconds())+fmt.Sprintf(format, args...))
+}
+
+// Log lists what clients did and what broke, in order.
+func (w *World) Log() []string { return w.log }
+
 func (w *World) violate(format string, args ...any) {
 	if len(w.bad) < 50 {
 		w.bad = append(w.bad, fmt.Sprintf("[%v] ", w.now-time.Hour)+fmt.Sprintf(format, args...))
@@ -153,12 +149,42 @@ func (w *World) violate(format string, args ...any) {
 // Violations lists every broken rule so far.
 func (w *World) Violations() []string { return append(w.ledger.Violations(), w.bad...) }
 
-// note mixes what happened into the trace.
-func (w *World) note(parts ...any) {
-	const prime = 1099511628211
-	for _, b := range fmt.Appendf(nil, "%d %v", w.now, parts) {
-		w.trace = (w.trace ^ uint64(b)) * prime
+// note mixes a step into the trace.
+func (w *World) note(n *Node, ev core.Event, ready *core.Ready) {
+	kind, size := kindOf(ev), 0
+	for i := range ready.Send {
+		size += len(ready.Send[i].Frame)
 	}
+	for i := range ready.Persist {
+		size += len(ready.Persist[i].Value)
+	}
+	for _, x := range [...]int{int(w.now), n.index, kind, size, len(ready.Persist), len(ready.Send), len(ready.Run), len(ready.Derived), int(ready.Wake)} {
+		w.trace = (w.trace ^ uint64(x)) * 1099511628211
+		w.trace ^= w.trace >> 29
+	}
+	if w.onStep != nil {
+		w.onStep(fmt.Sprintf("%v %s %T %d %d %d %d %d %v", w.now, n.name, ev, size, len(ready.Persist), len(ready.Send), len(ready.Run), len(ready.Derived), ready.Wake))
+	}
+}
+
+func kindOf(ev core.Event) int {
+	switch ev := ev.(type) {
+	case core.Received:
+		return 1 + int(ev.Frame[0])
+	case core.PeerUp:
+		return 100
+	case core.PeerDown:
+		return 101
+	case core.Observed:
+		return 102 + len(ev.Pods)
+	case core.Ordered:
+		return 300 + int(ev.Order.Kind)
+	case core.HostChanged:
+		return 400
+	case core.Asked:
+		return 401
+	}
+	return 402
 }
 
 // Trace names the run: equal traces are equal runs.

@@ -223,8 +223,8 @@ func (c *Core) derivePod(w *state.Workload, face *state.PodFace, shown map[state
 	if w.Bare() {
 		token = c.store.entries[w.Key].token
 	}
-	if !shown[key] && c.derived.shownPod(key, face, token) {
-		shown[key] = true
+	shown[key] = true
+	if c.derived.shownPod(key, face, token) {
 		return
 	}
 	value, err := face.Value()
@@ -235,7 +235,6 @@ func (c *Core) derivePod(w *state.Workload, face *state.PodFace, shown map[state
 	if w.Bare() {
 		keepStoredMeta(value, w)
 	}
-	shown[key] = true
 	c.publish(key, value, token)
 }
 
@@ -270,14 +269,14 @@ func (c *Core) podFaces(w *state.Workload, runs []placedRun) []state.PodFace {
 		expected := state.MakeRunID(s.ID, revision, assigned, s.Run.Nonce)
 		found := false
 		for _, r := range runs {
-			if r.status.Slot != s.ID {
-				continue
+			if r.status.Slot == s.ID {
+				faces = append(faces, c.podFace(w, s.ID, r.node, r.status))
+				found = found || r.status.Run == expected
 			}
-			if w.Bare() && r.node != assigned && len(faces) > 0 {
-				continue // a bare pod has one name: show who runs it in this view
-			}
-			faces = append(faces, c.podFace(w, s.ID, r.node, r.status))
-			found = found || r.status.Run == expected
+		}
+		if w.Bare() && len(faces) > 1 { // a bare pod has one name: show who runs it in this view
+			shown := slices.IndexFunc(faces, func(f state.PodFace) bool { return f.Run == expected })
+			faces = faces[max(shown, 0):][:1]
 		}
 		if !found && (!w.Bare() || len(faces) == 0) {
 			pending := c.podFace(w, s.ID, assigned, &state.RunStatus{Run: expected, Revision: revision, Phase: state.Pending, Slot: s.ID})

@@ -255,8 +255,10 @@ func (c *Core) liveNodes() []string {
 	return names
 }
 
-// majority reports whether more than half of the counted members are there.
-// Counted is every member that has not left.
+// majority reports whether more than half of the counted members are there
+// beyond doubt. Counted is every member that has not left. Suspects do not help:
+// a node that is cut off suspects for seconds while it waits for the answers, and
+// moved homes meanwhile (seed 13 of the histories).
 func (c *Core) majority() bool {
 	counted, live := 0, 0
 	for name, b := range c.members.byName {
@@ -264,7 +266,7 @@ func (c *Core) majority() bool {
 			continue
 		}
 		counted++
-		if c.live(name) {
+		if c.live(name) && (name == c.cfg.Node || b.state != swim.Suspect) {
 			live++
 		}
 	}

@@ -1,8 +1,11 @@
 package check
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"maps"
+	"slices"
 
 	"holon/crdt"
 	"holon/crdt/state"
@@ -17,7 +20,7 @@ import (
 //   - an acknowledged write is not on a disk that survived
 type Ledger struct {
 	dots  map[crdt.Dot]issue
-	acked map[string]map[state.Key]crdt.Vector // node -> what it acknowledged
+	acked map[string]map[state.Key]*crdt.Record // node -> what it acknowledged
 	bad   []string
 }
 
@@ -31,7 +34,7 @@ const violationsMax = 20
 
 // NewLedger makes an empty ledger.
 func NewLedger() *Ledger {
-	return &Ledger{dots: map[crdt.Dot]issue{}, acked: map[string]map[state.Key]crdt.Vector{}}
+	return &Ledger{dots: map[crdt.Dot]issue{}, acked: map[string]map[state.Key]*crdt.Record{}}
 }
 
 // Violations lists what was noticed.
@@ -94,24 +97,59 @@ func (l *Ledger) Released(node, how string, key state.Key, rec *crdt.Record, dis
 	}
 }
 
-// Acked remembers what a node has acknowledged.
-func (l *Ledger) Acked(node string, key state.Key, vector crdt.Vector) {
+// Acked remembers what a node has acknowledged: a record as its disk held it.
+func (l *Ledger) Acked(node string, key state.Key, rec *crdt.Record) {
 	if l.acked[node] == nil {
-		l.acked[node] = map[state.Key]crdt.Vector{}
+		l.acked[node] = map[state.Key]*crdt.Record{}
 	}
-	l.acked[node][key] = vector
+	l.acked[node][key] = rec
 }
 
 // DiskLost says that what a node acknowledged may be gone.
 func (l *Ledger) DiskLost(node string) { delete(l.acked, node) }
 
 // Survived compares a disk with what its node acknowledged.
-func (l *Ledger) Survived(node string, disk Durable) {
-	for key, vector := range l.acked[node] {
-		if have := disk(key); have == nil || !have.Vector.Covers(vector) {
-			l.violate("anytime: %s acknowledged a write to %s that its disk does not hold", node, key)
+func (l *Ledger) Survived(node string, disk Durable) { l.held(node, node, disk) }
+
+// Everywhere compares a disk with what every node acknowledged: after the calm,
+// an acknowledged value has won or was superseded by a later one, on all.
+func (l *Ledger) Everywhere(node string, disk Durable) {
+	for _, writer := range slices.Sorted(maps.Keys(l.acked)) {
+		l.held(writer, node, disk)
+	}
+}
+
+func (l *Ledger) held(writer, holder string, disk Durable) {
+	for _, key := range slices.Sorted(maps.Keys(l.acked[writer])) {
+		if why := lacks(disk(key), l.acked[writer][key]); why != "" {
+			l.violate("anytime: %s acknowledged a write to %s that the disk of %s does not hold: %s", writer, key, holder, why)
 		}
 	}
+}
+
+// lacks says what of a record another one has neither kept nor superseded.
+func lacks(have, acked *crdt.Record) string {
+	if have == nil || !have.Vector.Covers(acked.Vector) {
+		return "its vector is not covered"
+	}
+	for uid, o := range acked.Objects {
+		now := have.Objects[uid]
+		switch {
+		case now == nil:
+			return fmt.Sprintf("object %s is missing", uid)
+		case now.Dead != nil:
+			continue
+		case o.Dead != nil:
+			return fmt.Sprintf("object %s was deleted and lives", uid)
+		}
+		for path, r := range o.Registers {
+			got := now.Registers[path]
+			if c := got.Stamp.Compare(r.Stamp); c < 0 || c == 0 && !bytes.Equal(got.Value, r.Value) {
+				return fmt.Sprintf("%s is %q, acknowledged was %q", path, got.Value, r.Value)
+			}
+		}
+	}
+	return ""
 }
 
 // Allocatable reports a node whose running containers ask for more than it has.

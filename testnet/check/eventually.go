@@ -15,6 +15,7 @@ import (
 type Replica struct {
 	Node    string
 	Records map[state.Key]*crdt.Record
+	Shown   map[state.Key]map[string]any // derived objects
 	Pods    []runtime.Status
 }
 

@@ -1,0 +1,224 @@
+package testnet
+
+import (
+	"time"
+
+	"holon/crdt"
+	"holon/crdt/state"
+	"holon/node/core"
+	"holon/runtime"
+	"holon/testnet/check"
+)
+
+// audit shows what a Ready asks for to the rules that hold anytime. What it
+// issues is entered in the ledger once it is synced: a dot that a crash takes
+// back before that was never anywhere.
+func (n *Node) audit(ready *core.Ready) (issued []func()) {
+	w := n.w
+	for _, change := range ready.Changed {
+		before := n.newest[change.Key]
+		n.newest[change.Key] = change.Record
+		issued = append(issued, func() {
+			w.ledger.Issued(n.name, n.replica, change.Key, vectorOf(before), change.Record)
+		})
+		switch change.Key.Resource() {
+		case state.Slots:
+			n.auditSlot(change.Key, before, change.Record)
+		case state.Pods:
+			for uid := range change.Record.Objects {
+				w.bare[uid] = true
+			}
+		}
+		if siblings(change.Record) > siblings(before) {
+			w.Counts.Conflicts++
+		}
+	}
+	for _, o := range ready.Run {
+		n.auditOrder(o)
+	}
+	for _, f := range ready.Facts {
+		w.Counts.fact(f)
+		w.facts.take(n, f)
+	}
+	return issued
+}
+
+// auditSlot judges a slot that this node has written.
+func (n *Node) auditSlot(key state.Key, before, after *crdt.Record) {
+	w := n.w
+	old, _, _ := state.DecodeSlot(key, before)
+	now, has, _ := state.DecodeSlot(key, after)
+	if !has || after.Vector[n.replica] <= vectorOf(before)[n.replica] {
+		return // it came from elsewhere
+	}
+	if now.Home != old.Home {
+		w.homed(now.ID, now.Home)
+	}
+	if now.StandIn != old.StandIn {
+		w.Counts.StandIns++
+		if w.bare[now.ID.Workload] {
+			w.violate("anytime: %s lets %s stand in for a bare pod, slot %s", n.name, now.StandIn.Node, now.ID)
+		}
+	}
+	if now.Run.Prev != "" && now.Run.Prev != old.Run.Prev {
+		w.Counts.Surges++
+	}
+	if old.Home.Term > 0 && now.Home.Term > old.Home.Term {
+		w.Counts.HomeMoves++
+		for _, bad := range check.HomeMoves(n.name, key, before, after, w.reach.recent(n), w.counted()) {
+			w.violate("%s; it believes in%s", bad, n.beliefs())
+		}
+	}
+}
+
+// auditOrder judges an order to the runtime by what this node knows itself.
+func (n *Node) auditOrder(o core.Order) {
+	w := n.w
+	if o.Kind == core.Restart && o.Attempt > 1 {
+		w.Counts.BackOffs++
+	}
+	if o.Kind == core.Ensure {
+		if s, ok := n.slotOf(o.Spec.Slot); ok && s.Home.Node != n.name {
+			w.Counts.StandInStarts++
+		}
+		return
+	}
+	if o.Kind != core.Stop {
+		return
+	}
+	n.stopped[o.Run] = true
+	s, ok := n.slotOf(n.specs[o.Run].Slot)
+	if !ok || n.leaving {
+		return
+	}
+	if s.Home.Node != n.name {
+		w.Counts.HandBacks++
+	} else if n.runs(&s, o.Run) && !n.drains {
+		w.violate("anytime: %s stops run %s, which is at home and wanted", n.name, o.Run)
+	}
+}
+
+// slotOf is a wanted slot as this node knows it.
+func (n *Node) slotOf(name string) (state.Slot, bool) {
+	id, err := state.ParseSlotID(name)
+	if err != nil {
+		return state.Slot{}, false
+	}
+	w := n.workload(id.Workload)
+	if w == nil || id.Index >= w.Replicas {
+		return state.Slot{}, false
+	}
+	key := state.SlotKey(w.Namespace, id)
+	s, ok, err := state.DecodeSlot(key, n.newest[key])
+	return s, ok && err == nil
+}
+
+// workload decodes a live workload by its UID; nil if there is none.
+func (n *Node) workload(uid crdt.UID) *state.Workload {
+	for key, rec := range n.newest {
+		if r := key.Resource(); r != state.Deployments && r != state.Pods {
+			continue
+		}
+		if live := rec.Live(); live != nil && live.UID == uid {
+			if w, err := state.DecodeWorkload(key, rec); err == nil {
+				return w
+			}
+		}
+	}
+	return nil
+}
+
+// runs reports whether a run is one that its home shall execute.
+func (n *Node) runs(s *state.Slot, id runtime.RunID) bool {
+	for _, revision := range []string{s.Run.Revision, s.Run.Prev} {
+		if revision != "" && string(id) == string(state.MakeRunID(s.ID, revision, n.name, s.Run.Nonce)) {
+			return true
+		}
+	}
+	return false
+}
+
+// homed remembers the homes that a slot was ever given.
+func (w *World) homed(slot state.SlotID, home state.Home) {
+	if w.homes[slot] == nil {
+		w.homes[slot] = map[string]bool{}
+	}
+	w.homes[slot][home.Node] = true
+}
+
+// auditHost judges what runs on a node's host now.
+func (n *Node) auditHost() {
+	w := n.w
+	pods := n.host.Statuses(w.now)
+	w.bad = append(w.bad, check.Allocatable(n.name, room, pods, n.request)...)
+	clear(n.running)
+	for _, p := range pods {
+		id, err := state.ParseSlotID(p.Slot)
+		if err != nil || !w.bare[id.Workload] || len(w.homes[id]) > 1 || !alive(&p) {
+			continue // of a slot with two homes, each side of a partition runs its own
+		}
+		n.running[id] = true
+		for _, other := range w.nodes {
+			if other != n && other.running[id] {
+				w.violate("anytime: bare pod %s/%s runs on %s and on %s", p.Namespace, p.Name, n.name, other.name)
+			}
+		}
+	}
+}
+
+func alive(p *runtime.Status) bool {
+	for i := range p.Containers {
+		if p.Containers[i].State == runtime.Running {
+			return true
+		}
+	}
+	return false
+}
+
+func siblings(rec *crdt.Record) int {
+	count := 0
+	if live := rec.Live(); live != nil {
+		for _, r := range live.Registers {
+			count += len(r.Siblings)
+		}
+	}
+	return count
+}
+
+func vectorOf(rec *crdt.Record) crdt.Vector {
+	if rec == nil {
+		return nil
+	}
+	return rec.Vector
+}
+
+// startedOnce reports containers that were started anew although nobody stopped
+// their pod and the power stayed on: a copy that was kept, and yet restarted.
+func (n *Node) startedOnce() {
+	if n.powerCuts > 0 {
+		return
+	}
+	for start, times := range n.host.Starts() {
+		if times > 1 && !n.stopped[start.ID] {
+			n.w.violate("anytime: %s started %s of run %s, attempt %d, %d times", n.name, start.Container, start.ID, start.Attempt, times)
+		}
+	}
+}
+
+// facts keeps the newest things that were said, for transcripts.
+type facts struct {
+	keep bool
+	list []saidFact
+}
+
+type saidFact struct {
+	at   time.Duration
+	node string
+	core.Fact
+}
+
+func (f *facts) take(n *Node, fact core.Fact) {
+	if f.keep {
+		f.list = append(f.list, saidFact{n.w.now, n.name, fact})
+	}
+}

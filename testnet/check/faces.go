@@ -1,0 +1,63 @@
+package check
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"holon/crdt/state"
+)
+
+// Faces reports API objects, as readers at each node see them, that do not agree
+// with what is stored and what runs, when everything that is wanted runs.
+func Faces(replicas []Replica) []string {
+	var bad []string
+	pods := map[state.Key]string{} // what runs: pod -> node
+	for _, r := range replicas {
+		for _, p := range r.Pods {
+			pods[state.MakeKey(state.Pods, p.Namespace, p.Name)] = r.Node
+		}
+	}
+	for _, r := range replicas {
+		bad = append(bad, r.deployments()...)
+		bad = append(bad, r.pods(pods)...)
+	}
+	return bad
+}
+
+func (r *Replica) deployments() []string {
+	var bad []string
+	for _, key := range slices.Sorted(maps.Keys(r.Records)) {
+		if key.Resource() != state.Deployments {
+			continue
+		}
+		w, err := state.DecodeWorkload(key, r.Records[key])
+		if err != nil || w == nil {
+			continue
+		}
+		status, _ := r.Shown[key]["status"].(map[string]any)
+		for _, field := range []string{"replicas", "updatedReplicas", "readyReplicas"} {
+			if n, _ := status[field].(int64); n != int64(w.Replicas) {
+				bad = append(bad, fmt.Sprintf("eventually: %s shows %s.%s=%d of %d", r.Node, key, field, n, w.Replicas))
+			}
+		}
+	}
+	return bad
+}
+
+func (r *Replica) pods(truth map[state.Key]string) []string {
+	var bad []string
+	for _, key := range slices.Sorted(maps.Keys(truth)) {
+		spec, _ := r.Shown[key]["spec"].(map[string]any)
+		status, _ := r.Shown[key]["status"].(map[string]any)
+		if spec["nodeName"] != truth[key] || status["phase"] != string(state.Running) {
+			bad = append(bad, fmt.Sprintf("eventually: %s shows %s on %v, %v; it runs on %s", r.Node, key, spec["nodeName"], status["phase"], truth[key]))
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(r.Shown)) {
+		if key.Resource() == state.Pods && truth[key] == "" {
+			bad = append(bad, fmt.Sprintf("eventually: %s shows %s, which runs nowhere", r.Node, key))
+		}
+	}
+	return bad
+}

@@ -1,0 +1,44 @@
+package testnet
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// plantedSeeds bounds how many histories a planted bug may survive.
+const plantedSeeds = 30
+
+// TestPlantedBugs shows that every rule is needed: each bug is caught, by the
+// rule that is there for it, within a few histories.
+func TestPlantedBugs(t *testing.T) {
+	for _, bug := range []Bug{SendFirst, AckFirst, ReuseCounters, DeafSync, KeepRuns, OpenDoor, EagerHomes} {
+		t.Run(string(bug), func(t *testing.T) {
+			t.Parallel()
+			for s := uint64(1); s <= plantedSeeds; s++ {
+				cfg := configOf(s)
+				cfg.Bug = bug
+				_, bad := Play(cfg, shapeFor(bug))
+				for _, b := range bad {
+					if strings.Contains(b, bug.Rule()) {
+						t.Logf("seed %d: %s", s, b)
+						return
+					}
+				}
+				if len(bad) > 0 {
+					t.Logf("seed %d is caught by another rule: %s", s, bad[0])
+				}
+			}
+			t.Errorf("%d histories do not show this bug to the rule %q", plantedSeeds, bug.Rule())
+		})
+	}
+}
+
+// shapeFor gives a bug the time that it needs to show.
+func shapeFor(bug Bug) Shape {
+	shape := Shape{Ops: 200, Every: 100 * time.Millisecond, Calm: 30 * time.Second}
+	if bug == EagerHomes { // homes are lost only after a while
+		shape.Every = 400 * time.Millisecond
+	}
+	return shape
+}

@@ -1,0 +1,112 @@
+package testnet
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"holon/crdt/state"
+	"holon/node/core"
+	"holon/testnet/check"
+)
+
+// calm ends every fault for good.
+func (w *World) calm() {
+	w.cfg.Loss, w.cfg.Duplicate = 0, 0
+	w.net.heal()
+	for _, n := range w.nodes {
+		if n.down != "" {
+			n.setRuntime("")
+		}
+		if n.paused {
+			n.resume()
+		}
+		if !n.up && !n.rejoining {
+			n.start()
+		}
+	}
+	// What a user does after the storm: no node is left cordoned or drained.
+	w.Run(14 * time.Second) // whoever lost its disk is back by then
+	for _, n := range w.nodes {
+		if n.up {
+			n.putNodeObject()
+		}
+	}
+	w.Run(2 * time.Second)
+	for _, n := range w.nodes {
+		if n.up {
+			n.cordon(n.name, false)
+			n.drain(false)
+		}
+	}
+}
+
+func (n *Node) putNodeObject() {
+	if n.seen[state.MakeKey(state.Nodes, "", n.name)].Live() == nil {
+		n.ask(nodeObject(n), func(core.Ack) {})
+	}
+}
+
+func (w *World) replicas() []check.Replica {
+	var all []check.Replica
+	for _, n := range w.nodes {
+		if n.up {
+			all = append(all, check.Replica{Node: n.name, Records: n.seen, Shown: n.shown, Pods: n.host.Statuses(w.now)})
+		}
+	}
+	return all
+}
+
+func (w *World) eventually() {
+	replicas := w.replicas()
+	if len(replicas) != len(w.nodes) {
+		w.violate("world: %d of %d nodes are up after the calm", len(replicas), len(w.nodes))
+	}
+	w.bad = append(w.bad, check.Equal(replicas)...)
+	fits := w.fits(replicas)
+	w.bad = append(w.bad, check.ExactlyOnce(replicas, fits)...)
+	if fits {
+		w.bad = append(w.bad, check.Faces(replicas)...)
+	}
+	for _, n := range w.nodes {
+		w.ledger.Survived(n.name, n.disk.record)
+		w.ledger.Everywhere(n.name, n.disk.record)
+		n.startedOnce()
+	}
+}
+
+// fits reports whether the cluster has ample room for everything that is wanted
+// (half of it, so that packing is no question), and nothing crashes by itself.
+func (w *World) fits(replicas []check.Replica) bool {
+	wanted := int64(0)
+	for key, rec := range replicas[0].Records {
+		if r := key.Resource(); r != state.Deployments && r != state.Pods {
+			continue
+		}
+		workload, err := state.DecodeWorkload(key, rec)
+		if err != nil || workload == nil {
+			continue
+		}
+		wanted += int64(workload.Replicas) * state.Requests(&workload.Template.Spec).CPU
+		for _, c := range workload.Template.Spec.Containers {
+			if c.Image == "crash" {
+				return false
+			}
+		}
+	}
+	return 2*wanted <= room.CPU*int64(len(w.nodes))
+}
+
+func (w *World) deleteAll() {
+	n := w.nodes[0]
+	for _, key := range slices.Sorted(maps.Keys(n.seen)) {
+		if r := key.Resource(); r == state.Deployments || r == state.Pods {
+			n.remove(key)
+		}
+	}
+}
+
+func (w *World) finally() {
+	w.bad = append(w.bad, check.Equal(w.replicas())...)
+	w.bad = append(w.bad, check.NothingLeaked(w.replicas())...)
+}
