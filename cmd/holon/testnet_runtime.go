@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"syscall"
 )
 
 // chooseRuntime settles what runs the containers of all nodes, and says so when
@@ -26,14 +28,36 @@ func (t *testnet) chooseRuntime(ctx context.Context, o upOptions, progress *prog
 	return nil
 }
 
-// powerCut ends every container or process of a node at once. Its daemon must
-// be gone already, or it would start them again.
+// powerCut ends the daemon of a node and everything it runs, at once.
 func (t *testnet) powerCut(ctx context.Context, n *testnetNode) error {
+	var containers []procID
 	if t.state.Runtime == "podman" {
 		if err := t.ensureService(ctx); err != nil {
 			return err
 		}
-		return t.eachContainer(ctx, n, []string{"running", "paused"}, "kill", "--signal", "KILL")
+		if t.state.Private { // else the containers may be on another machine
+			var err error
+			if containers, err = t.containerProcesses(ctx, n); err != nil {
+				return err
+			}
+		}
+	}
+	// The daemon goes first, or it would start them again.
+	if err := n.Process.kill(ctx); err != nil {
+		return err
+	}
+	n.Process = procID{}
+	for _, p := range containers {
+		if err := p.signal(syscall.SIGKILL); err != nil && !errors.Is(err, errProcGone) {
+			return err
+		}
+	}
+	if t.state.Runtime == "podman" {
+		// A frozen container does not see a signal; others were started meanwhile.
+		if err := t.eachContainer(ctx, n, []string{"paused"}, "unpause"); err != nil {
+			return err
+		}
+		return t.eachContainer(ctx, n, []string{"running"}, "kill", "--signal", "KILL")
 	}
 	return t.killProcesses(n)
 }

@@ -30,17 +30,17 @@ die at once, without a chance to say goodbye. Disks survive; 'start' boots again
 		ValidArgsFunction: t.completeNodes,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return t.each(args, func(n *testnet, node *testnetNode) error {
-				if err := node.Process.kill(cmd.Context()); err != nil {
-					return err
-				}
 				if daemonOnly {
+					if err := node.Process.kill(cmd.Context()); err != nil {
+						return err
+					}
 					node.Process = procID{}
 					return n.say(node, "daemon killed")
 				}
 				if err := n.powerCut(cmd.Context(), node); err != nil {
 					return err
 				}
-				node.Process, node.PausedPods = procID{}, false
+				node.PausedPods = false
 				return n.say(node, "killed")
 			})
 		},
