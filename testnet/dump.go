@@ -2,6 +2,8 @@ package testnet
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -16,6 +18,14 @@ func (w *World) Dump() string {
 			b.WriteString(n.beliefs())
 		}
 		b.WriteByte('\n')
+		for _, key := range slices.Sorted(maps.Keys(n.why)) {
+			if n.seen[key].Live() == nil {
+				continue
+			}
+			for _, slot := range n.why[key].Slots {
+				fmt.Fprintf(&b, "    %s slot %d: home %v stand-in %v run %v: %s\n", key, slot.Slot.ID.Index, slot.Slot.Home, slot.Slot.StandIn, slot.Slot.Run, strings.Join(slot.Reasons, "; "))
+			}
+		}
 	}
 	return b.String()
 }

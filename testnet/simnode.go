@@ -49,7 +49,8 @@ type Node struct {
 	seen      map[state.Key]*crdt.Record   // what readers here may see
 	newest    map[state.Key]*crdt.Record   // what the core holds, durable or not
 	shown     map[state.Key]map[string]any // derived objects, as readers here see them
-	down      string                       // why the runtime does not answer
+	why       map[state.Key]core.Explanation
+	down      string // why the runtime does not answer
 	drains    bool
 	leaving   bool // everything here stops
 	left      bool // for good
@@ -126,7 +127,7 @@ func (n *Node) start() {
 	n.up, n.paused, n.rejoining, n.backlog = true, false, false, nil
 	n.askers, n.stops = map[uint64]func(core.Ack){}, map[runtime.RunID]core.Order{}
 	n.seen, n.newest, n.wakeAt = map[state.Key]*crdt.Record{}, map[state.Key]*crdt.Record{}, 0
-	n.shown, n.drains, n.leaving = map[state.Key]map[string]any{}, false, false
+	n.shown, n.why, n.drains, n.leaving = map[state.Key]map[string]any{}, map[state.Key]core.Explanation{}, false, false
 	load := n.disk.load
 	if n.w.cfg.Bug == ReuseCounters {
 		load = func(prefix string, f func(string, []byte) error) error {
@@ -269,6 +270,9 @@ func (n *Node) release(ready *core.Ready) {
 		} else {
 			n.shown[d.Key] = d.Value
 		}
+	}
+	for _, e := range ready.Explained {
+		n.why[e.Key] = e
 	}
 	n.answer(ready.Acks)
 	if ready.Members != nil {

@@ -21,6 +21,8 @@ type index struct {
 	// retired workloads were deleted, or lost their name to an older object that
 	// was created on the other side of a partition.
 	retired map[crdt.UID]bool
+	// losers are those of the latter that nobody has deleted yet, with their keys.
+	losers map[crdt.UID]state.Key
 
 	dirtyAll bool              // liveness or a node changed: plan everything
 	touched  map[crdt.UID]bool // workloads to plan and derive again
@@ -54,7 +56,7 @@ func newIndex() index {
 	return index{
 		nodes: map[string]state.Node{}, workloads: map[crdt.UID]*state.Workload{}, byKey: map[state.Key]crdt.UID{},
 		slots: map[crdt.UID]map[int]state.Slot{}, revisions: map[crdt.UID]map[string]revision{},
-		podMeta: map[string]podMeta{}, retired: map[crdt.UID]bool{},
+		podMeta: map[string]podMeta{}, retired: map[crdt.UID]bool{}, losers: map[crdt.UID]state.Key{},
 		touched: map[crdt.UID]bool{}, keys: map[state.Key]bool{}, dirtyAll: true,
 	}
 }
@@ -105,10 +107,14 @@ func (x *index) reindexWorkload(key state.Key, rec *crdt.Record) error {
 	if err != nil {
 		return err
 	}
-	for uid := range rec.Objects {
+	for uid, o := range rec.Objects {
 		x.retired[uid] = true
 		x.touchWorkload(uid)
 		delete(x.workloads, uid)
+		delete(x.losers, uid)
+		if o.Dead == nil && w != nil && uid != w.UID {
+			x.losers[uid] = key
+		}
 	}
 	delete(x.byKey, key)
 	if w != nil {

@@ -217,12 +217,18 @@ func (c *Core) wantSlot(w *state.Workload, s state.Slot) {
 		return
 	}
 	for _, revision := range []string{s.Run.Revision, s.Run.Prev} {
-		template := c.index.template(w.UID, revision)
-		if revision == "" || template == nil {
-			continue // its template is on the way
+		if revision == "" {
+			continue
 		}
+		template := c.index.template(w.UID, revision)
 		id := state.MakeRunID(s.ID, revision, c.cfg.Node, s.Run.Nonce)
 		r := c.runner.runs[id]
+		if template == nil { // on its way: the workload's newer one was here first
+			if r != nil {
+				r.wanted = true
+			}
+			continue
+		}
 		if r == nil {
 			if c.runner.draining && c.runner.seen[id].ID == "" {
 				continue // nothing new starts on a node that is being emptied

@@ -135,9 +135,13 @@ func (c *Core) sortedWorkloads() []crdt.UID {
 	return slices.SortedFunc(maps.Keys(c.index.workloads), crdt.UID.Compare)
 }
 
-// gone lists retired workloads that still own slots or revisions.
+// gone lists retired workloads that still own slots or revisions, or were not
+// deleted.
 func (c *Core) gone() []crdt.UID {
 	found := map[crdt.UID]bool{}
+	for uid := range c.index.losers {
+		found[uid] = true
+	}
 	for uid := range c.index.slots {
 		found[uid] = c.index.retired[uid]
 	}
@@ -148,9 +152,17 @@ func (c *Core) gone() []crdt.UID {
 	return slices.SortedFunc(maps.Keys(found), crdt.UID.Compare)
 }
 
-// burials removes what a retired workload left behind.
+// burials removes what a retired workload left behind. One that lost its name is
+// deleted itself, and first: its slots cannot be made again, so it must not come
+// back when the winner is deleted (seed 42 of the histories).
 func (c *Core) burials(uid crdt.UID) []deed {
 	var deeds []deed
+	if key, ok := c.index.losers[uid]; ok {
+		deeds = append(deeds, deed{fmt.Sprintf("delete the younger %s %s", key, uid), func() error {
+			c.fact(true, key, "NameConflict", "two objects were created under this name; the older one stays, %s is deleted", uid)
+			return c.write(key, func(rec *crdt.Record, at crdt.Write) (*crdt.Record, error) { return rec.Delete(uid, at) })
+		}})
+	}
 	for _, i := range slices.Sorted(maps.Keys(c.index.slots[uid])) {
 		s := c.index.slots[uid][i]
 		key := state.SlotKey(s.Namespace, s.ID)
