@@ -22,7 +22,6 @@ import (
 	"holon/p2p"
 	"holon/p2p/cert"
 	"holon/p2p/p2ptest"
-	"holon/p2p/swim"
 	"holon/runtime"
 	"holon/runtime/runtimetest"
 )
@@ -173,7 +172,7 @@ func (m *member) up() {
 	var err error
 	m.Node, err = New(Config{
 		Identity: m.id, Store: m.disk, Runtime: talker{m.host.Runtime()}, Cache: api.NewCache(1, 0, nil), Logger: slog.New(slog.DiscardHandler),
-		Core: core.Config{Swim: swim.LAN()}, Introduce: true, Clock: func() core.Instant { return time.Hour + time.Since(m.c.start) },
+		Introduce: true, Clock: func() core.Instant { return time.Hour + time.Since(m.c.start) },
 		Host: core.Host{HostIP: "10.0.0.1", Allocatable: state.Resources{CPU: 4000, Memory: 1 << 30, Pods: 50}},
 		NewMesh: func(_ context.Context, members []p2p.Member, events p2p.Events) (Mesh, error) {
 			mesh := m.c.net.Join(m.id.Peer(), events)

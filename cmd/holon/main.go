@@ -7,11 +7,21 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"holon/runtime/process"
 )
 
 func main() {
+	// The process runtime starts one of these per container: nothing else of the
+	// program is set up for it.
+	if len(os.Args) > 1 && os.Args[1] == shimVerb {
+		os.Exit(process.Shim(os.Args[2:]))
+	}
 	os.Exit(run())
 }
+
+// shimVerb is the first argument of a shim.
+const shimVerb = "shim"
 
 // run is main with an exit code, so that the CLI's scripts can call it.
 func run() int {

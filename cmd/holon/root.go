@@ -92,7 +92,7 @@ func newRootCommand(a *app) *cobra.Command {
 		newRolloutCommand(a), newWaitCommand(a))
 	addGrouped(root, groupCluster, newStatusCommand(a), newWhyCommand(a), newEventsCommand(a))
 	addGrouped(root, groupTestnet, newTestnetCommand(a))
-	root.AddCommand(newVersionCommand(a), newShimCommand())
+	root.AddCommand(newVersionCommand(a))
 	root.SetFlagErrorFunc(flagError)
 	markRunErrors(root)
 	hideGlobalFlags(root)

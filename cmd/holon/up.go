@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"holon/p2p/libp2p"
 )
 
 // nodeOptions are the flags of `up`.
@@ -128,6 +130,7 @@ func (o *nodeOptions) local() bool {
 // up is the life of a daemon: who am I, what do I hold, run.
 func up(ctx context.Context, words interface{ Write([]byte) (int, error) }, o nodeOptions) error {
 	d := &daemon{options: o, words: words, log: newLogger(words, o.verbose)}
+	libp2p.LogLibrary(d.log.Handler())
 	if err := os.MkdirAll(o.dataDir, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w; name another one with --data-dir", err)
 	}

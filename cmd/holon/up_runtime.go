@@ -55,7 +55,7 @@ func (d *daemon) chooseRuntime(ctx context.Context) error {
 	}
 	d.runtime, err = process.New(ctx, process.Config{
 		Dir: processDir(o.dataDir), Node: d.identity.Name, Cluster: d.identity.Cluster,
-		Shim: []string{self, "shim"}, Subnet: subnet, HostIP: o.hostIP, Logger: d.log,
+		Shim: []string{self, shimVerb}, Subnet: subnet, HostIP: o.hostIP, Logger: d.log,
 	})
 	if err != nil {
 		return errors.Join(errors.New("the process runtime cannot be used"), err)
