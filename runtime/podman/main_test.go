@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -47,8 +46,8 @@ func runTests(m *testing.M) (code int) {
 			code = complain(err)
 		}
 		fmt.Printf("service cleaned in %v\n", time.Since(start).Round(time.Millisecond))
-		if after := leavings(dir); after != before {
-			code = complain(fmt.Errorf("left behind:\n%s\nbefore:\n%s", after, before))
+		if left := leftBehind(dir, before); left != "" {
+			code = complain(fmt.Errorf("left behind:\n%s", left))
 		}
 	}()
 	start := time.Now()
@@ -75,34 +74,6 @@ func busyboxFiles() map[string]string {
 		files["/bin/"+applet] = busybox
 	}
 	return files
-}
-
-// leavings describes what a service in dir can leave behind on this machine.
-func leavings(dir string) string {
-	var b strings.Builder
-	for _, pid := range processesOf(dir) {
-		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		fmt.Fprintf(&b, "process %d %s\n", pid, strings.ReplaceAll(string(cmdline), "\x00", " "))
-	}
-	for _, m := range mounts("/proc/self/mountinfo") {
-		if strings.HasPrefix(m.point, dir+"/") || strings.Contains(m.point, "/netns/netns-") {
-			fmt.Fprintf(&b, "mount %s\n", m.point)
-		}
-	}
-	for _, pattern := range []string{"/sys/class/net/hln*", "/sys/class/net/veth*", "/run/netns/*", "/sys/fs/cgroup/*/libpod_parent/*/cgroup.procs", dir + "/*"} {
-		found, _ := filepath.Glob(pattern)
-		for _, f := range found {
-			fmt.Fprintf(&b, "file %s\n", f)
-		}
-	}
-	if out, err := exec.Command("iptables-save").Output(); err == nil {
-		for line := range strings.Lines(string(out)) {
-			if strings.Contains(line, " 10.") || strings.Contains(line, "NETAVARK-DN-") {
-				b.WriteString("rule " + line)
-			}
-		}
-	}
-	return b.String()
 }
 
 // newRuntime makes a runtime for a node; it is closed at the end of the test.

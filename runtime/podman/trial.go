@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"time"
 
@@ -138,6 +140,9 @@ func (s *Service) tryAll(ctx context.Context, log *slog.Logger) error {
 func (s *Service) accept(refused []error, log *slog.Logger) error {
 	s.OCIRuntime = s.settings.OCIRuntime
 	s.Notes = []string{fmt.Sprintf("OCI runtime %s with %s: a trial container ran", s.OCIRuntime, inWords(s.settings.Ulimits))}
+	if !mayRaiseLimits() {
+		s.Notes = append(s.Notes, "not Podman's default ulimits: without CAP_SYS_RESOURCE they are above what this machine allows")
+	}
 	for _, err := range refused {
 		s.Notes = append(s.Notes, "not "+strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
@@ -155,12 +160,28 @@ func rootCause(err error) error {
 	return err
 }
 
+// mayRaiseLimits reports whether this process has CAP_SYS_RESOURCE. Without it
+// a container's limits may not be above the hard limits, as Podman's defaults
+// are.
+func mayRaiseLimits() bool {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return true
+	}
+	_, rest, _ := strings.Cut(string(status), "\nCapEff:\t")
+	word, _, _ := strings.Cut(rest, "\n")
+	caps, err := strconv.ParseUint(word, 16, 64)
+	return err != nil || caps&(1<<unix.CAP_SYS_RESOURCE) != 0
+}
+
 // ulimitCandidates lists limits for containers, the wished first: Podman's own
-// defaults, then this process's hard limits, then little. Without
-// CAP_SYS_RESOURCE a container's limits may not be above the hard limits, and
-// Podman lowers its own limit on processes to that on files.
+// defaults, then this process's hard limits, then little. Podman lowers its own
+// limit on processes to that on files.
 func ulimitCandidates() [][]string {
-	out := [][]string{nil}
+	var out [][]string
+	if mayRaiseLimits() {
+		out = append(out, nil)
+	}
 	var files, processes unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &files) == nil && unix.Getrlimit(unix.RLIMIT_NPROC, &processes) == nil {
 		out = append(out, ulimits(files.Max, min(files.Max, processes.Max)))
