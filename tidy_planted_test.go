@@ -60,7 +60,7 @@ func TestTidyCatches(t *testing.T) {
 	long := "package node\nfunc f() {\n" + strings.Repeat("\tprintln()\n", maxFunctionLines-1) + "}\n"
 	for _, bug := range []struct{ name, file, text, rule string }{
 		{"import against the arrow", "crdt/a.go", `package crdt; import "holon/node"`, "import table"},
-		{"core knows a runtime", "node/core/a.go", `package core; import "holon/runtime"`, "import table"},
+		{"core knows a runtime by name", "node/core/a.go", `package core; import "holon/runtime/podman"`, "import table"},
 		{"adapter knows an adapter", "runtime/podman/a.go", `package podman; import "holon/p2p/libp2p"`, "import table"},
 		{"testnet in the product", "cmd/holon/a.go", `package holon; import "holon/testnet"`, "import table"},
 		{"test package in the product", "node/a.go", `package node; import "holon/p2p/p2ptest"`, "import table"},
