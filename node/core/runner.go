@@ -294,7 +294,7 @@ func (c *Core) admit() {
 		case r.admitted:
 			r.refused = ""
 			book(r)
-		case r.wanted && r.retryAt == 0:
+		case r.wanted && r.retryAt == 0 && !c.leaving(r.slot.ID):
 			waiting = append(waiting, r)
 		}
 	}
@@ -318,6 +318,18 @@ func (c *Core) admit() {
 			book(r)
 		}
 	}
+}
+
+// leaving reports whether an earlier run of a slot is on its way out here. Its
+// successor waits for the end of it: it may need the same port or file, and it
+// must not be refused for what its own predecessor still holds.
+func (c *Core) leaving(slot state.SlotID) bool {
+	for _, r := range c.runner.runs {
+		if r.slot.ID == slot && !r.wanted && (r.admitted || r.stopped) {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *Core) refusal(r *run, used state.Resources, ports []state.HostPort) string {
