@@ -1,6 +1,10 @@
 package state
 
-import "holon/crdt"
+import (
+	"strconv"
+
+	"holon/crdt"
+)
 
 // checkKeys: a key has three parts and a record, and nothing is stored that is
 // derived.
@@ -77,14 +81,25 @@ func (c *checker) checkOrder() {
 	}
 }
 
-// checkRanks: only homes outrank time.
+// GenerationPath is the register that counts an object's specs. From the second
+// on it is written with its value as rank, so that no merge takes it back.
+const GenerationPath = "/metadata/generation"
+
+// checkRanks: only homes and generations outrank time, and a generation's rank is
+// what it says.
 func (c *checker) checkRanks() {
 	for _, key := range c.keys {
 		eachWrite(c.doc[key], func(o *crdt.Object, what string, w crdt.Write) {
-			if ranked := key.Resource() == Slots && what == SlotHome; !ranked && w.Stamp.Rank != 0 {
+			if ranked := key.Resource() == Slots && what == SlotHome || what == GenerationPath; !ranked && w.Stamp.Rank != 0 {
 				c.find(Broken, key, "%s of %s: has rank %d", what, o.UID, w.Stamp.Rank)
 			}
 		})
+		for _, o := range sortedObjects(c.doc[key]) {
+			g := o.Registers[GenerationPath]
+			if g.Stamp.Rank != 0 && string(g.Value) != strconv.FormatUint(g.Stamp.Rank, 10) {
+				c.find(Broken, key, "generation %s of %s is written with rank %d", g.Value, o.UID, g.Stamp.Rank)
+			}
+		}
 	}
 }
 

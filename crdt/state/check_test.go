@@ -36,6 +36,9 @@ func settled(t testing.TB) *document {
 	d.web = w
 	old := w.Template.DeepCopy()
 	old.Spec.Containers[0].Image = "web:0"
+	if d.doc[key], err = d.doc[key].SetRanked(w.UID, d.w.next(), GenerationPath, 2, []byte("2")); err != nil {
+		t.Fatal(err)
+	}
 	d.revision(RevisionHash(old), old, 1)
 	d.revision(w.Revision, w.Template, 2)
 	d.slot(0, map[string]string{SlotStandIn: `{"node":"n2","basis":1}`})
@@ -190,6 +193,9 @@ func plants(d *document) map[string][]func() Severity {
 		"rank": {
 			forge(slot0, func(o *crdt.Object, _ *crdt.Record) {
 				register(o, SlotRun, func(g *crdt.Register) { g.Stamp.Rank = 1 })
+			}),
+			forge(web, func(o *crdt.Object, _ *crdt.Record) {
+				register(o, GenerationPath, func(g *crdt.Register) { g.Stamp.Rank = 3 })
 			}),
 		},
 		"death": {
