@@ -56,6 +56,7 @@ var imports = map[string][]string{
 		"runtime", "runtime/runtimetest", "testnet/check",
 	},
 	"testnet/check": {"crdt", "crdt/state", "scheduler", "node/core", "runtime"},
+	"examples/web":  {}, // the server of examples/web.yaml
 	"testnet/live":  {},
 }
 

@@ -28,7 +28,7 @@ func newTestnetCommand(a *app) *cobra.Command {
 	t := &testnetCommands{app: a}
 	c := groupCommand("testnet", "Run a test cluster on this machine and break it", testnetLong, testnetExample,
 		t.upCommand(), t.statusCommand(), t.killCommand(), t.startCommand(), t.pauseCommand(), t.resumeCommand(),
-		t.partitionCommand(), t.healCommand(), t.logsCommand(), t.downCommand())
+		t.partitionCommand(), t.healCommand(), t.loadImageCommand(), t.logsCommand(), t.downCommand())
 	c.PersistentFlags().StringVar(&t.dir, "dir", "", "directory of the testnet (default: the one that was started last)")
 	_ = c.MarkPersistentFlagDirname("dir")
 	return c
