@@ -134,6 +134,9 @@ func (d *daemon) newAPI(cache *api.Cache) error {
 		Backend: d.node, Cache: cache, Logger: d.log, CA: ca, Hosts: []string{d.options.hostIP, d.identity.Name},
 		Listen: d.options.apiListen, SocketPath: filepath.Join(d.options.dataDir, socketName),
 	}
+	if d.options.runtime == "process" {
+		config.Review = reviewForProcesses
+	}
 	if d.options.control {
 		config.TestControl = http.HandlerFunc(d.testControl)
 	}

@@ -35,6 +35,7 @@ func (d *daemon) chooseRuntime(ctx context.Context) error {
 			kind = "podman"
 		}
 	}
+	o.runtime = kind
 	var err error
 	if kind == "podman" {
 		d.runtime, err = podman.New(ctx, podman.Config{

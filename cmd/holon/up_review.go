@@ -1,0 +1,38 @@
+package main
+
+import (
+	"fmt"
+
+	"holon/crdt/state"
+)
+
+// reviewForProcesses advises on manifests where pods are plain host processes:
+// the image of a container means nothing there, and its command means all.
+func reviewForProcesses(resource string, value map[string]any) []string {
+	spec, _ := value["spec"].(map[string]any)
+	path := "spec"
+	switch resource {
+	case state.Pods:
+	case state.Deployments:
+		template, _ := spec["template"].(map[string]any)
+		spec, _ = template["spec"].(map[string]any)
+		path = "spec.template.spec"
+	default:
+		return nil
+	}
+	var advice []string
+	containers, _ := spec["containers"].([]any)
+	for i, c := range containers {
+		container, _ := c.(map[string]any)
+		field := fmt.Sprintf("%s.containers[%d]", path, i)
+		if image, _ := container["image"].(string); image != "" {
+			advice = append(advice, fmt.Sprintf("%s.image: ignored on this node, which runs pods as plain host processes", field))
+		}
+		command, _ := container["command"].([]any)
+		args, _ := container["args"].([]any)
+		if len(command)+len(args) == 0 {
+			advice = append(advice, fmt.Sprintf("%s.command: required on this node, which runs pods as plain host processes; the container will not start", field))
+		}
+	}
+	return advice
+}
