@@ -43,7 +43,7 @@ func (w *World) crash(n *Node, power bool) {
 	}
 	w.reach.note()
 	w.did("crash %s, power cut: %v", n.name, power)
-	n.up = false
+	n.up, n.paused, n.backlog = false, false, nil
 	n.boot++
 	if power {
 		w.Counts.PowerCuts++
@@ -138,7 +138,7 @@ func (w *World) runtimeDown(n *Node) {
 	}
 	w.Counts.RuntimeDowns++
 	n.setRuntime("the runtime does not answer")
-	w.after(time.Duration(w.rng.Int64N(int64(5*time.Second))), func() { n.setRuntime("") })
+	w.after(time.Duration(w.rng.Int64N(int64(w.outage))), func() { n.setRuntime("") })
 }
 
 func (n *Node) setRuntime(down string) {

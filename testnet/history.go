@@ -1,6 +1,7 @@
 package testnet
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,6 +16,9 @@ type Shape struct {
 	Ops   int           // client operations
 	Every time.Duration // mean time between them
 	Calm  time.Duration // after the last fault
+	Odds  int           // an operation in so many is followed by a fault; 0: 6
+	// Outage bounds how long a runtime does not answer; 0: 5 s.
+	Outage time.Duration
 }
 
 // Play runs one history: operations among faults, then calm, then everything is
@@ -22,12 +26,13 @@ type Shape struct {
 func Play(cfg Config, shape Shape) (*World, []string) { return play(cfg, shape, nil) }
 
 func play(cfg Config, shape Shape, onStep func(string)) (*World, []string) {
+	shape.Odds, shape.Outage = cmp.Or(shape.Odds, 6), cmp.Or(shape.Outage, 5*time.Second)
 	w := New(cfg)
-	w.onStep = onStep
+	w.onStep, w.outage = onStep, shape.Outage
 	w.Run(4 * time.Second)
 	for range shape.Ops {
 		w.operate()
-		if w.rng.IntN(6) == 0 {
+		if w.rng.IntN(shape.Odds) == 0 {
 			w.fault()
 		}
 		w.Run(time.Duration(w.rng.Int64N(int64(2 * shape.Every))))

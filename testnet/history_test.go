@@ -3,6 +3,8 @@ package testnet
 import (
 	"flag"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -14,25 +16,41 @@ var (
 	seed      = flag.Uint64("seed", 0, "play only this history, and print what it did")
 	histories = flag.Int("histories", 500, "how many histories to play")
 	ops       = flag.Int("ops", 200, "client operations per history")
+	first     = flag.Uint64("first", 1, "seed of the first history")
+	kind      = flag.String("kind", "", "what is worse than usual: see kinds in history_test.go")
 )
 
-// configOf draws a world from its seed.
-func configOf(seed uint64) Config {
-	return Config{
+// kinds of history: the usual one, and those in which one thing is worse.
+var kinds = map[string]func(*Config, *Shape){
+	"":           func(*Config, *Shape) {},
+	"partitions": func(_ *Config, s *Shape) { s.Odds = 2 },
+	"two-nodes":  func(c *Config, _ *Shape) { c.Nodes = 2 },
+	"dead-sleep": func(_ *Config, s *Shape) { s.Outage = 40 * time.Second },
+	"lossy":      func(c *Config, _ *Shape) { c.Loss, c.Duplicate = 0.2, 0.1 },
+	"slow": func(c *Config, s *Shape) {
+		c.DelayMax, c.SyncMax, s.Every = 150*time.Millisecond, 200*time.Millisecond, 300*time.Millisecond
+	},
+	"long-splits": func(_ *Config, s *Shape) { s.Every, s.Odds = 500*time.Millisecond, 12 },
+}
+
+// historyOf draws a world from its seed and the kind asked for.
+func historyOf(seed uint64, kind string) (Config, Shape) {
+	cfg := Config{
 		Seed: seed, Nodes: 3 + int(seed%5),
 		Loss: float64(seed%4) * 0.02, Duplicate: float64(seed%3) * 0.02,
 		DelayMax: time.Duration(1+seed%20) * time.Millisecond, SyncMax: time.Duration(1+seed%10) * time.Millisecond,
 		LostAfter: time.Duration(3+seed%9) * time.Second,
 	}
+	shape := Shape{Ops: *ops, Every: 100 * time.Millisecond, Calm: 30 * time.Second}
+	kinds[kind](&cfg, &shape)
+	return cfg, shape
 }
-
-func shape() Shape { return Shape{Ops: *ops, Every: 100 * time.Millisecond, Calm: 30 * time.Second} }
 
 // TestHistories plays seeded histories on both cores of the machine and prints
 // what they did. A failure names its seed.
 func TestHistories(t *testing.T) {
 	if *seed != 0 {
-		w, bad := Play(configOf(*seed), shape())
+		w, bad := Play(historyOf(*seed, *kind))
 		t.Logf("seed %d: %+v trace %x", *seed, w.Counts, w.Trace())
 		t.Logf("%s\n%s", strings.Join(w.Log(), "\n"), w.Dump())
 		for _, b := range bad {
@@ -49,20 +67,46 @@ func TestHistories(t *testing.T) {
 	for range runtime.GOMAXPROCS(0) {
 		group.Go(func() {
 			for s := range seeds {
-				w, bad := Play(configOf(s), shape())
+				w, bad := Play(historyOf(s, *kind))
 				mu.Lock()
 				total.Add(w.Counts)
 				if len(bad) > 0 {
-					t.Errorf("seed %d: %d violations, the first: %s", s, len(bad), bad[0])
+					t.Errorf("seed %d: %d violations, the first: %s\n%s", s, len(bad), bad[0], keepLog(t, w, s))
 				}
 				mu.Unlock()
 			}
 		})
 	}
-	for s := range *histories {
-		seeds <- uint64(s + 1)
+	count := historiesMax()
+	for s := range count {
+		seeds <- *first + uint64(s)
 	}
 	close(seeds)
 	group.Wait()
-	fmt.Printf("histories: %d, seeds 1..%d: %+v\n", *histories, *histories, total)
+	fmt.Printf("histories: %d from seed %d, %+v\n", count, *first, total)
+	if zeros := total.Zeros(); count >= enough && *kind == "" && len(zeros) > 0 {
+		t.Errorf("in %d histories there was never any of %v: these rules were not put to the test", count, zeros)
+	}
+}
+
+// enough is how many histories must have seen everything that can happen.
+const enough = 100
+
+// historiesMax bounds the histories under the race detector, which is ten times
+// as slow; the full number is played without it.
+func historiesMax() int {
+	if raceEnabled {
+		return min(*histories, 20)
+	}
+	return *histories
+}
+
+// keepLog writes down what broke a rule, and says how to play it again.
+func keepLog(t *testing.T, w *World, seed uint64) string {
+	name := filepath.Join(os.TempDir(), fmt.Sprintf("holon-history-%s%d.log", *kind, seed))
+	text := strings.Join(append(w.Log(), w.Violations()...), "\n")
+	if err := os.WriteFile(name, []byte(text+"\n"), 0o600); err != nil {
+		t.Log(err)
+	}
+	return fmt.Sprintf("log: %s; again: go test ./testnet -run TestHistories -v -seed=%d -kind=%s -ops=%d", name, seed, *kind, *ops)
 }

@@ -3,7 +3,6 @@ package testnet
 import (
 	"strings"
 	"testing"
-	"time"
 )
 
 // plantedSeeds bounds how many histories a planted bug may survive.
@@ -16,9 +15,13 @@ func TestPlantedBugs(t *testing.T) {
 		t.Run(string(bug), func(t *testing.T) {
 			t.Parallel()
 			for s := uint64(1); s <= plantedSeeds; s++ {
-				cfg := configOf(s)
+				kind := ""
+				if bug == EagerHomes { // homes are lost only after a while
+					kind = "long-splits"
+				}
+				cfg, shape := historyOf(s, kind)
 				cfg.Bug = bug
-				_, bad := Play(cfg, shapeFor(bug))
+				_, bad := Play(cfg, shape)
 				for _, b := range bad {
 					if strings.Contains(b, bug.Rule()) {
 						t.Logf("seed %d: %s", s, b)
@@ -32,13 +35,4 @@ func TestPlantedBugs(t *testing.T) {
 			t.Errorf("%d histories do not show this bug to the rule %q", plantedSeeds, bug.Rule())
 		})
 	}
-}
-
-// shapeFor gives a bug the time that it needs to show.
-func shapeFor(bug Bug) Shape {
-	shape := Shape{Ops: 200, Every: 100 * time.Millisecond, Calm: 30 * time.Second}
-	if bug == EagerHomes { // homes are lost only after a while
-		shape.Every = 400 * time.Millisecond
-	}
-	return shape
 }

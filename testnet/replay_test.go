@@ -8,14 +8,14 @@ import (
 // TestSameSeedSameRun plays seeds twice, on one and on all processors, and
 // compares every step.
 func TestSameSeedSameRun(t *testing.T) {
-	shape := shape()
-	shape.Ops = min(shape.Ops, 100)
 	for s := uint64(1); s <= 6; s++ {
+		cfg, shape := historyOf(s, "")
+		shape.Ops = min(shape.Ops, 100)
 		var first []string
-		w, _ := play(configOf(s), shape, func(line string) { first = append(first, line) })
+		w, _ := play(cfg, shape, func(line string) { first = append(first, line) })
 		before := runtime.GOMAXPROCS(1)
 		at, said := 0, false
-		again, _ := play(configOf(s), shape, func(line string) {
+		again, _ := play(cfg, shape, func(line string) {
 			if !said && (at >= len(first) || first[at] != line) {
 				said = true
 				t.Errorf("seed %d differs at step %d:\n%s\n%s", s, at, first[min(at, len(first)-1)], line)

@@ -68,7 +68,8 @@ type World struct {
 	keys   clusterKeys
 	trace  uint64 // hash of everything that happened, in order
 	onStep func(line string)
-	log    []string // what clients did and what broke, in order
+	outage time.Duration // longest time for which a runtime does not answer
+	log    []string      // what clients did and what broke, in order
 }
 
 // event is something that will happen. Equal times happen in the order in which

@@ -260,6 +260,11 @@ func (c *Core) liveNodes() []string {
 // a node that is cut off suspects for seconds while it waits for the answers, and
 // moved homes meanwhile (seed 13 of the histories).
 func (c *Core) majority() bool {
+	for _, m := range c.cfg.Known {
+		if c.members.byPeer[m.ID] == nil {
+			return false // a newcomer that does not know yet how many they are
+		}
+	}
 	counted, live := 0, 0
 	for name, b := range c.members.byName {
 		if b.Left {
@@ -281,7 +286,6 @@ func (c *Core) settled() bool {
 	}
 	for name, b := range c.members.byName {
 		if name != c.cfg.Node && !b.Left && !b.seen {
-			c.wake(c.booted + c.cfg.BootGrace)
 			return false
 		}
 	}

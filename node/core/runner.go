@@ -181,12 +181,21 @@ func (c *Core) wakeRuns() {
 
 // wantRuns marks the runs that belong here now.
 func (c *Core) wantRuns() {
+	before := map[*run]bool{}
 	for _, r := range c.runner.runs {
-		r.wanted = false
+		before[r], r.wanted = r.wanted, false
 	}
-	if c.runner.stopping {
-		return
+	if !c.runner.stopping {
+		c.markWanted()
 	}
+	for r, was := range before {
+		if was && !r.wanted {
+			r.retryAt = 0 // it waited to start; nothing waits to stop
+		}
+	}
+}
+
+func (c *Core) markWanted() {
 	for _, uid := range c.sortedWorkloads() {
 		w := c.index.workloads[uid]
 		for i := range w.Replicas {

@@ -76,6 +76,9 @@ func (c *Core) plan() {
 	x.dirtyAll = false
 	clear(x.touched)
 	settled := c.settled()
+	if !settled {
+		c.sched.again(c.booted + c.cfg.BootGrace) // though nothing may happen until then
+	}
 	live := c.liveNodes()
 	for _, uid := range c.sortedWorkloads() {
 		w := x.workloads[uid]

@@ -1,0 +1,177 @@
+package testnet
+
+import (
+	"testing"
+	"time"
+
+	"holon/crdt/state"
+	"holon/node/core"
+)
+
+// A rolling update never has more than maxUnavailable slots that do not serve,
+// nor more than maxSurge runs beyond the replicas that nobody has told to stop.
+func TestRollingUpdateKeepsItsBounds(t *testing.T) {
+	s := newStage(t, 3)
+	web := deployment("web")
+	bounds := map[string]any{"replicas": int64(6), "strategy": map[string]any{"type": "RollingUpdate", "rollingUpdate": map[string]any{"maxSurge": int64(1), "maxUnavailable": int64(1)}}}
+	s.deploy(s.node(1), "web", "web", bounds)
+	s.within(5*time.Second, "six pods", s.whole(web, 6))
+	s.Run(time.Second)
+	old := s.slot(s.node(1), web, 0).Run.Revision
+	s.deploy(s.node(2), "web", "web:2", bounds)
+	inBounds := func() bool {
+		serving, runs := map[int]bool{}, 0
+		for _, p := range s.running(web) {
+			serving[p.slot.Index] = true
+			if !p.node.stopped[p.ID] {
+				runs++
+			}
+		}
+		return len(serving) >= 5 && runs <= 7
+	}
+	updated := func() bool {
+		for i := range 6 {
+			if slot := s.slot(s.node(3), web, i); slot.Run.Revision == old || slot.Run.Prev != "" {
+				return false
+			}
+		}
+		return s.whole(web, 6)()
+	}
+	s.within(30*time.Second, "update", func() bool {
+		if !inBounds() {
+			t.Fatalf("out of bounds at %v\n%s", s.now-time.Hour, s.table())
+		}
+		return updated()
+	})
+}
+
+// Deleting a pod gives its slot a new run, on the same home.
+func TestDeletePod(t *testing.T) {
+	s := newStage(t, 3)
+	web := deployment("web")
+	s.deploy(s.node(1), "web", "web", map[string]any{"replicas": int64(2)})
+	s.within(5*time.Second, "two pods", s.whole(web, 2))
+	s.Run(time.Second)
+	before := s.running(web)
+	s.ask(s.node(3), core.DeletePod{Slot: before[1].slot})
+	s.within(5*time.Second, "another run of slot 1", func() bool {
+		now := s.running(web)
+		return s.whole(web, 2)() && now[1].ID != before[1].ID && now[1].node == before[1].node && now[0].ID == before[0].ID
+	})
+}
+
+// Scaling down ends the last slots, scaling up brings them back; the others do
+// not notice.
+func TestScale(t *testing.T) {
+	s := newStage(t, 3)
+	web := deployment("web")
+	s.deploy(s.node(1), "web", "web", map[string]any{"replicas": int64(3)})
+	s.within(5*time.Second, "three pods", s.whole(web, 3))
+	first := s.running(web)[0].Containers[0].ID
+	for _, n := range []int{1, 5, 0, 2} {
+		s.put(s.node(1+n%3), web, map[string]any{"spec": map[string]any{"replicas": int64(n)}})
+		s.within(5*time.Second, "scaled", func() bool { return s.whole(web, n)() && s.pods() == n })
+		if n == 5 && s.running(web)[0].Containers[0].ID != first {
+			t.Error("slot 0 was restarted")
+		}
+	}
+}
+
+// Draining moves the slots without a gap; then everything stops and the node
+// leaves for good.
+func TestDrainStopLeave(t *testing.T) {
+	s := newStage(t, 3)
+	web := deployment("web")
+	s.deploy(s.node(1), "web", "web", map[string]any{"replicas": int64(6)})
+	s.within(5*time.Second, "six pods", s.whole(web, 6))
+	s.Run(time.Second)
+	leaver := s.node(2)
+	leaver.drains = true
+	s.ask(leaver, core.Drain{On: true})
+	s.within(10*time.Second, "an empty node", func() bool {
+		serving := map[int]bool{}
+		for _, p := range s.running(web) {
+			serving[p.slot.Index] = true
+		}
+		if len(serving) < 6 {
+			t.Fatalf("a slot does not serve while it moves:\n%s", s.table())
+		}
+		return len(leaver.host.Statuses(s.now)) == 0
+	})
+	leaver.leaving = true
+	s.ask(leaver, core.StopAll{})
+	s.ask(leaver, core.Leave{})
+	leaver.left = true
+	s.Run(time.Second)
+	s.crash(leaver, false)
+	s.within(5*time.Second, "no Node object of it", func() bool {
+		return s.node(1).seen[state.MakeKey(state.Nodes, "", "n2")].Live() == nil && s.node(3).shown[state.MakeKey(state.Nodes, "", "n2")] == nil
+	})
+	s.Run(5 * time.Second)
+	if !s.whole(web, 6)() || !s.node(1).core.View().Majority {
+		t.Errorf("after the leave:\n%s", s.table())
+	}
+}
+
+// A node whose port is taken refuses, and the pod runs elsewhere.
+func TestPortTakenElsewhere(t *testing.T) {
+	s := newStage(t, 2)
+	s.node(1).host.TakePort("TCP", 8080)
+	for _, name := range []string{"a", "b", "c"} {
+		key := state.MakeKey(state.Pods, "default", name)
+		s.put(s.node(2), key, map[string]any{"spec": map[string]any{"containers": []any{map[string]any{
+			"name": "app", "image": "web", "ports": []any{map[string]any{"containerPort": int64(80), "hostPort": int64(8080)}},
+		}}}})
+		s.within(10*time.Second, "a pod on the other node", func() bool {
+			p := s.running(key)
+			return len(p) == 1 && p[0].node == s.node(2)
+		})
+		s.node(2).remove(key)
+		s.within(10*time.Second, "no pod", func() bool { return s.pods() == 0 })
+		s.Run(time.Second) // or its port would be booked still, and held against the node for a while
+	}
+}
+
+// Whoever announces a restart is not replaced for half a minute.
+func TestAnnouncedRestart(t *testing.T) {
+	s := newStage(t, 3)
+	web := deployment("web")
+	s.deploy(s.node(1), "web", "web", map[string]any{"replicas": int64(3)})
+	s.within(5*time.Second, "three pods", s.whole(web, 3))
+	s.Run(time.Second)
+	s.ask(s.node(3), core.Restarting{For: 30 * time.Second})
+	s.Run(100 * time.Millisecond)
+	s.crash(s.node(3), false)
+	s.always(25*time.Second, "no stand-in", func() bool { return s.Counts.StandIns == 0 && s.whole(web, 3)() })
+	s.node(3).start()
+	s.always(10*time.Second, "its pod runs on", func() bool { return s.Counts.StandIns == 0 && s.whole(web, 3)() })
+
+	s.ask(s.node(3), core.Restarting{For: 30 * time.Second})
+	s.Run(100 * time.Millisecond)
+	s.crash(s.node(3), true)
+	s.within(40*time.Second, "a stand-in when it does not come back", s.whole(web, 3))
+	if s.Counts.StandIns == 0 {
+		t.Error("no stand-in was written")
+	}
+}
+
+// A container that crashes again and again starts at once, then after 10 s, 20 s...
+func TestCrashLoopBackOff(t *testing.T) {
+	s := newStage(t, 2)
+	key := state.MakeKey(state.Pods, "default", "bad")
+	s.put(s.node(1), key, map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "app", "image": "crash"}}}})
+	var started []time.Duration
+	s.within(2*time.Minute, "five attempts", func() bool {
+		if p := s.running(key); len(p) == 1 && p[0].Containers[0].Attempt == len(started) {
+			started = append(started, s.now)
+		}
+		return len(started) == 5
+	})
+	const lives = 2 * time.Second
+	for i, least := range []time.Duration{0, 10 * time.Second, 20 * time.Second, 40 * time.Second} {
+		wait := started[i+1] - started[i] - lives
+		if wait < least || wait > least+1500*time.Millisecond {
+			t.Errorf("attempt %d started %v after the crash, want %v", i+1, wait, least)
+		}
+	}
+}
