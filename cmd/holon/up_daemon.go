@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -33,6 +34,7 @@ type daemon struct {
 	store    *badger.Store
 	identity node.Identity
 	founder  bool
+	left     atomic.Bool // the cluster, for good
 	runtime  runtime.Runtime
 	node     *node.Node
 	api      *api.Server
@@ -48,9 +50,17 @@ func (d *daemon) openStore() (err error) {
 	return err
 }
 
+// closeStore ends the use of the data directory. One whose node has left is
+// free for another life then.
 func (d *daemon) closeStore() {
 	if err := d.store.Close(); err != nil {
 		d.log.Error("close the store", "error", err)
+	}
+	if !d.left.Load() {
+		return
+	}
+	if err := node.Retire(d.options.dataDir); err != nil {
+		d.log.Error("set the old identity aside", "error", err)
 	}
 }
 
@@ -82,7 +92,6 @@ func (d *daemon) newMesh(ctx context.Context, members []p2p.Member, events p2p.E
 
 // run is the daemon until a signal, or until it has left the cluster.
 func (d *daemon) run(ctx context.Context) error {
-	left := false
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	cache, err := d.newCache()
@@ -92,7 +101,7 @@ func (d *daemon) run(ctx context.Context) error {
 	d.node, err = node.New(node.Config{
 		Identity: d.identity, Store: d.store, Runtime: d.runtime, NewMesh: d.newMesh, Cache: cache, Logger: d.log,
 		Host: hostFacts(d.options), Introduce: !d.options.noIntroduce,
-		Left: func() { left = true; stop(nil) },
+		Left: func() { d.left.Store(true); stop(nil) },
 	})
 	if err != nil {
 		return err
@@ -105,11 +114,7 @@ func (d *daemon) run(ctx context.Context) error {
 		return err
 	}
 	defer d.unpublish()
-	err = d.serve(ctx)
-	if left {
-		return errors.Join(err, node.Retire(d.options.dataDir))
-	}
-	return err
+	return d.serve(ctx)
 }
 
 // newCache makes the cache with a tag of this boot.
