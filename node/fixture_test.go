@@ -270,6 +270,17 @@ func (m *member) create(resource, name string, value map[string]any) error {
 	return err
 }
 
+// runWeb creates a workload through the first node and waits until all of it is
+// ready there.
+func (c *cluster) runWeb(replicas int) {
+	c.t.Helper()
+	first := c.nodes[0]
+	if err := first.create(state.Deployments, "web", deployment(replicas)); err != nil {
+		c.t.Fatal(err)
+	}
+	c.await("every replica is ready", func() bool { return len(first.readyPods()) == replicas })
+}
+
 func deployment(replicas int) map[string]any {
 	return map[string]any{"spec": map[string]any{
 		"replicas": int64(replicas),

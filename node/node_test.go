@@ -31,10 +31,7 @@ func TestAStandInRunsWhileADaemonAndItsHostAreDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, 3)
 		defer c.close()
-		if err := c.nodes[0].create(state.Deployments, "web", deployment(3)); err != nil {
-			t.Fatal(err)
-		}
-		c.await("three ready pods", func() bool { return len(c.nodes[0].readyPods()) == 3 })
+		c.runWeb(3)
 		c.nodes[2].down()
 		c.await("a stand-in serves", func() bool {
 			pods := c.nodes[0].readyPods()
@@ -52,10 +49,7 @@ func TestARestartKeepsEverythingAndAdoptsPods(t *testing.T) {
 		c := newCluster(t, 1)
 		defer c.close()
 		n := c.nodes[0]
-		if err := n.create(state.Deployments, "web", deployment(2)); err != nil {
-			t.Fatal(err)
-		}
-		c.await("two ready pods", func() bool { return len(n.readyPods()) == 2 })
+		c.runWeb(2)
 		before := n.readyPods()
 		n.down()
 		n.up()
@@ -104,10 +98,7 @@ func TestLogsAndExecReachTheOwner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, 3)
 		defer c.close()
-		if err := c.nodes[0].create(state.Deployments, "web", deployment(3)); err != nil {
-			t.Fatal(err)
-		}
-		c.await("three ready pods", func() bool { return len(c.nodes[0].readyPods()) == 3 })
+		c.runWeb(3)
 		for _, entry := range c.nodes {
 			for _, pod := range entry.readyPods() {
 				name, _, _ := strings.Cut(pod, " ")
@@ -140,10 +131,7 @@ func TestAnUnreachableOwnerIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, 2)
 		defer c.close()
-		if err := c.nodes[0].create(state.Deployments, "web", deployment(2)); err != nil {
-			t.Fatal(err)
-		}
-		c.await("two ready pods", func() bool { return len(c.nodes[0].readyPods()) == 2 })
+		c.runWeb(2)
 		var far string
 		for _, pod := range c.nodes[0].readyPods() {
 			if strings.HasSuffix(pod, "on n2") {
@@ -163,10 +151,7 @@ func TestDrainEmptiesANode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, 3)
 		defer c.close()
-		if err := c.nodes[0].create(state.Deployments, "web", deployment(3)); err != nil {
-			t.Fatal(err)
-		}
-		c.await("three ready pods", func() bool { return len(c.nodes[0].readyPods()) == 3 })
+		c.runWeb(3)
 		var said []string
 		if err := c.nodes[2].Drain(t.Context(), func(text string) { said = append(said, text) }); err != nil {
 			t.Fatal(err)
