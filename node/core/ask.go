@@ -188,10 +188,11 @@ func (c *Core) deletePod(op DeletePod) error {
 	return c.nonceUp(s)
 }
 
-// leave writes the goodbye that every other member will honour.
+// leave writes the goodbye that every other member will honour. Its rank makes it
+// final: no concurrent write about this member takes it back.
 func (c *Core) leave() error {
 	key := state.MakeKey(state.Members, "", string(c.cfg.Peer))
-	if err := c.set(key, state.MemberUID(string(c.cfg.Peer)), map[string][]byte{state.MemberLeft: []byte("true")}); err != nil {
+	if err := c.setRanked(key, state.MemberUID(string(c.cfg.Peer)), state.MemberLeft, 1, []byte("true")); err != nil {
 		return err
 	}
 	err := c.bury(state.MakeKey(state.Nodes, "", c.cfg.Node))

@@ -336,8 +336,8 @@ func (c *Core) deriveDeployment(w *state.Workload, shown map[state.Key]bool) {
 		if ready || s.Run.Prev != "" && c.slotReady(&s, s.Run.Prev) {
 			total.Ready++
 		}
-		if s.Run.Revision == w.Revision {
-			total.Updated++
+		if s.Run.Revision == w.Revision && s.Run.Prev == "" {
+			total.Updated++ // not while the old run still stands in for it
 		}
 		perRevision[s.Run.Revision] = n
 	}

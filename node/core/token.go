@@ -129,7 +129,7 @@ func (c *Core) admitMember(op Admit) error {
 func (c *Core) putMember(key state.Key, op Admit) error {
 	addrs := slices.Clone(op.Addrs)
 	return c.set(key, state.MemberUID(string(op.Peer)), map[string][]byte{
-		state.MemberName: jsonOf(op.Name), state.MemberChain: jsonOf(op.Chain), state.MemberAddrs: jsonOf(addrs), state.MemberLeft: []byte("false"),
+		state.MemberName: jsonOf(op.Name), state.MemberChain: jsonOf(op.Chain), state.MemberAddrs: jsonOf(addrs),
 	})
 }
 
