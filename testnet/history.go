@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"holon/crdt"
 	"holon/crdt/state"
 	"holon/node/core"
 )
@@ -120,12 +121,16 @@ func (n *Node) mutate(op core.Mutate) {
 
 // put creates or changes an object: new registers over those that the client saw.
 func (n *Node) put(key state.Key, values map[string]any) {
+	n.putAs(state.DerivedUID("sim", fmt.Sprint(n.w.rng.Uint64())), key, values)
+}
+
+func (n *Node) putAs(uid crdt.UID, key state.Key, values map[string]any) {
 	next, err := state.Flatten(values)
 	if err != nil {
 		n.w.violate("world: %v", err)
 		return
 	}
-	op := core.Mutate{Key: key, New: next, Create: true, NewUID: state.DerivedUID("sim", fmt.Sprint(n.w.rng.Uint64()))}
+	op := core.Mutate{Key: key, New: next, Create: true, NewUID: uid}
 	if rec := n.seen[key]; rec.Live() != nil {
 		live := rec.Live()
 		op.Create, op.UID, op.Old = false, live.UID, map[string][]byte{}

@@ -91,11 +91,12 @@ func (s *stage) deploy(n *Node, name, image string, spec map[string]any) {
 	s.put(n, deployment(name), map[string]any{"spec": whole})
 }
 
-// put writes an object and waits for the acknowledgement.
+// put writes an object and waits for the acknowledgement. Its UID follows from
+// where it is made: the same node schedules it whatever else the world does.
 func (s *stage) put(n *Node, key state.Key, value map[string]any) {
 	s.t.Helper()
 	acked := s.Counts.Acked
-	n.put(key, value)
+	n.putAs(state.DerivedUID("stage", string(key), n.name), key, value)
 	s.within(time.Second, "acknowledgement of "+string(key), func() bool { return s.Counts.Acked > acked })
 }
 

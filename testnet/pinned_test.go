@@ -1,0 +1,29 @@
+package testnet
+
+import "testing"
+
+// TestPinnedHistories plays again what once broke a rule. A change of the world
+// makes other histories of these seeds; each bug has a story of its own as well
+// where one could be told.
+func TestPinnedHistories(t *testing.T) {
+	for _, pin := range []struct {
+		seed uint64
+		kind string
+		why  string
+	}{
+		{12, "", "a newcomer that had heard of one other newcomer shut out everybody else"},
+		{13, "", "a cut-off node counted suspects towards its majority and moved homes"},
+		{18, "", "a bare pod that moved was shown as pending for good"},
+		{23, "", "a new template came before the older one's record: wanted runs were stopped"},
+		{42, "", "the loser of a name came back with slots that could not be made again"},
+		{1043, "lossy", "a newcomer that knew only itself took itself for a majority"},
+	} {
+		t.Run(pin.why, func(t *testing.T) {
+			t.Parallel()
+			_, bad := Play(historyOf(pin.seed, pin.kind))
+			for _, b := range bad {
+				t.Errorf("seed %d %s: %s", pin.seed, pin.kind, b)
+			}
+		})
+	}
+}

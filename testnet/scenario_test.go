@@ -1,0 +1,187 @@
+package testnet
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+
+	"holon/crdt/state"
+)
+
+// TestScenarios plays the stories in testdata and compares what was said and what
+// runs with what is written there; go test -rewrite writes it anew. The commands:
+//
+//	nodes 5                                  make a cluster
+//	apply web replicas=6 [image=i] [on=n2]   create or change a Deployment
+//	delete web [on=n2]
+//	cut n1 n2 | n3 n4 n5, heal               the network
+//	crash n2, power n2, start n2             the daemon dies, the host dies, either is back
+//	run 5s                                   let time pass; prints what was said
+//	pods                                     prints what runs on every host
+//	view n1                                  prints what a node believes of the members
+//	why web [on=n2]                          prints why a workload is where it is
+func TestScenarios(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		p := &player{t: t}
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			p.said = strings.Builder{}
+			p.play(d)
+			return p.said.String()
+		})
+	})
+}
+
+// player performs the commands of one story.
+type player struct {
+	*stage
+	t    *testing.T
+	said strings.Builder
+}
+
+func (p *player) play(d *datadriven.TestData) {
+	args := make([]string, len(d.CmdArgs))
+	for i, a := range d.CmdArgs {
+		args[i] = a.Key
+	}
+	on := 1
+	for _, a := range d.CmdArgs {
+		if a.Key == "on" {
+			on = p.index(a.Vals[0])
+		}
+	}
+	switch d.Cmd {
+	case "nodes":
+		count, err := strconv.Atoi(args[0])
+		if err != nil {
+			d.Fatalf(p.t, "nodes: %v", err)
+		}
+		p.stage = newStage(p.t, count)
+		p.facts.list = nil
+	case "apply":
+		p.apply(p.node(on), d)
+	case "delete":
+		p.node(on).remove(deployment(args[0]))
+	case "cut":
+		p.cut(args)
+	case "heal":
+		p.net.heal()
+	case "crash", "power":
+		p.crash(p.node(p.index(args[0])), d.Cmd == "power")
+	case "start":
+		p.node(p.index(args[0])).start()
+	case "run":
+		p.run(args[0])
+	case "pods":
+		p.showPods()
+	case "view":
+		p.showView(p.node(p.index(args[0])))
+	case "why":
+		p.showWhy(p.node(on), deployment(args[0]))
+	default:
+		d.Fatalf(p.t, "unknown command %q", d.Cmd)
+	}
+}
+
+func (p *player) index(name string) int {
+	i, err := strconv.Atoi(strings.TrimPrefix(name, "n"))
+	if err != nil {
+		p.t.Fatalf("%q is not a node", name)
+	}
+	return i
+}
+
+func (p *player) apply(n *Node, d *datadriven.TestData) {
+	name, image, replicas := d.CmdArgs[0].Key, "web", 1
+	for _, a := range d.CmdArgs[1:] {
+		switch a.Key {
+		case "replicas":
+			replicas, _ = strconv.Atoi(a.Vals[0])
+		case "image":
+			image = a.Vals[0]
+		}
+	}
+	p.deploy(n, name, image, map[string]any{"replicas": int64(replicas)})
+}
+
+func (p *player) cut(args []string) {
+	sides := [][]int{nil}
+	for _, a := range args {
+		if a == "|" {
+			sides = append(sides, nil)
+			continue
+		}
+		sides[len(sides)-1] = append(sides[len(sides)-1], p.index(a))
+	}
+	p.split(sides...)
+}
+
+// run prints every thing that was said once, with who said it, in the order in
+// which it was said first.
+func (p *player) run(text string) {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.Run(d)
+	type line struct {
+		text string
+		who  []string
+	}
+	var lines []*line
+	for _, f := range p.facts.list {
+		text := f.Reason + ": " + f.Message
+		i := slices.IndexFunc(lines, func(l *line) bool { return l.text == text })
+		if i < 0 {
+			i, lines = len(lines), append(lines, &line{text: text})
+		}
+		if !slices.Contains(lines[i].who, f.node) {
+			lines[i].who = append(lines[i].who, f.node)
+		}
+	}
+	p.facts.list = nil
+	for _, l := range lines {
+		slices.Sort(l.who)
+		fmt.Fprintf(&p.said, "%s %s\n", strings.Join(l.who, ","), l.text)
+	}
+}
+
+func (p *player) showPods() {
+	type row struct{ name, node, state string }
+	var rows []row
+	for _, n := range p.nodes {
+		for _, pod := range n.host.Statuses(p.now) {
+			state := ""
+			for _, c := range pod.Containers {
+				state += fmt.Sprintf(" %s, attempt %d", c.State, c.Attempt)
+			}
+			_, index, _ := strings.Cut(pod.Slot[len(pod.Slot)-4:], "-")
+			rows = append(rows, row{index + " " + pod.Name, n.name, state})
+		}
+	}
+	slices.SortFunc(rows, func(a, b row) int { return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.node, b.node)) })
+	for _, r := range rows {
+		fmt.Fprintf(&p.said, "%-24s %s%s\n", r.name, r.node, r.state)
+	}
+}
+
+func (p *player) showView(n *Node) {
+	v := n.core.View()
+	for _, m := range v.Members {
+		fmt.Fprintf(&p.said, "%s %s\n", m.Name, m.State)
+	}
+	fmt.Fprintf(&p.said, "majority: %v\n", v.Majority)
+}
+
+func (p *player) showWhy(n *Node, key state.Key) {
+	e := n.why[key]
+	fmt.Fprintf(&p.said, "scheduler %s, standbys %s\n", e.Scheduler, strings.Join(e.Standbys, " "))
+	for _, s := range e.Slots {
+		fmt.Fprintf(&p.said, "slot %d: %s\n", s.Slot.ID.Index, strings.Join(s.Reasons, "; "))
+	}
+}
