@@ -138,12 +138,10 @@ func (c *Core) mutate(op Mutate) (crdt.UID, error) {
 	return live.UID, c.update(op, live)
 }
 
-const generationPath = "/metadata/generation"
-
 func (c *Core) create(op Mutate) error {
 	values := state.Diff(nil, op.New)
 	if hasSpec(op.Key) {
-		values[generationPath] = []byte("1")
+		values[state.GenerationPath] = []byte("1")
 	}
 	return c.set(op.Key, op.NewUID, values)
 }
@@ -154,7 +152,7 @@ func (c *Core) update(op Mutate, live *crdt.Object) error {
 	delta := state.Diff(op.Old, op.New)
 	specChanged := false
 	for path, value := range delta {
-		if path == generationPath || bytes.Equal(live.Registers[path].Value, value) {
+		if path == state.GenerationPath || bytes.Equal(live.Registers[path].Value, value) {
 			delete(delta, path)
 			continue
 		}
@@ -170,10 +168,10 @@ func (c *Core) update(op Mutate, live *crdt.Object) error {
 		return nil
 	}
 	var generation uint64
-	_, _ = fmt.Sscan(string(live.Registers[generationPath].Value), &generation)
+	_, _ = fmt.Sscan(string(live.Registers[state.GenerationPath].Value), &generation)
 	generation++
 	// The rank makes the greatest generation win a merge: it never goes back.
-	return c.setRanked(op.Key, live.UID, generationPath, generation, fmt.Append(nil, generation))
+	return c.setRanked(op.Key, live.UID, state.GenerationPath, generation, fmt.Append(nil, generation))
 }
 
 func hasSpec(key state.Key) bool {

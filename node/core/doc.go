@@ -12,7 +12,8 @@
 //	status.go    class B: own and others' node status     what is seen
 //	index.go     records decoded for planning             nodes, workloads, slots
 //	schedule.go  election by rank, placement, rollout     what shall be
-//	runner.go    admission, orders, restarts              what runs here
+//	runner.go    runs and orders; beside it wants.go, admission.go,
+//	             restart.go and orphans.go                what runs here
 //	ask.go       requests of users                        acknowledged when durable
 //	derive.go    API objects made from the above          never stored
 package core

@@ -45,13 +45,6 @@ type podMeta struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
-// The registers of a revision record.
-const (
-	revisionTemplate = "/template"
-	revisionNumber   = "/number"
-	revisionCreated  = "/created"
-)
-
 func newIndex() index {
 	return index{
 		nodes: map[string]state.Node{}, workloads: map[crdt.UID]*state.Workload{}, byKey: map[state.Key]crdt.UID{},
@@ -155,15 +148,11 @@ func revisionKey(namespace string, workload crdt.UID, hash string) state.Key {
 
 func (x *index) reindexRevision(key state.Key, rec *crdt.Record) error {
 	_, _, name := key.Split()
-	const uidLen = 36
-	if len(name) <= uidLen+1 {
-		return nil
-	}
-	uid, err := crdt.ParseUID(name[:uidLen])
+	uid, hash, err := state.ParseRevisionName(name)
 	if err != nil {
 		return err
 	}
-	r := revision{key: key, hash: name[uidLen+1:]}
+	r := revision{key: key, hash: hash}
 	x.touchWorkload(uid)
 	live := rec.Live()
 	if live == nil {
@@ -174,7 +163,7 @@ func (x *index) reindexRevision(key state.Key, rec *crdt.Record) error {
 		return nil
 	}
 	r.born = live.Birth.Stamp
-	for path, into := range map[string]any{revisionTemplate: &r.template, revisionNumber: &r.number, revisionCreated: &r.created} {
+	for path, into := range map[string]any{state.RevisionTemplate: &r.template, state.RevisionNumber: &r.number, state.RevisionCreated: &r.created} {
 		if value := live.Registers[path].Value; value != nil {
 			if err := json.Unmarshal(value, into); err != nil {
 				return err

@@ -210,9 +210,9 @@ func (c *Core) newRevision(w *state.Workload) deed {
 		return c.write(key, func(rec *crdt.Record, at crdt.Write) (*crdt.Record, error) {
 			uid := state.DerivedUID("revision", string(key), at.Dot.String())
 			return rec.Set(uid, at, map[string][]byte{
-				revisionTemplate: state.EncodeRegister(w.Template),
-				revisionNumber:   state.EncodeRegister(number),
-				revisionCreated:  state.EncodeRegister(c.host.WallClockHint),
+				state.RevisionTemplate: state.EncodeRegister(w.Template),
+				state.RevisionNumber:   state.EncodeRegister(number),
+				state.RevisionCreated:  state.EncodeRegister(c.host.WallClockHint),
 			})
 		})
 	}}

@@ -1,0 +1,88 @@
+package core
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"holon/runtime"
+)
+
+// Restart back-off as Kubernetes': the first restart at once, then 10 s, doubled
+// up to 5 min, forgotten after 10 min without a crash.
+const (
+	backoffFirst = 10 * time.Second
+	backoffMax   = 5 * time.Minute
+	backoffReset = 10 * time.Minute
+)
+
+type backoff struct {
+	attempt int
+	last    Instant // when the newest attempt was ordered
+	wait    time.Duration
+	until   Instant
+}
+
+// restartExited starts containers that have exited and whose policy wants them
+// back, each after its own back-off.
+func (c *Core) restartExited(r *run) {
+	pod := c.runner.seen[r.id]
+	for i := range pod.Containers {
+		seen := &pod.Containers[i]
+		if seen.State != runtime.Exited || !restarts(r.template.Spec.RestartPolicy, seen.ExitCode) {
+			continue
+		}
+		if !c.mayRestart(r, seen) {
+			continue
+		}
+		spec, err := c.podSpec(r)
+		if err != nil {
+			r.reason, r.message, r.retryAt = "CreateContainerConfigError", err.Error(), c.now+orderRetryMax
+			return
+		}
+		c.fact(true, r.about(), "Restarting", "container %s exited with code %d; starting it again (attempt %d)", seen.Name, seen.ExitCode, seen.Attempt+1)
+		c.order(r, Order{Kind: Restart, Spec: spec, Container: seen.Name, Attempt: seen.Attempt + 1})
+		return // one order at a time; the next outcome comes back here
+	}
+}
+
+func restarts(policy corev1.RestartPolicy, exitCode int) bool {
+	switch policy {
+	case corev1.RestartPolicyNever:
+		return false
+	case corev1.RestartPolicyOnFailure:
+		return exitCode != 0
+	}
+	return true
+}
+
+// mayRestart advances the back-off of a container that has exited and reports
+// whether its time has come.
+func (c *Core) mayRestart(r *run, seen *runtime.ContainerStatus) bool {
+	b := r.restart[seen.Name]
+	if b == nil {
+		b = &backoff{attempt: -1}
+		r.restart[seen.Name] = b
+	}
+	if b.attempt != seen.Attempt { // a new crash
+		switch {
+		case b.attempt < 0 || c.now-b.last >= backoffReset:
+			b.wait = 0
+		case b.wait == 0:
+			b.wait = backoffFirst
+		default:
+			b.wait = min(2*b.wait, backoffMax)
+		}
+		b.attempt = seen.Attempt
+		b.until = 0
+		if b.wait > 0 {
+			b.until = c.now + b.wait
+		}
+	}
+	if b.until > c.now {
+		c.status.dirty = true
+		return false
+	}
+	b.until, b.last = 0, c.now
+	return true
+}

@@ -1,0 +1,109 @@
+package core
+
+import (
+	"holon/crdt/state"
+	"holon/scheduler"
+)
+
+// wantRuns marks the runs that belong here now.
+func (c *Core) wantRuns() {
+	before := map[*run]bool{}
+	for _, r := range c.runner.runs {
+		before[r], r.wanted = r.wanted, false
+	}
+	if !c.runner.stopping {
+		c.markWanted()
+	}
+	for r, was := range before {
+		if was && !r.wanted {
+			r.retryAt = 0 // it waited to start; nothing waits to stop
+		}
+	}
+}
+
+func (c *Core) markWanted() {
+	for _, uid := range c.sortedWorkloads() {
+		w := c.index.workloads[uid]
+		for i := range w.Replicas {
+			if s, ok := c.index.slots[uid][i]; ok {
+				c.wantSlot(w, s)
+			}
+		}
+	}
+	for _, r := range c.runner.runs {
+		if !r.wanted && c.handover(r) {
+			r.wanted = true
+		}
+	}
+}
+
+// wantSlot adds the runs of a slot that this node is to execute: as its home, or
+// as its stand-in while the home is away. What a stand-in has started goes on
+// until the home is ready (handover); a stand-in left over from an outage that is
+// over starts nothing.
+func (c *Core) wantSlot(w *state.Workload, s state.Slot) {
+	switch {
+	case s.Home.Node == c.cfg.Node:
+		if c.runner.draining && s.HasStandIn() && c.slotReadyOn(&s, s.StandIn.Node) {
+			return
+		}
+	case s.HasStandIn() && s.StandIn.Node == c.cfg.Node && c.away(&s):
+	default:
+		return
+	}
+	for _, revision := range []string{s.Run.Revision, s.Run.Prev} {
+		if revision == "" {
+			continue
+		}
+		template := c.index.template(w.UID, revision)
+		id := state.MakeRunID(s.ID, revision, c.cfg.Node, s.Run.Nonce)
+		r := c.runner.runs[id]
+		if template == nil { // on its way: the workload's newer one was here first
+			if r != nil {
+				r.wanted = true
+			}
+			continue
+		}
+		if r == nil {
+			if c.runner.draining && c.runner.seen[id].ID == "" {
+				continue // nothing new starts on a node that is being emptied
+			}
+			r = &run{id: id, restart: map[string]*backoff{}}
+			c.runner.runs[id] = r
+		}
+		r.slot, r.workload, r.revision, r.template, r.wanted = s, w, revision, template, true
+	}
+}
+
+// away reports whether the home of a slot cannot run it in this view.
+func (c *Core) away(s *state.Slot) bool {
+	if c.health(s.Home.Node) != scheduler.Serving {
+		return true
+	}
+	_, refused := c.refusedBy(s.ID, s.Home.Node)
+	return refused
+}
+
+func (c *Core) slotReadyOn(s *state.Slot, node string) bool {
+	return node != "" && c.ready(node, state.MakeRunID(s.ID, s.Run.Revision, node, s.Run.Nonce))
+}
+
+// handover reports whether a run that is not wanted here any more goes on until
+// its successor elsewhere is ready: nobody stops before the next one serves.
+func (c *Core) handover(r *run) bool {
+	w := c.index.workloads[r.slot.ID.Workload]
+	if w == nil || r.stopped || r.slot.ID.Index >= w.Replicas || r.refused != "" {
+		return false
+	}
+	s, ok := c.index.slots[w.UID][r.slot.ID.Index]
+	if !ok || s.Run.Nonce != r.slot.Run.Nonce || (r.revision != s.Run.Revision && r.revision != s.Run.Prev) {
+		return false // the pod was deleted, or its revision is over
+	}
+	if s.Home.Node == c.cfg.Node {
+		return false
+	}
+	if s.HasStandIn() && s.StandIn.Node != c.cfg.Node && c.slotReadyOn(&s, s.StandIn.Node) {
+		return false
+	}
+	return !c.slotReadyOn(&s, s.Home.Node)
+}
