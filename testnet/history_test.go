@@ -96,7 +96,7 @@ const enough = 100
 // as slow; the full number is played without it.
 func historiesMax() int {
 	if raceEnabled {
-		return min(*histories, 20)
+		return min(*histories, 8)
 	}
 	return *histories
 }
