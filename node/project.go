@@ -9,14 +9,9 @@ import (
 // project makes the cache show what a durable batch brought. Plain kinds are
 // shown as they are stored; derived objects come from the core.
 func (n *Node) project(changed []core.Change, derived []core.Derived) {
-	var objects []api.Object
-	var gone []api.Key
+	var states []api.Object // Value nil: gone
 	show := func(key api.Key, token uint64, value map[string]any) {
-		if value == nil {
-			gone = append(gone, key)
-			return
-		}
-		objects = append(objects, api.Object{Key: key, Token: token, Value: value})
+		states = append(states, api.Object{Key: key, Token: token, Value: value})
 	}
 	for _, c := range changed {
 		switch c.Key.Resource() {
@@ -24,7 +19,7 @@ func (n *Node) project(changed []core.Change, derived []core.Derived) {
 			show(apiKey(c.Key), c.Token, n.plain(c))
 		case state.Deployments, state.Pods, state.Nodes:
 			if c.Record.Live() == nil {
-				gone = append(gone, apiKey(c.Key))
+				show(apiKey(c.Key), 0, nil)
 				n.reasons.Delete(c.Key)
 			}
 		case state.Tokens:
@@ -34,42 +29,32 @@ func (n *Node) project(changed []core.Change, derived []core.Derived) {
 	for _, d := range derived {
 		show(apiKey(d.Key), d.Token, d.Value)
 	}
+	objects, gone := newest(states)
 	if len(objects)+len(gone) == 0 {
 		return
 	}
-	// Within a batch the newest state of an object counts, and a deletion only if
-	// nothing came after it.
-	if err := n.cfg.Cache.Apply(newest(objects), without(gone, objects)); err != nil {
+	if err := n.cfg.Cache.Apply(objects, gone); err != nil {
 		n.log.Error("resourceVersions could not be reserved", "error", err)
 	}
 }
 
-func newest(objects []api.Object) []api.Object {
-	last := make(map[api.Key]int, len(objects))
-	for i := range objects {
-		last[objects[i].Key] = i
+// newest keeps the last state of each object: a batch may show one and take it
+// back, or the other way round.
+func newest(states []api.Object) (objects []api.Object, gone []api.Key) {
+	last := make(map[api.Key]int, len(states))
+	for i := range states {
+		last[states[i].Key] = i
 	}
-	kept := objects[:0:0]
-	for i := range objects {
-		if last[objects[i].Key] == i {
-			kept = append(kept, objects[i])
+	for i := range states {
+		switch {
+		case last[states[i].Key] != i:
+		case states[i].Value == nil:
+			gone = append(gone, states[i].Key)
+		default:
+			objects = append(objects, states[i])
 		}
 	}
-	return kept
-}
-
-func without(gone []api.Key, objects []api.Object) []api.Key {
-	there := make(map[api.Key]bool, len(objects))
-	for i := range objects {
-		there[objects[i].Key] = true
-	}
-	kept := gone[:0:0]
-	for _, key := range gone {
-		if !there[key] {
-			kept = append(kept, key)
-		}
-	}
-	return kept
+	return objects, gone
 }
 
 func apiKey(k state.Key) api.Key {
