@@ -21,7 +21,7 @@ GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
 # gcc and libc6-dev are for the race detector; the rest is what Podman needs on
 # Debian 12 to run containers with a network, and busybox-static is the image.
 DEBIAN := podman runc conmon catatonit netavark aardvark-dns iptables iproute2 \
-          busybox-static ca-certificates gcc libc6-dev
+          busybox-static ca-certificates gcc libc6-dev curl
 
 .PHONY: help
 help: ## list the targets
@@ -32,10 +32,14 @@ build: ## write bin/holon: static, stripped, no C
 	@mkdir -p bin
 	CGO_ENABLED=0 go build $(GOTAGS) -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/holon ./cmd/holon
 
+.PHONY: web
+web: ## write bin/web: the server of examples/web.yaml
+	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/web ./examples/web
+
 .PHONY: deps
 deps: ## install the Debian packages that the tests and the demo need
 	@if ! command -v dpkg-query >/dev/null; then \
-	  for c in podman busybox ip iptables gcc; do \
+	  for c in podman busybox ip iptables gcc curl; do \
 	    command -v $$c >/dev/null || { \
 	      echo "deps: this is not Debian and $$c is missing; install what corresponds to: $(DEBIAN)"; exit 1; }; \
 	  done; \
@@ -78,7 +82,7 @@ lint: ## golangci-lint, in the version this file names
 	go run $(GOLANGCI) run ./...
 
 .PHONY: demo
-demo: deps build ## five nodes, a power cut, a partition, a heal; tidies up after itself
+demo: deps build web ## five nodes, a power cut, a partition, a heal; tidies up after itself
 	$(SUDO) ./testnet/demo.sh
 
 BENCH_NODES := 5
