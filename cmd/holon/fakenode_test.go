@@ -213,7 +213,7 @@ func (f *fakeNode) Logs(_ context.Context, namespace, pod string, o api.LogOptio
 }
 
 // Exec knows a few commands.
-func (f *fakeNode) Exec(_ context.Context, _, pod, container string, command []string, s api.Stream) (int, error) {
+func (f *fakeNode) Exec(ctx context.Context, _, pod, container string, command []string, s api.Stream) (int, error) {
 	switch command[0] {
 	case "echo":
 		_, err := fmt.Fprintln(s.Stdout, strings.Join(command[1:], " "))
@@ -224,6 +224,16 @@ func (f *fakeNode) Exec(_ context.Context, _, pod, container string, command []s
 	case "cat":
 		_, err := io.Copy(s.Stdout, s.Stdin)
 		return 0, err
+	case "terminal":
+		go io.Copy(io.Discard, s.Stdin) //nolint:errcheck // ends with the session; unread input holds up the sizes
+		var size api.TerminalSize
+		select {
+		case size = <-s.Resize:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+		_, err := fmt.Fprintf(s.Stdout, "terminal %t, %d rows known\r\n", s.TTY, min(size.Height, 1))
+		return 3, err
 	case "fail":
 		fmt.Fprintln(s.Stderr, "this goes wrong")
 		return 42, nil
