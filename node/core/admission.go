@@ -35,8 +35,8 @@ func (c *Core) admit() {
 		return cmp.Or(a.slot.Born.Compare(b.slot.Born), cmp.Compare(a.slot.ID.Index, b.slot.ID.Index), cmp.Compare(a.id, b.id))
 	})
 	for _, r := range waiting {
-		if c.host.Runtime.Name == "" {
-			continue // its room is not known yet
+		if c.host.Runtime.Name == "" || c.runner.lastSeen == 0 {
+			continue // its room is not known yet, or who is in it already
 		}
 		reason := c.refusal(r, used, ports)
 		if reason != r.refused {
