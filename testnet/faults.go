@@ -154,6 +154,8 @@ func (w *World) loseDisk(n *Node) {
 		return
 	}
 	w.crash(n, true)
+	n.host.Crash(w.now) // also if only the daemon was down
+	n.powerCuts++
 	w.did("%s loses its disk", n.name)
 	w.Counts.DiskLosts++
 	w.ledger.DiskLost(n.name)

@@ -6,6 +6,7 @@ import (
 
 	"holon/crdt/state"
 	"holon/node/core"
+	"holon/p2p"
 	"holon/p2p/cert"
 )
 
@@ -50,18 +51,19 @@ func (n *Node) must(op core.Op) {
 // old name, and admits it through a live member once its old self is out of
 // everybody's sight.
 func (w *World) rejoin(n *Node) {
-	n.disk, n.replica = newDisk(), w.randomReplica()
+	n.disk, n.replica, n.epoch = newDisk(), w.randomReplica(), 0
 	n.key = seededKey(w.rng)
 	n.recertify()
-	w.after(10*time.Second, func() { w.readmit(n) })
+	peer := n.peer
+	w.after(10*time.Second, func() { w.readmit(n, peer) })
 }
 
 // readmit tries until somebody has admitted the node.
-func (w *World) readmit(n *Node) {
-	if n.up {
+func (w *World) readmit(n *Node, as p2p.PeerID) {
+	if n.up || n.peer != as {
 		return
 	}
-	w.after(2*time.Second, func() { w.readmit(n) })
+	w.after(2*time.Second, func() { w.readmit(n, as) })
 	host := w.randomLive()
 	if host == nil {
 		return

@@ -52,7 +52,7 @@ func TestHistories(t *testing.T) {
 	if *seed != 0 {
 		w, bad := Play(historyOf(*seed, *kind))
 		t.Logf("seed %d: %+v trace %x", *seed, w.Counts, w.Trace())
-		t.Logf("%s\n%s", strings.Join(w.Log(), "\n"), w.Dump())
+		t.Logf("%s\n%s%s", strings.Join(w.Log(), "\n"), w.Dump(), w.table())
 		for _, b := range bad {
 			t.Error(b)
 		}

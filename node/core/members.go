@@ -15,8 +15,8 @@ import (
 // members knows who belongs to the cluster and who of them is there.
 //
 // A peer is a member once a record says so whose certificate chain leads to the
-// cluster key. Of several peers with one name the last admitted one bears it: a
-// node that lost its disk joins again under its old name.
+// cluster key. A node that lost its disk joins again under its old name: who
+// bears a name is for renameMembers to say.
 type members struct {
 	swim   *swim.Machine
 	byPeer map[p2p.PeerID]*member
@@ -130,20 +130,35 @@ func (c *Core) verifyMember(m state.Member) error {
 	return nil
 }
 
-// renameMembers finds who bears each name.
+// renameMembers finds who bears each name: of several peers that were admitted
+// under one, whoever is there, or else the one admitted last. Lamport time alone
+// would not do: a member that lags behind may admit the newest of them (seed 125
+// of the histories).
 func (c *Core) renameMembers() {
+	before := maps.Clone(c.members.byName)
 	clear(c.members.byName)
 	for _, peer := range sortedKeys(c.members.byPeer) {
 		b := c.members.byPeer[peer]
-		if rival := c.members.byName[b.Name]; rival == nil || supersedes(b, rival) {
+		if rival := c.members.byName[b.Name]; rival == nil || c.supersedes(b, rival) {
 			c.members.byName[b.Name] = b
+		}
+	}
+	for name, b := range c.members.byName {
+		if was := before[name]; was != nil && was != b { // what the other one said is not this one's word
+			delete(c.status.byNode, name)
+			c.status.doubt(name)
+			c.index.dirtyAll = true
 		}
 	}
 }
 
-func supersedes(b, rival *member) bool {
-	if b.Left != rival.Left {
+func (c *Core) supersedes(b, rival *member) bool {
+	there := func(m *member) bool { return m.live || m.peer == c.cfg.Peer }
+	switch {
+	case b.Left != rival.Left:
 		return rival.Left
+	case there(b) != there(rival):
+		return there(b)
 	}
 	return b.Born.Compare(rival.Born) > 0
 }
@@ -220,6 +235,9 @@ func (c *Core) memberChanged(change swim.Change) {
 	b.state, b.epoch, b.restarting = change.To, change.Epoch, change.Restarting
 	b.since = c.now
 	c.index.dirtyAll = true
+	if b.live != wasLive {
+		c.renameMembers()
+	}
 	switch {
 	case b.live && !wasLive:
 		b.seen = true
