@@ -148,9 +148,11 @@ func (n *Node) setRuntime(down string) {
 	n.guarded(n.boot, n.tellHost)
 }
 
-// loseDisk burns a disk; the node joins again under its name.
+// loseDisk burns a disk; the node joins again under its name. Whoever has just
+// admitted somebody is spared: a join that burns with the only disk that holds it
+// has to be repeated by the user.
 func (w *World) loseDisk(n *Node) {
-	if n.index == 0 || n.rejoining || w.cfg.Nodes < 3 {
+	if n.index == 0 || n.rejoining || w.cfg.Nodes < 3 || w.now-n.admittedAt < 10*time.Second {
 		return
 	}
 	w.crash(n, true)

@@ -72,6 +72,7 @@ func (w *World) readmit(n *Node, as p2p.PeerID) {
 	token := fmt.Sprintf("again-%s-%d", n.replica, w.now)
 	host.ask(core.PutToken{Token: core.Token{ID: token, SecretHash: cert.SecretHash(secret), UsesLeft: 1, Issuer: host.name}}, func(core.Ack) {})
 	host.ask(core.Admit{Token: token, SecretHash: cert.SecretHash(secret), Peer: n.peer, Name: n.name, Chain: n.chain}, func(ack core.Ack) {
+		host.admittedAt = w.now
 		if ack.Err == nil && n.boot == boot && !n.up {
 			n.known = host.core.Speakers()
 			n.start()

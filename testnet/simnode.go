@@ -55,6 +55,8 @@ type Node struct {
 	leaving   bool // everything here stops
 	left      bool // for good
 
+	admittedAt time.Duration // when it admitted somebody last
+
 	pausedAt  time.Duration
 	powerCuts int
 	stopped   map[runtime.RunID]bool // runs that were ever ordered to stop

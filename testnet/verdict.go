@@ -68,7 +68,7 @@ func (w *World) eventually() {
 	if fits {
 		w.bad = append(w.bad, check.Faces(replicas)...)
 	}
-	w.bad = append(w.bad, check.Document(replicas, fits)...)
+	w.bad = append(w.bad, check.Document(replicas, fits && w.Counts.DiskLosts == 0)...)
 	for _, n := range w.nodes {
 		w.ledger.Survived(n.name, n.disk.record)
 		w.ledger.Everywhere(n.name, n.disk.record)
@@ -109,6 +109,6 @@ func (w *World) deleteAll() {
 
 func (w *World) finally() {
 	w.bad = append(w.bad, check.Equal(w.replicas())...)
-	w.bad = append(w.bad, check.NothingLeaked(w.replicas())...)
-	w.bad = append(w.bad, check.Document(w.replicas(), true)...)
+	w.bad = append(w.bad, check.NothingLeaked(w.replicas(), w.Counts.DiskLosts > 0)...)
+	w.bad = append(w.bad, check.Document(w.replicas(), w.Counts.DiskLosts == 0)...)
 }

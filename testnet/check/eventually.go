@@ -95,20 +95,41 @@ func ExactlyOnce(replicas []Replica, fits bool) []string {
 }
 
 // NothingLeaked reports what is left when every workload has been deleted.
-func NothingLeaked(replicas []Replica) []string {
+// burnt says that a disk was lost: then a slot or a revision may be left whose
+// workload was on that disk only. Nobody deletes what he has never heard of.
+func NothingLeaked(replicas []Replica, burnt bool) []string {
 	var bad []string
 	for _, r := range replicas {
 		for _, p := range r.Pods {
 			bad = append(bad, fmt.Sprintf("finally: %s still has pod %s of slot %s", r.Node, p.ID, p.Slot))
 		}
+		known := r.workloads()
 		for _, key := range slices.Sorted(maps.Keys(r.Records)) {
-			switch key.Resource() {
+			resource, _, name := key.Split()
+			switch resource {
 			case state.Slots, state.Revisions, state.Deployments, state.Pods:
-				if r.Records[key].Live() != nil {
+				orphan := burnt && len(name) > uidLen && !known[name[:uidLen]]
+				if r.Records[key].Live() != nil && !orphan {
 					bad = append(bad, fmt.Sprintf("finally: %s still holds %s", r.Node, key))
 				}
 			}
 		}
 	}
 	return bad
+}
+
+// uidLen is the length of the UID with which slots and revisions are named.
+const uidLen = 36
+
+// workloads lists the UIDs of every workload that was ever heard of.
+func (r *Replica) workloads() map[string]bool {
+	known := map[string]bool{}
+	for key, rec := range r.Records {
+		if resource := key.Resource(); resource == state.Deployments || resource == state.Pods {
+			for uid := range rec.Objects {
+				known[uid.String()] = true
+			}
+		}
+	}
+	return known
 }
