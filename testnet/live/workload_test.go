@@ -182,7 +182,7 @@ func TestRefusedWishes(t *testing.T) {
 	for _, c := range []struct {
 		about, text, says string
 	}{
-		{"wrong YAML", "kind: [", "yaml"},
+		{"wrong YAML", "kind: [", "stdin:1"},
 		{"an unknown kind", "apiVersion: v1\nkind: Unicorn\nmetadata: {name: u}", "Unicorn"},
 		{"a bad name", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: Not_A_Name}", "Not_A_Name"},
 		{"an unknown field", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndatas: {}", "datas"},
