@@ -11,6 +11,9 @@ SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # Two packages at a time: each of the heavier tests already uses all cores.
 TEST_FLAGS := -race -p 2 -timeout 15m
+# The seeded world is one goroutine per history: the race detector, which the line
+# before has it pass with a few, would only make the many slow.
+WORLD_FLAGS := -run '^TestHistories$$' -v -count=1 -timeout 12h
 LIVE       := ./testnet/live/...
 # The live tests make mounts, network namespaces and containers, so they run as
 # root; what runs as root is only the test binary, not the compiler.
@@ -70,11 +73,13 @@ needs:
 test: needs deps build ## everything: vet, unit, properties, simulation, scripts, live testnet
 	go vet $(GOTAGS) ./...
 	go test $(GOTAGS) $(TEST_FLAGS) $$(go list $(GOTAGS) ./... | grep -v /testnet/live)
+	go test $(WORLD_FLAGS) -histories=500 ./testnet
 	go test $(GOTAGS) $(LIVE_FLAGS) $(LIVE)
 
 .PHONY: test-long
 test-long: needs deps build ## the same with far more seeds, histories and crashes (HOLON_TEST_LONG=1)
 	HOLON_TEST_LONG=1 go test $(GOTAGS) -race -p 2 -count=1 -timeout 3h $$(go list $(GOTAGS) ./... | grep -v /testnet/live)
+	go test $(WORLD_FLAGS) -histories=10000 ./testnet
 	HOLON_TEST_LONG=1 go test $(GOTAGS) $(LIVE_FLAGS) $(LIVE)
 
 .PHONY: lint
