@@ -70,14 +70,14 @@ needs:
 	fi
 
 .PHONY: test
-test: needs deps build ## everything: vet, unit, properties, simulation, scripts, live testnet
+test: needs deps build web ## everything: vet, unit, properties, simulation, scripts, live testnet
 	go vet $(GOTAGS) ./...
 	go test $(GOTAGS) $(TEST_FLAGS) $$(go list $(GOTAGS) ./... | grep -v /testnet/live)
 	go test $(WORLD_FLAGS) -histories=500 ./testnet
 	go test $(GOTAGS) $(LIVE_FLAGS) $(LIVE)
 
 .PHONY: test-long
-test-long: needs deps build ## the same with far more seeds, histories and crashes (HOLON_TEST_LONG=1)
+test-long: needs deps build web ## the same with far more seeds, histories and crashes (HOLON_TEST_LONG=1)
 	HOLON_TEST_LONG=1 go test $(GOTAGS) -race -p 2 -count=1 -timeout 3h $$(go list $(GOTAGS) ./... | grep -v /testnet/live)
 	go test $(WORLD_FLAGS) -histories=10000 ./testnet
 	HOLON_TEST_LONG=1 go test $(GOTAGS) $(LIVE_FLAGS) $(LIVE)
@@ -92,7 +92,7 @@ demo: deps build web ## five nodes, a power cut, a partition, a heal; tidies up 
 
 BENCH_NODES := 5
 .PHONY: bench
-bench: build ## benchmarks, size of the binary, idle memory of each of five nodes
+bench: build web ## benchmarks, size of the binary, idle memory of each of five nodes
 	go test $(GOTAGS) -run '^$$' -bench . -benchmem -p 1 $$(go list $(GOTAGS) ./... | grep -v /testnet/live)
 	@echo "bin/holon: $$(stat -c %s bin/holon) bytes, stripped"
 	@dir=$$(mktemp -d); \
