@@ -22,7 +22,7 @@ func (c *Core) sweepOrphans() {
 		pod := c.runner.seen[id]
 		slot, err := state.ParseSlotID(pod.Slot)
 		known := err == nil && (c.index.retired[slot.Workload] || c.index.workloads[slot.Workload] != nil)
-		if known && c.waitsForTemplate(slot) {
+		if known && c.waitsForTemplate(slot, id) {
 			continue
 		}
 		alone := len(c.members.byName) <= 1
@@ -37,8 +37,9 @@ func (c *Core) sweepOrphans() {
 	}
 }
 
-// waitsForTemplate reports whether a slot lives here but cannot be judged yet.
-func (c *Core) waitsForTemplate(id state.SlotID) bool {
+// waitsForTemplate reports whether a run may be wanted here but cannot be judged
+// yet, because the record of its slot or of its template is on its way.
+func (c *Core) waitsForTemplate(id state.SlotID, run state.RunID) bool {
 	w := c.index.workloads[id.Workload]
 	s, ok := c.index.slots[id.Workload][id.Index]
 	if w == nil || id.Index >= w.Replicas {
@@ -47,5 +48,6 @@ func (c *Core) waitsForTemplate(id state.SlotID) bool {
 	if !ok {
 		return true // the slot's record is on its way
 	}
-	return c.index.template(w.UID, s.Run.Revision) == nil
+	prev := state.MakeRunID(id, s.Run.Prev, c.cfg.Node, s.Run.Nonce)
+	return c.index.template(w.UID, s.Run.Revision) == nil || run == prev && c.index.template(w.UID, s.Run.Prev) == nil
 }
