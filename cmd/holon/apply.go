@@ -226,7 +226,7 @@ func (c *client) write(ctx context.Context, r request) (*unstructured.Unstructur
 	}
 	var u unstructured.Unstructured
 	if err := u.UnmarshalJSON(data); err != nil {
-		return nil, fmt.Errorf("%s answered something that is not an object: %v", c.where, err)
+		return nil, fmt.Errorf("%s answered something that is not an object: %w", c.where, err)
 	}
 	return &u, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -67,12 +66,12 @@ half of them, and what an operator should know, in words. Ask another node with
 }
 
 func printClusterStatus(w io.Writer, s api.ClusterStatus) {
-	fmt.Fprintf(w, "Cluster %s, as %s sees it: %s\n", s.Cluster, s.Node, viewWords(s.Majority))
-	fmt.Fprintf(w, "%d objects; this node runs containers by %s\n", s.Records, orElse(s.Runtime, "no runtime"))
+	say(w, "Cluster %s, as %s sees it: %s\n", s.Cluster, s.Node, viewWords(s.Majority))
+	say(w, "%d objects; this node runs containers by %s\n", s.Records, orElse(s.Runtime, "no runtime"))
 	for _, line := range s.Sentences {
-		fmt.Fprintf(w, "- %s\n", line)
+		say(w, "- %s\n", line)
 	}
-	fmt.Fprintln(w)
+	say(w, "\n")
 	var rows [][]string
 	for _, m := range s.Members {
 		rows = append(rows, []string{m.Name, m.State, orElse(m.Since, "-"), orElse(m.Runtime, "-"), orElse(m.Server, "-"), m.Peer})
@@ -128,23 +127,23 @@ func printWhy(w io.Writer, why api.Why) {
 	if why.Namespace != "" {
 		name = why.Namespace + "/" + name
 	}
-	fmt.Fprintf(w, "%s %s, as %s sees it (%s)\n", why.Kind, name, why.Node, viewWords(why.Majority))
-	fmt.Fprintf(w, "Scheduler:  %s\n", orElse(why.Scheduler, "nobody"))
-	fmt.Fprintf(w, "Standbys:   %s\n", orElse(strings.Join(why.Standbys, ", "), "none"))
+	say(w, "%s %s, as %s sees it (%s)\n", why.Kind, name, why.Node, viewWords(why.Majority))
+	say(w, "Scheduler:  %s\n", orElse(why.Scheduler, "nobody"))
+	say(w, "Standbys:   %s\n", orElse(strings.Join(why.Standbys, ", "), "none"))
 	for _, r := range why.Reasons {
-		fmt.Fprintf(w, "- %s\n", r)
+		say(w, "- %s\n", r)
 	}
 	for _, s := range why.Slots {
-		fmt.Fprintf(w, "\nSlot %d: home %s", s.Index, orElse(s.Home, "none yet"))
+		say(w, "\nSlot %d: home %s", s.Index, orElse(s.Home, "none yet"))
 		if s.StandIn != "" {
-			fmt.Fprintf(w, ", stand-in %s", s.StandIn)
+			say(w, ", stand-in %s", s.StandIn)
 		}
-		fmt.Fprintln(w)
+		say(w, "\n")
 		for _, run := range s.Runs {
-			fmt.Fprintf(w, "  runs %s\n", run)
+			say(w, "  runs %s\n", run)
 		}
 		for _, r := range s.Reasons {
-			fmt.Fprintf(w, "  - %s\n", r)
+			say(w, "  - %s\n", r)
 		}
 	}
 }
@@ -155,7 +154,7 @@ func (a *app) followProgress(ctx context.Context, c *client, path string) error 
 	if err != nil {
 		return err
 	}
-	defer body.Close() //nolint:errcheck // only read
+	defer body.Close()
 	decoder := json.NewDecoder(body)
 	for {
 		var line api.Progress
@@ -170,6 +169,6 @@ func (a *app) followProgress(ctx context.Context, c *client, path string) error 
 		case line.Done:
 			return nil
 		}
-		fmt.Fprintln(a.err, line.Progress)
+		say(a.err, "%v\n", line.Progress)
 	}
 }

@@ -88,7 +88,7 @@ func (a *app) delete(ctx context.Context, o deleteOptions, args []string) error 
 		}
 	}
 	if len(found) == 0 && len(missing) == 0 {
-		fmt.Fprintln(a.err, "No resources found")
+		say(a.err, "No resources found\n")
 	}
 	if o.wait {
 		if err := a.waitGone(ctx, c, o, deleted); err != nil {

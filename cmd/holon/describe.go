@@ -59,7 +59,7 @@ func (a *app) describe(ctx context.Context, s selection, args []string, showEven
 	}
 	for i, p := range found {
 		if i > 0 {
-			fmt.Fprint(a.out, "\n\n")
+			say(a.out, "\n\n")
 		}
 		text, err := c.describeOne(ctx, p, showEvents)
 		if err != nil {
@@ -122,7 +122,7 @@ func (d *description) String() string {
 
 // line writes one line, two spaces deep per level. A tab separates columns.
 func (d *description) line(level int, format string, args ...any) {
-	fmt.Fprintf(d.w, strings.Repeat("  ", d.base+level)+format+"\n", args...)
+	say(d.w, strings.Repeat("  ", d.base+level)+format+"\n", args...)
 }
 
 // pairs writes a map as kubectl does: the first pair beside the title, the

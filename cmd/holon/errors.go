@@ -87,7 +87,7 @@ func (a *app) exitCode(ctx context.Context, cmd *cobra.Command, err error) int {
 }
 
 func (a *app) complain(msg string) {
-	fmt.Fprintf(a.err, "%s %s\n", paint(a.err, red, "holon:"), msg)
+	say(a.err, "%s %s\n", paint(a.err, red, "holon:"), msg)
 }
 
 func withHelpHint(msg string, cmd *cobra.Command) string {

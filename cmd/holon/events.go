@@ -107,10 +107,10 @@ func (a *app) events(ctx context.Context, o eventOptions) error {
 
 func (a *app) saidNoEvents(c *client) {
 	if c.namespace == "" {
-		fmt.Fprintln(a.err, "No events found.")
+		say(a.err, "No events found.\n")
 		return
 	}
-	fmt.Fprintf(a.err, "No events found in %s namespace.\n", c.namespace)
+	say(a.err, "No events found in %s namespace.\n", c.namespace)
 }
 
 func (a *app) printEvents(table *aligner, o eventOptions, events []corev1.Event) {

@@ -62,7 +62,7 @@ func (a *app) exec(ctx context.Context, o execOptions, podName string, command [
 		return err
 	}
 	if o.tty && !isTerminal(a.in) {
-		fmt.Fprintln(a.err, "Unable to use a TTY - input is not a terminal")
+		say(a.err, "Unable to use a TTY - input is not a terminal\n")
 		o.tty = false
 	}
 	q := url.Values{"container": {container}, "command": command, "stdout": {"true"}}

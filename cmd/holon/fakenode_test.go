@@ -235,7 +235,7 @@ func (f *fakeNode) Exec(ctx context.Context, _, pod, container string, command [
 		_, err := fmt.Fprintf(s.Stdout, "terminal %t, %d rows known\r\n", s.TTY, min(size.Height, 1))
 		return 3, err
 	case "fail":
-		fmt.Fprintln(s.Stderr, "this goes wrong")
+		say(s.Stderr, "this goes wrong\n")
 		return 42, nil
 	}
 	return 0, fmt.Errorf("%w: no such command", api.ErrInvalid)

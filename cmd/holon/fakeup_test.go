@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -33,18 +32,18 @@ func fakeUp(args []string) int {
 	flags.StringArray("listen", nil, "")
 	control := flags.Bool("testnet-control", false, "")
 	if err := flags.Parse(args); err != nil || !*control {
-		fmt.Fprintln(os.Stderr, "bad command line", err)
+		say(os.Stderr, "bad command line: %v\n", err)
 		return 2
 	}
-	fmt.Fprintf(os.Stderr, "%s begins, joining by %q\n", *name, *join)
+	say(os.Stderr, "%s begins, joining by %q\n", *name, *join)
 	if *name == os.Getenv("HOLON_FAKE_BROKEN") {
-		fmt.Fprintln(os.Stderr, "the disk of", *name, "is full")
+		say(os.Stderr, "the disk of %s is full\n", *name)
 		return 1
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	if err := serveFakeUp(ctx, *dir, *name, *listen); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		say(os.Stderr, "%v\n", err)
 		return 1
 	}
 	return 0
@@ -132,7 +131,7 @@ func (f *fakeNode) followMembers(ctx context.Context, dir string) {
 				"status": map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}},
 			})
 			if err := f.cache.Apply([]api.Object{{Key: api.Key{Resource: "nodes", Name: e.Name()}, Value: node}}, nil); err != nil {
-				fmt.Fprintln(os.Stderr, err)
+				say(os.Stderr, "%v\n", err)
 			}
 		}
 		select {

@@ -65,11 +65,11 @@ func lockFile(path string, wait bool) (unlock func(), err error) {
 		}
 	}
 	if err != nil {
-		f.Close() //nolint:errcheck // never written
+		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, errLocked
 		}
 		return nil, err
 	}
-	return func() { f.Close() }, nil //nolint:errcheck // never written
+	return func() { f.Close() }, nil
 }

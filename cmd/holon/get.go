@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -151,7 +150,7 @@ func (a *app) getObjects(ctx context.Context, c *client, o getOptions, targets [
 			}
 			if o.output == "name" {
 				for _, obj := range objects {
-					fmt.Fprintln(a.out, t.name(obj.GetName()))
+					say(a.out, "%v\n", t.name(obj.GetName()))
 				}
 			}
 			all = append(all, objects...)
@@ -206,8 +205,8 @@ func (a *app) complainAbsent(o getOptions, absent []error) error {
 func (a *app) saidNothingFound(c *client, targets []target) {
 	namespaced := slices.ContainsFunc(targets, func(t target) bool { return t.Namespaced })
 	if namespaced && c.namespace != "" {
-		fmt.Fprintf(a.err, "No resources found in %s namespace.\n", c.namespace)
+		say(a.err, "No resources found in %s namespace.\n", c.namespace)
 		return
 	}
-	fmt.Fprintln(a.err, "No resources found")
+	say(a.err, "No resources found\n")
 }

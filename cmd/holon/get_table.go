@@ -132,7 +132,7 @@ func (a *app) getTables(ctx context.Context, c *client, o getOptions, targets []
 			continue
 		}
 		if printed > 0 {
-			fmt.Fprintln(a.out)
+			say(a.out, "\n")
 		}
 		printed++
 		p := a.newTablePrinter(t.resource, o)

@@ -111,7 +111,7 @@ func (a *app) logPods(ctx context.Context, c *client, o logOptions, args []strin
 	if o.selector != "" {
 		pods, err := c.podsOf(ctx, o.selector)
 		if err == nil && len(pods) == 0 {
-			fmt.Fprintf(a.err, "No resources found in %s namespace.\n", c.namespace)
+			say(a.err, "No resources found in %s namespace.\n", c.namespace)
 		}
 		return pods, err
 	}
@@ -154,7 +154,7 @@ func (a *app) onePod(ctx context.Context, c *client, word string) (*corev1.Pod, 
 		}
 	}
 	if len(found) > 1 {
-		fmt.Fprintf(a.err, "Found %d pods, using pod/%s\n", len(found), best.Name)
+		say(a.err, "Found %d pods, using pod/%s\n", len(found), best.Name)
 	}
 	return best, nil
 }
@@ -217,7 +217,7 @@ func (a *app) pickContainer(pod *corev1.Pod, wanted string) (string, error) {
 		return n, nil
 	}
 	if len(names) > 1 {
-		fmt.Fprintf(a.err, "Defaulted container %q out of: %s\n", names[0], strings.Join(names, ", "))
+		say(a.err, "Defaulted container %q out of: %s\n", names[0], strings.Join(names, ", "))
 	}
 	return names[0], nil
 }
@@ -242,7 +242,7 @@ func (c *client) copyLog(ctx context.Context, o logOptions, s logSource, out *li
 	if err != nil {
 		return err
 	}
-	defer body.Close() //nolint:errcheck // only read
+	defer body.Close()
 	prefix := ""
 	if o.prefix {
 		prefix = fmt.Sprintf("[pod/%s/%s] ", s.pod, s.container)

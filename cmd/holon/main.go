@@ -29,6 +29,6 @@ func run() int {
 	defer stop()
 	// A second signal ends the process the hard way.
 	context.AfterFunc(ctx, stop)
-	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	a := &app{in: os.Stdin, out: &answer{file: os.Stdout}, err: os.Stderr}
 	return a.execute(ctx, os.Args[1:])
 }

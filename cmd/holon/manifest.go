@@ -79,7 +79,7 @@ func (a *app) openSource(ctx context.Context, source string, recursive bool) ([]
 			return nil, err
 		}
 		data, err := readBounded(f, p)
-		f.Close() //nolint:errcheck // only read
+		f.Close()
 		if err != nil {
 			return nil, err
 		}
@@ -135,7 +135,7 @@ func fetchURL(ctx context.Context, url string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the manifest: %w", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read
+	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("cannot read the manifest: %s answered %s", url, resp.Status)
 	}

@@ -159,9 +159,9 @@ func tokenCreateCommand(a *app) *cobra.Command {
 			if output != "" {
 				return printStructured(a.out, output, t)
 			}
-			fmt.Fprintln(a.out, t.Token)
+			say(a.out, "%v\n", t.Token)
 			if isTerminal(a.out) {
-				fmt.Fprintf(a.err, "\nOn the other machine: holon up --join TOKEN\n")
+				say(a.err, "\nOn the other machine: holon up --join TOKEN\n")
 			}
 			return nil
 		},
@@ -193,7 +193,7 @@ func tokenListCommand(a *app) *cobra.Command {
 				return printStructured(a.out, output, tokens)
 			}
 			if len(tokens) == 0 {
-				fmt.Fprintln(a.err, "No tokens; make one with 'holon token create'.")
+				say(a.err, "No tokens; make one with 'holon token create'.\n")
 				return nil
 			}
 			var rows [][]string

@@ -49,7 +49,7 @@ func (c *client) do(ctx context.Context, r request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer body.Close() //nolint:errcheck // nothing is lost by it
+	defer body.Close()
 	data, err := io.ReadAll(io.LimitReader(body, answerBytesMax))
 	if err != nil {
 		return nil, c.explain(err)
@@ -78,7 +78,7 @@ func (c *client) open(ctx context.Context, r request) (io.ReadCloser, error) {
 		c.warn(w.Text)
 	}
 	if resp.StatusCode >= 300 {
-		defer resp.Body.Close() //nolint:errcheck // nothing is lost by it
+		defer resp.Body.Close()
 		return nil, statusError(resp, c.where)
 	}
 	return resp.Body, nil
@@ -95,7 +95,7 @@ func (c *client) get(ctx context.Context, path string, query url.Values, out any
 
 func (c *client) decode(data []byte, out any) error {
 	if err := json.Unmarshal(data, out); err != nil {
-		return fmt.Errorf("%s answered something that is not understood (%v); is it a holon node of this version?", c.where, err)
+		return fmt.Errorf("%s answered something that is not understood (%w); is it a holon node of this version?", c.where, err)
 	}
 	return nil
 }
@@ -145,7 +145,7 @@ func (c *client) explain(err error) error {
 	if errors.As(err, &u) {
 		err = u.Err
 	}
-	return fmt.Errorf("cannot talk to %s: %v; %s: %w", c.where, err, local, errUnreachable)
+	return fmt.Errorf("cannot talk to %s: %w; %s: %w", c.where, err, local, errUnreachable)
 }
 
 // errUnreachable marks failures to reach the node at all. Its text never shows.

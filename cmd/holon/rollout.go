@@ -78,7 +78,7 @@ func (a *app) rolloutStatus(ctx context.Context, args []string, watch bool) erro
 		}
 		if text != said {
 			said = text
-			fmt.Fprintln(a.out, text)
+			say(a.out, "%v\n", text)
 		}
 		return done || !watch, nil
 	})

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -64,7 +63,12 @@ func (a *app) execute(ctx context.Context, args []string) int {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	cmd, err := root.ExecuteContextC(ctx)
-	return a.exitCode(ctx, cmd, err)
+	code := a.exitCode(ctx, cmd, err)
+	if out, ok := a.out.(*answer); ok && out.err != nil && code == 0 {
+		a.complain("the answer could not be written: " + out.err.Error())
+		return exitFailed
+	}
+	return code
 }
 
 func newRootCommand(a *app) *cobra.Command {
@@ -172,7 +176,7 @@ func newVersionCommand(a *app) *cobra.Command {
 			if output != "" {
 				return printStructured(a.out, output, v)
 			}
-			fmt.Fprintln(a.out, v)
+			say(a.out, "%v\n", v)
 			return nil
 		},
 	}

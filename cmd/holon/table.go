@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"strings"
 	"unicode/utf8"
@@ -39,7 +38,7 @@ func (t *aligner) write(rows ...[]string) {
 				line.WriteString(strings.Repeat(" ", t.widths[i]-utf8.RuneCountInString(cell)))
 			}
 		}
-		fmt.Fprintln(t.w, strings.TrimRight(line.String(), " "))
+		say(t.w, "%v\n", strings.TrimRight(line.String(), " "))
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -32,7 +33,7 @@ func TestParseTargets(t *testing.T) {
 				all = append(all, fmt.Sprintf("%s:%s", w.kind, strings.Join(w.names, ",")))
 			}
 			got = strings.Join(all, " ")
-		} else if _, usage := err.(usageError); !usage {
+		} else if !errors.As(err, new(usageError)) {
 			t.Errorf("%q: %v is not a usage error", args, err)
 		}
 		if got != want {

@@ -53,7 +53,7 @@ func (t *testnet) launch(ctx context.Context, n *testnetNode, token string) (con
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close() //nolint:errcheck // the daemon has it now
+	defer log.Close()
 	cmd := exec.Command(self, t.daemonArgs(n, token)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = t.nodeDir(n)

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -89,24 +90,39 @@ func changeRegistry(fn func(*registry) error) error {
 }
 
 // freeOctet finds addresses that no other testnet of this user has recorded and
-// that nobody listens on.
-func (r *registry) freeOctet(nodes int) (int, error) {
+// that nobody listens on, and keeps others from taking them until release.
+func (r *registry) freeOctet(nodes int) (octet int, release func(), err error) {
 	taken := map[int]bool{}
 	for _, e := range r.Testnets {
 		taken[e.Octet] = true
 	}
-	var busy error
+	busy := errors.New("all are taken")
 	for octet := firstOctet; octet <= lastOctet; octet++ {
 		if taken[octet] {
 			continue
 		}
-		err := canListen(octet, nodes)
+		release, err := reserve(octet)
 		if err == nil {
-			return octet, nil
+			err = canListen(octet, nodes)
+			if err == nil {
+				return octet, release, nil
+			}
+			release()
 		}
 		busy = err
 	}
-	return 0, fmt.Errorf("no loopback addresses are free for another testnet (%w); take one down with 'holon testnet down --dir D'", busy)
+	return 0, nil, fmt.Errorf("no loopback addresses are free for another testnet (%w); take one down with 'holon testnet down --dir D'", busy)
+}
+
+// reserve claims addresses while their nodes do not listen yet, against other
+// users as well. The claim is an abstract socket: it belongs to the network
+// namespace, as the addresses do, and ends with this process.
+func reserve(octet int) (release func(), err error) {
+	l, err := net.Listen("unix", fmt.Sprintf("@holon-testnet-%d", octet))
+	if err != nil {
+		return nil, err
+	}
+	return func() { closeQuietly(l) }, nil
 }
 
 // canListen tries the API and mesh addresses of every node.
@@ -117,8 +133,11 @@ func canListen(octet, nodes int) error {
 			if err != nil {
 				return err
 			}
-			l.Close() //nolint:errcheck // never used
+			closeQuietly(l)
 		}
 	}
 	return nil
 }
+
+// closeQuietly closes what was never used, so that nothing can be lost.
+func closeQuietly(c io.Closer) { _ = c.Close() }

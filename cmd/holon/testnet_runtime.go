@@ -19,11 +19,11 @@ func (t *testnet) chooseRuntime(ctx context.Context, o upOptions, progress *prog
 	switch {
 	case err == nil:
 		t.state.Runtime = "podman"
-		fmt.Fprintf(t.err, "runtime: %s\n", words)
+		say(t.err, "runtime: %s\n", words)
 	case o.runtime == "podman" || o.podman != "" || ctx.Err() != nil:
 		return fmt.Errorf("podman cannot be used: %w", err)
 	default:
-		fmt.Fprintf(t.err, "runtime: plain host processes, because podman cannot be used: %s\n", sentence(err))
+		say(t.err, "runtime: plain host processes, because podman cannot be used: %s\n", sentence(err))
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func (t *testnetCommands) logsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer f.Close() //nolint:errcheck // only read
+			defer f.Close()
 			_, err = f.WriteTo(t.out)
 			return err
 		},

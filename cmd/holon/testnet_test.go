@@ -160,18 +160,25 @@ func TestTestnetsTakeDifferentAddresses(t *testing.T) {
 func TestAnAddressInUseIsPassedOver(t *testing.T) {
 	home(t)
 	var r registry
-	free, err := r.freeOctet(1)
-	if err != nil {
-		t.Fatal(err)
+	free := func() int {
+		octet, release, err := r.freeOctet(1)
+		must(t, err)
+		release()
+		return octet
 	}
-	l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", testnetIP(free, 1), testnetAPIPort))
-	if err != nil {
-		t.Fatal(err)
+	first := free()
+	l, err := net.Listen("tcp", fmt.Sprintf("%s:%d", testnetIP(first, 1), testnetAPIPort))
+	must(t, err)
+	defer l.Close()
+	if next := free(); next == first {
+		t.Errorf("octet %d was chosen again, though somebody listens there", next)
 	}
-	defer l.Close() //nolint:errcheck // a test
-	next, err := r.freeOctet(1)
-	if err != nil || next == free {
-		t.Errorf("octet %d was chosen again (%v)", next, err)
+	// Another user's `up` that has chosen, and does not listen yet.
+	octet, release, err := r.freeOctet(1)
+	must(t, err)
+	defer release()
+	if next := free(); next == octet {
+		t.Errorf("octet %d was chosen again, though somebody has reserved it", next)
 	}
 }
 

@@ -80,7 +80,7 @@ func (t *testnetCommands) up(ctx context.Context, o upOptions) error {
 	if err := n.printStatus(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(t.out, "\n%s Ready in %.1f s (runtime: %s), in %s\n\nexport KUBECONFIG=%s\n",
+	say(t.out, "\n%s Ready in %.1f s (runtime: %s), in %s\n\nexport KUBECONFIG=%s\n",
 		plural(o.nodes, "node"), time.Since(began).Seconds(), n.state.Runtime, n.dir, filepath.Join(n.dir, kubeconfigName))
 	return nil
 }
@@ -92,23 +92,38 @@ func (t *testnetCommands) create(o upOptions) (n *testnet, unlock func(), err er
 		n.state.Nodes = append(n.state.Nodes, &testnetNode{Name: "n" + strconv.Itoa(k), Index: k})
 	}
 	err = changeRegistry(func(r *registry) error {
-		if n.state.Octet, err = r.freeOctet(o.nodes); err != nil {
+		octet, release, err := r.freeOctet(o.nodes)
+		if err != nil {
 			return err
 		}
-		if n.dir, n.state.MadeDir, err = t.makeDir(n.state.Octet); err != nil {
+		n.state.Octet = octet
+		unlock, err = t.settle(n)
+		if err != nil {
+			release()
 			return err
 		}
-		if unlock, err = lockFile(filepath.Join(n.dir, lockFileName), false); err != nil {
-			return fmt.Errorf("the directory %s is in use: %w", n.dir, err)
-		}
-		if err := n.save(); err != nil {
-			return err
-		}
+		end := unlock
+		unlock = func() { release(); end() }
 		r.Last = n.dir
 		r.Testnets = append(r.Testnets, registryEntry{n.dir, n.state.Octet})
 		return nil
 	})
 	return n, unlock, err
+}
+
+// settle makes the directory of a new testnet, locked and with its first state.
+func (t *testnetCommands) settle(n *testnet) (unlock func(), err error) {
+	if n.dir, n.state.MadeDir, err = t.makeDir(n.state.Octet); err != nil {
+		return nil, err
+	}
+	if unlock, err = lockFile(filepath.Join(n.dir, lockFileName), false); err != nil {
+		return nil, fmt.Errorf("the directory %s is in use: %w", n.dir, err)
+	}
+	if err := n.save(); err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
 }
 
 // unixPathMax is the longest path of a unix socket on Linux, unix(7).
@@ -231,5 +246,5 @@ func (t *testnet) showFailure(err error) {
 	}
 	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
 	lines = lines[max(0, len(lines)-logLinesShown):]
-	fmt.Fprintf(t.err, "The last lines of %s's log:\n  %s\n", failed.node.Name, strings.Join(lines, "\n  "))
+	say(t.err, "The last lines of %s's log:\n  %s\n", failed.node.Name, strings.Join(lines, "\n  "))
 }

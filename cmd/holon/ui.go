@@ -44,14 +44,41 @@ func paint(w io.Writer, colour, s string) string {
 }
 
 func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
+	f, ok := stream.(interface{ Fd() uintptr })
 	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// answer is stdout. It remembers that something could not be written, so that
+// a full disk behind a redirection is a failure and not half an answer.
+type answer struct {
+	file *os.File
+	mu   sync.Mutex
+	err  error // the first
+}
+
+// Fd lets isTerminal look through.
+func (a *answer) Fd() uintptr { return a.file.Fd() }
+
+func (a *answer) Write(p []byte) (int, error) {
+	n, err := a.file.Write(p)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.err == nil {
+		a.err = err
+	}
+	return n, err
+}
+
+// say writes for people. On stderr there is nobody to tell of a failure; stdout
+// remembers it (see answer).
+func say(w io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintf(w, format, args...)
 }
 
 // warn prints a warning, once per text and process.
 func (a *app) warn(text string) {
 	if _, seen := warned.LoadOrStore(text, true); !seen {
-		fmt.Fprintf(a.err, "%s %s\n", paint(a.err, yellow, "Warning:"), text)
+		say(a.err, "%s %s\n", paint(a.err, yellow, "Warning:"), text)
 	}
 }
 
@@ -92,7 +119,7 @@ func (p *progress) say(format string, args ...any) {
 func (p *progress) print() {
 	if p.open && !p.done && p.text != p.printed {
 		p.printed = p.text
-		fmt.Fprintf(p.w, "%s\n", p.text)
+		say(p.w, "%s\n", p.text)
 	}
 }
 

@@ -112,7 +112,7 @@ func (a *app) wait(ctx context.Context, s selection, args []string, met predicat
 		if err := c.waitObject(ctx, p.resource, p.namespace, p.objectName, met); err != nil {
 			return err
 		}
-		fmt.Fprintf(a.out, "%s condition met\n", p.name(p.objectName))
+		say(a.out, "%s condition met\n", p.name(p.objectName))
 	}
 	return nil
 }

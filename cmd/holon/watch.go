@@ -36,7 +36,7 @@ func (c *client) watch(ctx context.Context, path, accept, version string, query 
 	if err != nil {
 		return err
 	}
-	defer body.Close() //nolint:errcheck // nothing is lost by it
+	defer body.Close()
 	decoder := json.NewDecoder(body)
 	for {
 		var ev watchEvent
