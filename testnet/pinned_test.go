@@ -16,6 +16,9 @@ func TestPinnedHistories(t *testing.T) {
 		{18, "", "a bare pod that moved was shown as pending for good"},
 		{23, "", "a new template came before the older one's record: wanted runs were stopped"},
 		{42, "", "the loser of a name came back with slots that could not be made again"},
+		{125, "", "a node that joined again through one that lagged behind did not bear its name"},
+		{183, "", "runs were admitted at boot before it was known what runs already"},
+		{2091, "dead-sleep", "the former run of an update was an orphan because its template was late"},
 		{1043, "lossy", "a newcomer that knew only itself took itself for a majority"},
 	} {
 		t.Run(pin.why, func(t *testing.T) {
