@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,7 +20,7 @@ type traces struct {
 	pids    map[int]string // every process of it, with its start time
 	bridge  string
 	subnet  string
-	octet   string // "127.77.": addresses of its nodes and pods
+	sockets []string // bound to addresses of its nodes and pods
 	netns   []string
 	cgroups []string
 }
@@ -40,7 +41,7 @@ func (n *network) traces() traces {
 	}
 	var state struct{ Octet int }
 	if data, err := os.ReadFile(n.at("net", "testnet.json")); err == nil && json.Unmarshal(data, &state) == nil {
-		tr.octet = fmt.Sprintf("127.%d.", state.Octet)
+		tr.sockets = sockets(fmt.Sprintf("127.%d.", state.Octet))
 	}
 	return tr
 }
@@ -91,8 +92,11 @@ func (tr *traces) left() []string {
 			left = append(left, path)
 		}
 	}
-	if tr.octet != "" {
-		left = append(left, listeners(tr.octet)...)
+	now := sockets("127.")
+	for _, s := range tr.sockets {
+		if slices.Contains(now, s) {
+			left = append(left, s)
+		}
 	}
 	if tr.bridge != "" {
 		if _, err := os.Stat("/sys/class/net/" + tr.bridge); err == nil {
@@ -165,14 +169,15 @@ func namedNetns(pid int) []string {
 	return paths
 }
 
-// listeners lists the TCP and UDP sockets that are bound to the testnet's addresses.
-func listeners(prefix string) []string {
+// sockets lists the sockets that are bound to addresses with a prefix, each with
+// its number, since another testnet may soon have the same address.
+func sockets(prefix string) []string {
 	var found []string
 	for _, table := range []string{"tcp", "udp"} {
 		data, _ := os.ReadFile("/proc/net/" + table)
 		for line := range strings.Lines(string(data)) {
 			f := strings.Fields(line)
-			if len(f) < 4 || table == "tcp" && f[3] != "0A" {
+			if len(f) < 10 || table == "tcp" && f[3] != "0A" {
 				continue
 			}
 			raw, err := strconv.ParseUint(strings.SplitN(f[1], ":", 2)[0], 16, 32)
@@ -181,7 +186,7 @@ func listeners(prefix string) []string {
 			}
 			address := fmt.Sprintf("%d.%d.%d.%d", raw&255, raw>>8&255, raw>>16&255, raw>>24)
 			if strings.HasPrefix(address, prefix) {
-				found = append(found, table+" socket on "+address)
+				found = append(found, fmt.Sprintf("%s socket %s on %s", table, f[9], address))
 			}
 		}
 	}
