@@ -57,6 +57,7 @@ var imports = map[string][]string{
 	"testnet/check": {"crdt", "crdt/state", "scheduler", "node/core", "runtime"},
 	"examples/web":  {}, // the server of examples/web.yaml
 	"testnet/live":  {},
+	"testnet/bench": {}, // a module of its own: it executes holon
 }
 
 // testPackages hold property tests and conformance suites. Test files of any

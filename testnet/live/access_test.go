@@ -3,6 +3,7 @@ package live
 import (
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -102,7 +103,7 @@ func (n *network) strangerAtTheMesh(ip string) {
 		_, _ = io.WriteString(c, hello)
 		said, err := io.ReadAll(io.LimitReader(c, 1<<16))
 		c.Close()
-		if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
 			n.t.Errorf("a stranger who said %.20q is not cut off within %v", hello, patience)
 		}
 		for _, secret := range []string{"n1", "n2", "web", "default", "configmaps"} {

@@ -3,6 +3,7 @@ package live
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -91,7 +92,7 @@ func execute(t testing.TB, stdin, program string, args ...string) result {
 	if !hang.Stop() {
 		t.Fatalf("%s %v did not end within %v\nstdout: %s\nstderr: %s", filepath.Base(program), args, commandTime, &out, &problem)
 	}
-	if _, exited := err.(*exec.ExitError); err != nil && !exited {
+	if err != nil && !errors.As(err, new(*exec.ExitError)) {
 		t.Fatal(err)
 	}
 	return result{out.String(), problem.String(), cmd.ProcessState.ExitCode()}
