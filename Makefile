@@ -90,19 +90,10 @@ lint: ## golangci-lint, in the version this file names
 demo: deps build web ## five nodes, a power cut, a partition, a heal; tidies up after itself
 	$(SUDO) ./testnet/demo.sh
 
-BENCH_NODES := 5
 .PHONY: bench
-bench: build web ## benchmarks, size of the binary, idle memory of each of five nodes
+bench: build web ## benchmarks of the parts, then of the whole: docs/benchmarks.md
 	go test $(GOTAGS) -run '^$$' -bench . -benchmem -p 1 $$(go list $(GOTAGS) ./... | grep -v /testnet/live)
-	@echo "bin/holon: $$(stat -c %s bin/holon) bytes, stripped"
-	@dir=$$(mktemp -d); \
-	trap 'bin/holon testnet down --dir "$$dir" >/dev/null; rm -rf "$$dir"' EXIT; \
-	bin/holon testnet up --nodes $(BENCH_NODES) --runtime process --dir "$$dir"; \
-	echo "idle for 15 s ..."; sleep 15; \
-	bin/holon testnet status --dir "$$dir" -o json | grep -oE '"pid": *[0-9]+' | grep -oE '[0-9]+' | \
-	while read -r pid; do \
-	  awk -v pid="$$pid" '/^(VmRSS|RssAnon|RssFile):/ { s = s sprintf("  %s %.1f MB", $$1, $$2 / 1024) } END { print "pid " pid s }' "/proc/$$pid/status"; \
-	done
+	cd testnet/bench && go run . -bin ../../bin -manifest ../../examples/web.yaml -out ../../docs/benchmarks.md
 
 .PHONY: clean
 clean: ## remove what the other targets made
