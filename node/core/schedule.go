@@ -76,8 +76,8 @@ func (c *Core) plan() {
 	x.dirtyAll = false
 	clear(x.touched)
 	settled := c.settled()
-	if !settled {
-		c.sched.again(c.booted + c.cfg.BootGrace) // though nothing may happen until then
+	if due := c.booted + c.cfg.BootGrace; !settled && c.now < due {
+		c.sched.again(due) // though nothing may happen until then
 	}
 	live := c.liveNodes()
 	for _, uid := range c.sortedWorkloads() {
