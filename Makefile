@@ -10,14 +10,14 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # Two packages at a time: each of the heavier tests already uses all cores.
-TEST_FLAGS := -race -p 2 -timeout 15m
+TEST_FLAGS := -race -p 2 -timeout 40m
 # The seeded world is one goroutine per history: the race detector, which the line
 # before has it pass with a few, would only make the many slow.
 WORLD_FLAGS := -run '^TestHistories$$' -v -count=1 -timeout 12h
 LIVE       := ./testnet/live/...
 # The live tests make mounts, network namespaces and containers, so they run as
 # root; what runs as root is only the test binary, not the compiler.
-LIVE_FLAGS := -count=1 -p 1 -timeout 20m $(if $(SUDO),-exec "$(SUDO) --preserve-env env PATH=$(PATH)")
+LIVE_FLAGS := -count=1 -p 1 -timeout 40m $(if $(SUDO),-exec "$(SUDO) --preserve-env env PATH=$(PATH)")
 
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
 

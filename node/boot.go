@@ -59,6 +59,15 @@ func bootStore(s Store) (boot, error) {
 	return b, nil
 }
 
+// Used reports whether a store belongs to a node already.
+func Used(s Store) (used bool, err error) {
+	err = s.Load(diskReplica, func(string, []byte) error {
+		used = true
+		return nil
+	})
+	return used, err
+}
+
 // RVBlock reads up to where resourceVersion counters were reserved, and gives the
 // function that reserves more, for api.NewCache.
 func RVBlock(s Store) (start uint64, reserve func(until uint64) error, err error) {

@@ -37,6 +37,13 @@ func (n *Node) Introduce(ctx context.Context, founder bool, labels map[string]st
 			return fmt.Errorf("found the cluster: %w", err)
 		}
 	}
+	// A node that is new here, or lost its database, first hears what the cluster
+	// knows of it: a Node object made too early would undo labels and taints.
+	for !n.admitted() {
+		if pause(ctx, pollEvery/4); ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
 	uid, err := newUID()
 	if err != nil {
 		return err
@@ -46,6 +53,11 @@ func (n *Node) Introduce(ctx context.Context, founder bool, labels map[string]st
 		return nil
 	}
 	return err
+}
+
+// admitted reports whether this node's own member record is here.
+func (n *Node) admitted() bool {
+	return slices.ContainsFunc(n.view.Load().Members, func(m core.MemberView) bool { return m.Peer == n.cfg.Identity.Peer() })
 }
 
 // created is the metadata of an object that holon makes by itself.

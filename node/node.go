@@ -103,8 +103,7 @@ func BootTime() core.Instant {
 	return core.Instant(ts.Nano())
 }
 
-// New loads a node from its store. It fails if the store holds another cluster's
-// state or does not decode.
+// New loads a node from its store. It fails if what is stored does not decode.
 func New(cfg Config) (*Node, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = BootTime

@@ -17,7 +17,8 @@ const (
 )
 
 // unit is the systemd service. KillMode=process: stopping the daemon leaves its
-// pods running, as a restart of the daemon must.
+// pods running, as a restart of the daemon must. A daemon that ends by itself in
+// good order ('holon down', 'holon node leave') stays down.
 const unit = `[Unit]
 Description=holon, a node of a masterless container cluster
 After=network-online.target podman.socket
@@ -26,7 +27,7 @@ Wants=network-online.target
 [Service]
 ExecStart=%s
 KillMode=process
-Restart=always
+Restart=on-failure
 RestartSec=1
 LimitNOFILE=65536
 Delegate=yes
@@ -72,6 +73,12 @@ func commandLine(self string, o nodeOptions) string {
 	}
 	if o.noIntroduce {
 		args = append(args, "--no-introduce")
+	}
+	if o.hostIP != hostIP() {
+		args = append(args, "--host-ip", o.hostIP)
+	}
+	if o.verbose {
+		args = append(args, "--verbose")
 	}
 	if o.podmanURL != "" {
 		args = append(args, "--podman-url", o.podmanURL)

@@ -28,6 +28,9 @@ func (d *daemon) identify(ctx context.Context) error {
 	case !errors.Is(err, node.ErrNoIdentity):
 		return err
 	}
+	if used, err := node.Used(d.store); err != nil || used {
+		return errors.Join(err, fmt.Errorf("%s holds a cluster's state but no identity.json, so this node cannot tell who it is; put identity.json back, or move the directory '%s' in it away to start anew", d.options.dataDir, node.StateDir))
+	}
 	if d.options.join != "" {
 		return d.join(ctx)
 	}

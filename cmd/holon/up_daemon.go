@@ -184,11 +184,14 @@ func (d *daemon) serve(ctx context.Context) error {
 
 // server is the URL of the API for other machines.
 func (d *daemon) server() string {
-	_, port, err := net.SplitHostPort(d.api.Addr().String())
+	host, port, err := net.SplitHostPort(d.api.Addr().String())
 	if err != nil {
 		return ""
 	}
-	return "https://" + net.JoinHostPort(d.options.hostIP, port)
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = d.options.hostIP
+	}
+	return "https://" + net.JoinHostPort(host, port)
 }
 
 // publish writes what the CLI looks for: the daemon's pid and a kubeconfig.

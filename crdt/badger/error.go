@@ -71,7 +71,7 @@ type CorruptFileError struct {
 }
 
 func (e *CorruptFileError) Error() string {
-	return fmt.Sprintf("damaged file %s: %v; move the data directory away and start the node again: it joins anew and gets its state from its peers", e.File, e.Cause)
+	return fmt.Sprintf("damaged file %s: %v; move the directory of the database away, and only that, and start the node again: it keeps its identity and gets its state from its peers", e.File, e.Cause)
 }
 
 func (e *CorruptFileError) Unwrap() error { return e.Cause }

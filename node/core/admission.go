@@ -9,7 +9,7 @@ import (
 )
 
 // admit lets runs in by age, those that are in already first, against this
-// node's room, ports and taints, and refuses the rest with a typed reason.
+// node's room and ports, and refuses the rest with a typed reason.
 func (c *Core) admit() {
 	var waiting []*run
 	used, ports := state.Resources{}, []state.HostPort(nil)

@@ -299,6 +299,9 @@ func (c *Core) majority() bool {
 // settled reports whether this node has heard of every member since it booted,
 // or has waited for long enough. Until then it plans nothing for others.
 func (c *Core) settled() bool {
+	if c.members.byPeer[c.cfg.Peer] == nil {
+		return false // its own record is missing, so most of the cluster's is
+	}
 	if c.now >= c.booted+c.cfg.BootGrace {
 		return true
 	}

@@ -36,7 +36,7 @@ const (
 
 // Errors of Issue and Verify. Each says what to do next.
 var (
-	ErrTooDeep       = errors.New("this member is too far from the cluster key to introduce others: ask a node nearer the cluster key (`holon node ls` shows the depth)")
+	ErrTooDeep       = errors.New("this member is too far from the cluster key to introduce others: ask a node nearer the cluster key, such as the one that made the cluster")
 	ErrNotIntroducer = errors.New("this member may not introduce others: ask a node nearer the cluster key, one that was not started with --no-introduce")
 	ErrBadChain      = errors.New("certificate chain does not lead to the cluster key")
 )

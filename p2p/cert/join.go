@@ -95,9 +95,9 @@ const (
 // nextStep tells a person, per reason, what is wrong and what to do.
 var nextStep = map[Reason]string{
 	TokenUnknown:  "this member does not know the token yet: try the next",
-	TokenUsedUp:   "the token was used already: print a new one with `holon token` on any member",
+	TokenUsedUp:   "the token was used already: print a new one with `holon token create` on any member",
 	TokenRevoked:  "the token was revoked: ask for a new one",
-	TokenExpired:  "the token has expired: print a new one with `holon token` on any member",
+	TokenExpired:  "the token has expired: print a new one with `holon token create` on any member",
 	WrongCluster:  "the token is for another cluster: check which cluster this node should join",
 	NameTaken:     "another node has this name: choose one with `holon up --name`",
 	NotIntroducer: "this member may not introduce others: try the next",

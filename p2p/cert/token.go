@@ -27,8 +27,8 @@ const (
 
 // Errors of ParseToken.
 var (
-	ErrTokenNone      = errors.New("this is not a join token: it has to start with \"holon1.\"; print one with `holon token` on a member")
-	ErrTokenVersion   = errors.New("join token is of another version: print a new one with `holon token` on a member of the same holon version, or upgrade this node")
+	ErrTokenNone      = errors.New("this is not a join token: it has to start with \"holon1.\"; print one with `holon token create` on a member")
+	ErrTokenVersion   = errors.New("join token is of another version: print a new one with `holon token create` on a member of the same holon version, or upgrade this node")
 	ErrTokenTruncated = errors.New("join token is cut off: copy the whole line")
 	ErrTokenGarbled   = errors.New("join token is garbled: a character was changed on the way, copy it again")
 )

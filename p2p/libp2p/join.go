@@ -63,7 +63,7 @@ func (e *JoinFailed) Error() string {
 	for _, t := range e.Tries {
 		fmt.Fprintf(&b, "\n  %s at %s: %v", t.Peer, strings.Join(t.Addrs, ", "), t.Err)
 	}
-	b.WriteString("\nNext: check that a member is up and can be reached from here, print a new token on it with `holon token`, and try again")
+	b.WriteString("\nNext: check that a member is up and can be reached from here, print a new token on it with `holon token create`, and try again")
 	if !e.MDNS {
 		b.WriteString(" (members on this LAN were not looked for: mDNS is off)")
 	}
