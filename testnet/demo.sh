@@ -26,7 +26,10 @@ tidy_up() {
   trap - EXIT
   trap '' INT TERM
   if [ -e "$dir/net/testnet.json" ]; then
-    [ "$code" = 0 ] || keep_logs
+    case $code in
+      0 | 130 | 143) ;;
+      *) show_logs ;;
+    esac
     holon testnet down --dir "$dir/net" || code=1
   fi
   rm -rf "$dir"
@@ -36,14 +39,22 @@ trap tidy_up EXIT
 trap 'echo; echo "interrupted; tidying up"; exit 130' INT
 trap 'exit 143' TERM
 
-keep_logs() {
+show_logs() {
   echo "FAILED after $(seconds_since "$began") s. The last lines of each node's log:"
   tail -n 5 "$dir"/net/n*/daemon.log || true
 }
 
 title() { printf '\n== %s\n' "$*"; }
 run()   { printf '$ holon%s\n' "$(quoted "$@")"; holon "$@"; }
-quoted() { local word; for word; do case $word in *[\ \|\"{]*) printf " '%s'" "$word" ;; *) printf ' %s' "$word" ;; esac; done; }
+quoted() {
+  local word
+  for word; do
+    case $word in
+      *[\ \|\"\{]*) printf " '%s'" "$word" ;;
+      *) printf ' %s' "$word" ;;
+    esac
+  done
+}
 fail()  { echo "demo: $*" >&2; exit 1; }
 now()   { echo "${EPOCHREALTIME//[!0-9]/}"; } # microseconds
 seconds_since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.1f", (b - a) / 1e6 }'; }
