@@ -136,9 +136,11 @@ func (c *Core) receiveChunk(from p2p.PeerID, body chunkBody) error {
 			return err
 		}
 	}
-	if !body.Done && body.Next > p.after {
-		p.after = body.Next
-		c.askChunk(from)
+	if !body.Done {
+		if body.Next > p.after { // else it is one that came before, again
+			p.after = body.Next
+			c.askChunk(from)
+		}
 		return nil
 	}
 	c.store.context.Union(p.cover)
