@@ -1,7 +1,6 @@
 package state
 
 import (
-	"encoding/json"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -66,14 +65,9 @@ func DecodeMember(key Key, rec *crdt.Record) (m Member, ok bool, err error) {
 	}
 	_, _, m.Peer = key.Split()
 	m.Born = obj.Birth.Stamp
-	for path, into := range map[string]any{MemberName: &m.Name, MemberChain: &m.Chain, MemberLeft: &m.Left, MemberAddrs: &m.Addrs} {
-		value := obj.Registers[path].Value
-		if value == nil {
-			continue
-		}
-		if err := json.Unmarshal(value, into); err != nil {
-			return Member{}, false, fmt.Errorf("%s: register %s: %w", key, path, err)
-		}
+	err = DecodeRegisters(key, obj, map[string]any{MemberName: &m.Name, MemberChain: &m.Chain, MemberLeft: &m.Left, MemberAddrs: &m.Addrs})
+	if err != nil {
+		return Member{}, false, err
 	}
 	return m, true, nil
 }

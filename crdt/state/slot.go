@@ -73,19 +73,29 @@ func DecodeSlot(key Key, rec *crdt.Record) (s Slot, ok bool, err error) {
 		return Slot{}, false, err
 	}
 	s = Slot{ID: id, Namespace: namespace, Born: obj.Birth.Stamp}
-	for path, into := range map[string]any{SlotOwner: &s.Owner, SlotHome: &s.Home, SlotStandIn: &s.StandIn, SlotRun: &s.Run} {
-		value := obj.Registers[path].Value
-		if value == nil {
-			continue
-		}
-		if err := json.Unmarshal(value, into); err != nil {
-			return Slot{}, false, fmt.Errorf("%s: register %s: %w", key, path, err)
-		}
+	err = DecodeRegisters(key, obj, map[string]any{SlotOwner: &s.Owner, SlotHome: &s.Home, SlotStandIn: &s.StandIn, SlotRun: &s.Run})
+	if err != nil {
+		return Slot{}, false, err
 	}
 	return s, true, nil
 }
 
-// EncodeRegister gives the value of one register of a slot.
+// DecodeRegisters reads registers of holon's own records, each into the value
+// that its path is given with; one that is absent leaves its value alone.
+func DecodeRegisters(key Key, obj *crdt.Object, into map[string]any) error {
+	for path, v := range into {
+		value := obj.Registers[path].Value
+		if value == nil {
+			continue
+		}
+		if err := json.Unmarshal(value, v); err != nil {
+			return fmt.Errorf("%s: register %s: %w", key, path, err)
+		}
+	}
+	return nil
+}
+
+// EncodeRegister gives the value of one register of holon's own records.
 func EncodeRegister(v any) []byte {
 	text, err := json.Marshal(v)
 	if err != nil {

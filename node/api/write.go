@@ -26,21 +26,28 @@ const (
 	generateTries = 8
 )
 
-func (s *Server) create(w http.ResponseWriter, r *http.Request, t *target) error {
+// readObject reads the whole object that a create or an update sends.
+func readObject(w http.ResponseWriter, r *http.Request, t *target, warn *warnings) (runtime.Object, writeOptions, error) {
 	opts, err := writeOptionsOf(r)
 	if err != nil {
-		return err
+		return nil, opts, err
 	}
 	body, err := readBody(w, r)
 	if err != nil {
-		return err
+		return nil, opts, err
 	}
-	obj, warn := t.kind.make(), warningsTo(w)
+	obj := t.kind.make()
 	strict, err := decode(r, body, t.kind.GroupVersionKind, obj)
 	if err != nil {
-		return err
+		return nil, opts, err
 	}
-	if err := opts.unknown(strict, warn); err != nil {
+	return obj, opts, opts.unknown(strict, warn)
+}
+
+func (s *Server) create(w http.ResponseWriter, r *http.Request, t *target) error {
+	warn := warningsTo(w)
+	obj, opts, err := readObject(w, r, t, warn)
+	if err != nil {
 		return err
 	}
 	stored, err := s.createObject(r.Context(), t, obj, opts, warn)
@@ -192,20 +199,9 @@ func clientMetadata(value, old map[string]any) map[string]any {
 }
 
 func (s *Server) update(w http.ResponseWriter, r *http.Request, t *target) error {
-	opts, err := writeOptionsOf(r)
+	warn := warningsTo(w)
+	obj, opts, err := readObject(w, r, t, warn)
 	if err != nil {
-		return err
-	}
-	body, err := readBody(w, r)
-	if err != nil {
-		return err
-	}
-	obj, warn := t.kind.make(), warningsTo(w)
-	strict, err := decode(r, body, t.kind.GroupVersionKind, obj)
-	if err != nil {
-		return err
-	}
-	if err := opts.unknown(strict, warn); err != nil {
 		return err
 	}
 	m, err := meta.Accessor(obj)

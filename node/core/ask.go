@@ -73,13 +73,10 @@ func (FirstMember) op() {}
 
 // Why a request fails. Nothing was written.
 var (
-	ErrNotFound  = errors.New("not found")
-	ErrExists    = errors.New("already exists")
-	ErrConflict  = errors.New("the object has been changed since it was read")
-	ErrNameTaken = errors.New("the name is taken by another member")
+	ErrNotFound = errors.New("not found")
+	ErrExists   = errors.New("already exists")
+	ErrConflict = errors.New("the object has been changed since it was read")
 )
-
-type asks struct{}
 
 func (c *Core) asked(id uint64, op Op) {
 	ack := Ack{ID: id}

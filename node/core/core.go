@@ -82,7 +82,6 @@ type Core struct {
 	runner  runner
 	derived derived
 	host    Host
-	ask     asks
 }
 
 // New makes a core from what its disk holds. load calls f for every stored pair
@@ -173,8 +172,8 @@ func (c *Core) fact(warning bool, about state.Key, reason, format string, args .
 	c.out.Facts = append(c.out.Facts, Fact{Warning: warning, Reason: reason, About: about, Message: fmt.Sprintf(format, args...)})
 }
 
-// Snapshot gives every stored record and every derived object, for a shell that
-// has just started; later changes come with Ready.
+// Snapshot gives every stored record, for a shell that has just started; later
+// changes come with Ready, and derived objects with the first ones.
 func (c *Core) Snapshot() []Change {
 	changes := make([]Change, 0, len(c.store.entries))
 	for _, key := range c.store.keys() {

@@ -1,8 +1,6 @@
 package core
 
 import (
-	"encoding/json"
-
 	corev1 "k8s.io/api/core/v1"
 
 	"holon/crdt"
@@ -163,12 +161,9 @@ func (x *index) reindexRevision(key state.Key, rec *crdt.Record) error {
 		return nil
 	}
 	r.born = live.Birth.Stamp
-	for path, into := range map[string]any{state.RevisionTemplate: &r.template, state.RevisionNumber: &r.number, state.RevisionCreated: &r.created} {
-		if value := live.Registers[path].Value; value != nil {
-			if err := json.Unmarshal(value, into); err != nil {
-				return err
-			}
-		}
+	err = state.DecodeRegisters(key, live, map[string]any{state.RevisionTemplate: &r.template, state.RevisionNumber: &r.number, state.RevisionCreated: &r.created})
+	if err != nil {
+		return err
 	}
 	if r.template == nil {
 		return nil // its register has not arrived

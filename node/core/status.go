@@ -42,7 +42,7 @@ func (c *Core) behind(peer p2p.PeerID, epoch, seq uint64) bool {
 	return !c.status.fresh[b.Name] || have == nil || epoch > have.Epoch || epoch == have.Epoch && seq > have.Seq
 }
 
-// of is what a node says of itself; nil if nothing is known.
+// statusOf is what a node says of itself; nil if nothing is known.
 func (c *Core) statusOf(node string) *state.NodeStatus {
 	if node == c.cfg.Node {
 		return c.status.own

@@ -131,7 +131,7 @@ func (s *store) put(key state.Key, rec *crdt.Record, encoded []byte) *entry {
 func (c *Core) commit(key state.Key, rec *crdt.Record) *entry {
 	encoded := rec.Encode()
 	e := c.store.put(key, rec, encoded)
-	c.out.Persist = append(c.out.Persist, crdt.KV{Key: diskRecords + string(key), Value: encoded})
+	c.persist(diskRecords+string(key), encoded)
 	c.out.Changed = append(c.out.Changed, Change{Key: key, Record: rec, Token: e.token})
 	c.reindex(key)
 	return e
@@ -145,7 +145,7 @@ func (c *Core) write(key state.Key, change func(rec *crdt.Record, w crdt.Write) 
 	if high.Left() == 0 {
 		var marks crdt.Marks
 		high, marks = high.Reserve()
-		c.out.Persist = append(c.out.Persist, crdt.KV{Key: diskHigh, Value: encodeMarks(marks)})
+		c.persist(diskHigh, encodeMarks(marks))
 	}
 	w, ok := high.Next(c.cfg.Replica)
 	if !ok {
@@ -240,7 +240,7 @@ func (c *Core) flushWrites() {
 	for _, p := range c.store.unsent {
 		n := len(p.Key) + len(p.Record) + 16
 		if n > putBytesMax {
-			c.sync.offerSoon(c)
+			c.sync.offer = true
 			continue
 		}
 		if size+n > putBytesMax {
@@ -266,6 +266,6 @@ func (c *Core) persistMarks() {
 	s.dirty, s.contextAt = false, c.now
 	if h := s.context.Hash(); h != s.contextOf {
 		s.contextOf = h
-		c.out.Persist = append(c.out.Persist, crdt.KV{Key: diskContext, Value: s.context.Encode()})
+		c.persist(diskContext, s.context.Encode())
 	}
 }

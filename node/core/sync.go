@@ -11,11 +11,10 @@ import (
 
 // Pace of anti-entropy.
 const (
-	digestEvery   = time.Second            // to one live peer, in turn
-	pullTimeout   = 3 * time.Second        // without a chunk: give the pull up
-	pullsMax      = 2                      // at once, so that a heal does not flood a small node
-	gapPatience   = 300 * time.Millisecond // how long gossip may be out of order
-	pullRetryWait = 500 * time.Millisecond
+	digestEvery = time.Second            // to one live peer, in turn
+	pullTimeout = 3 * time.Second        // without a chunk: give the pull up
+	pullsMax    = 2                      // at once, so that a heal does not flood a small node
+	gapPatience = 300 * time.Millisecond // how long gossip may be out of order
 )
 
 // syncer pulls from peers what they have and this node lacks. The sender keeps
@@ -45,8 +44,6 @@ type pull struct {
 }
 
 func newSyncer() syncer { return syncer{pulls: map[p2p.PeerID]*pull{}} }
-
-func (s *syncer) offerSoon(c *Core) { s.offer = true }
 
 func (c *Core) digestFor(answer bool) digestBody {
 	own := c.status.own

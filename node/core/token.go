@@ -1,10 +1,8 @@
 package core
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"holon/crdt"
@@ -36,10 +34,8 @@ const (
 	tokenExpired = "/expired"
 )
 
-func tokenKey(id string) state.Key   { return state.MakeKey(state.Tokens, "", id) }
-func tokenUID(id string) crdt.UID    { return state.DerivedUID("token", id) }
-func jsonOf(v any) []byte            { return state.EncodeRegister(v) }
-func fromJSON(b []byte, v any) error { return json.Unmarshal(b, v) }
+func tokenKey(id string) state.Key { return state.MakeKey(state.Tokens, "", id) }
+func tokenUID(id string) crdt.UID  { return state.DerivedUID("token", id) }
 
 func decodeToken(key state.Key, rec *crdt.Record) (t Token, ok bool, err error) {
 	live := rec.Live()
@@ -47,15 +43,12 @@ func decodeToken(key state.Key, rec *crdt.Record) (t Token, ok bool, err error) 
 		return Token{}, false, nil
 	}
 	_, _, t.ID = key.Split()
-	for path, into := range map[string]any{
+	err = state.DecodeRegisters(key, live, map[string]any{
 		tokenHash: &t.SecretHash, tokenUses: &t.UsesLeft, tokenTTL: &t.TTL,
 		tokenIssuer: &t.Issuer, tokenRevoked: &t.Revoked, tokenExpired: &t.Expired,
-	} {
-		if value := live.Registers[path].Value; value != nil {
-			if err := fromJSON(value, into); err != nil {
-				return Token{}, false, fmt.Errorf("%s: register %s: %w", key, path, err)
-			}
-		}
+	})
+	if err != nil {
+		return Token{}, false, err
 	}
 	return t, true, nil
 }
@@ -78,7 +71,7 @@ func (c *Core) putToken(t Token) error {
 		return fmt.Errorf("there are %d join tokens already: revoke some with `holon token revoke`", TokensMax)
 	}
 	return c.set(tokenKey(t.ID), tokenUID(t.ID), map[string][]byte{
-		tokenHash: jsonOf(t.SecretHash), tokenUses: jsonOf(t.UsesLeft), tokenTTL: jsonOf(t.TTL), tokenIssuer: jsonOf(t.Issuer),
+		tokenHash: state.EncodeRegister(t.SecretHash), tokenUses: state.EncodeRegister(t.UsesLeft), tokenTTL: state.EncodeRegister(t.TTL), tokenIssuer: state.EncodeRegister(t.Issuer),
 	})
 }
 
@@ -119,7 +112,7 @@ func (c *Core) admitMember(op Admit) error {
 	if b := c.members.byName[op.Name]; op.Name == c.cfg.Node || b != nil && !b.Left && c.live(op.Name) {
 		return cert.Refuse(cert.NameTaken, fmt.Sprintf("%s is a live member; choose another --name", op.Name))
 	}
-	if err := c.set(tokenKey(op.Token), tokenUID(op.Token), map[string][]byte{tokenUses: jsonOf(t.UsesLeft - 1)}); err != nil {
+	if err := c.set(tokenKey(op.Token), tokenUID(op.Token), map[string][]byte{tokenUses: state.EncodeRegister(t.UsesLeft - 1)}); err != nil {
 		return err
 	}
 	c.fact(false, "", "Admitted", "%s joins with token %s", op.Name, op.Token)
@@ -127,9 +120,8 @@ func (c *Core) admitMember(op Admit) error {
 }
 
 func (c *Core) putMember(key state.Key, op Admit) error {
-	addrs := slices.Clone(op.Addrs)
 	return c.set(key, state.MemberUID(string(op.Peer)), map[string][]byte{
-		state.MemberName: jsonOf(op.Name), state.MemberChain: jsonOf(op.Chain), state.MemberAddrs: jsonOf(addrs),
+		state.MemberName: state.EncodeRegister(op.Name), state.MemberChain: state.EncodeRegister(op.Chain), state.MemberAddrs: state.EncodeRegister(op.Addrs),
 	})
 }
 
@@ -145,7 +137,7 @@ func (c *Core) firstMember(op FirstMember) error {
 		return err
 	}
 	for _, m := range op.Objects {
-		if _, err := c.mutate(m); err != nil && !strings.Contains(err.Error(), ErrExists.Error()) {
+		if _, err := c.mutate(m); err != nil && !errors.Is(err, ErrExists) {
 			return err
 		}
 	}
