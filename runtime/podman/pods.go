@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"holon/runtime"
 )
@@ -83,7 +84,7 @@ func (r *Runtime) containerStatus(ctx context.Context, name string, v *podView) 
 			return c, err
 		}
 		c.ExitCode, c.OOMKilled = int(a.ExitCode), d.oom
-		c.StartedAt, c.FinishedAt = d.started, d.finished
+		c.StartedAt, c.FinishedAt = lifespan(d.started, d.finished)
 		if a.ExitCode < 0 {
 			c.ExitCode, c.Message = exitUnknown, "killed together with the process that kept its exit status"
 		}
@@ -94,6 +95,15 @@ func (r *Runtime) containerStatus(ctx context.Context, name string, v *podView) 
 		c.StartedAt, c.FinishedAt = unixTime(0), unixTime(0)
 	}
 	return c, nil
+}
+
+// lifespan puts a container's two times in order: Podman notes the start once
+// the OCI runtime has answered, and a short program may have ended before that.
+func lifespan(started, finished time.Time) (time.Time, time.Time) {
+	if !finished.IsZero() && finished.Before(started) {
+		started = finished
+	}
+	return started, finished
 }
 
 // podIP returns the address of a pod whose sandbox runs; empty for a network
