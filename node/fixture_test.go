@@ -120,12 +120,17 @@ func newCluster(t *testing.T, n int) *cluster {
 		if m.id.Chain, err = chain.Encode(); err != nil {
 			t.Fatal(err)
 		}
-		m.host = runtimetest.NewSimulated(runtimetest.HostConfig{Node: m.id.Name, StartDelay: 100 * time.Millisecond})
+		m.host = runtimetest.NewSimulated(runtimetest.HostConfig{Node: m.id.Name, StartDelay: 100 * time.Millisecond, Program: program})
 		c.nodes = append(c.nodes, m)
 	}
 	c.nodes[0].up()
 	c.admitOthers()
 	return c
+}
+
+// program stays until SIGTERM, or until it is killed if it is stubborn.
+func program(_ runtime.Spec, c runtime.Container, _ int) (runtimetest.Program, error) {
+	return runtimetest.Program{RunFor: runtimetest.Never, TermCode: 143, IgnoreTerm: c.Image == "stubborn"}, nil
 }
 
 // admitOthers lets the other nodes in through the first one, with a token.

@@ -62,6 +62,33 @@ func TestARestartKeepsEverythingAndAdoptsPods(t *testing.T) {
 	})
 }
 
+func TestStartsDoNotWaitForStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 1)
+		defer c.close()
+		n, old := c.nodes[0], deployment(2*ordersMax)
+		template := old["spec"].(map[string]any)["template"].(map[string]any)
+		template["spec"].(map[string]any)["containers"].([]any)[0].(map[string]any)["image"] = "stubborn"
+		if err := n.create(state.Deployments, "old", old); err != nil {
+			t.Fatal(err)
+		}
+		c.await("all of the old ones", func() bool { return len(n.readyPods()) == 2*ordersMax })
+		object, _ := n.cfg.Cache.Get(api.Key{Resource: state.Deployments, Namespace: "default", Name: "old"})
+		uid := object.Value["metadata"].(map[string]any)["uid"].(string)
+		if _, err := n.Mutate(t.Context(), api.Mutation{Key: object.Key, UID: uid, Old: object.Value}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if err := n.create(state.Deployments, "web", deployment(3)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second) // a sixth of the grace period
+		if ready := n.readyPods(); len(ready) != 3 {
+			t.Errorf("ready while the old ones take their time to end: %v, want 3", ready)
+		}
+	})
+}
+
 func TestNothingIsAcknowledgedWhileTheDiskFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, 2)
