@@ -12,9 +12,6 @@ import (
 	"holon/scheduler"
 )
 
-// refusalHold is how long a node that refused a run of a slot is not asked again.
-const refusalHold = 30 * time.Second
-
 // schedule turns the view into writes. Every node computes the same plan; the
 // first in the workload's rendezvous order writes it at once, the one of rank k
 // only if it is still undone after k rank delays. That covers dead, slow and
@@ -23,7 +20,7 @@ type schedule struct {
 	view     *scheduler.View
 	reasons  map[crdt.UID][]scheduler.Reason
 	undone   map[crdt.UID]undone
-	refusals map[refusal]refused
+	refusals map[refusal]*refused
 	next     Instant // when to plan again although nothing changed
 }
 
@@ -32,19 +29,8 @@ type undone struct {
 	since Instant
 }
 
-type refusal struct {
-	slot state.SlotID
-	node string
-}
-
-type refused struct {
-	reason   string
-	revision string
-	until    Instant
-}
-
 func newSchedule() schedule {
-	return schedule{reasons: map[crdt.UID][]scheduler.Reason{}, undone: map[crdt.UID]undone{}, refusals: map[refusal]refused{}}
+	return schedule{reasons: map[crdt.UID][]scheduler.Reason{}, undone: map[crdt.UID]undone{}, refusals: map[refusal]*refused{}}
 }
 
 // deed is one write that a plan asks for.
@@ -240,45 +226,6 @@ func (c *Core) placement(w *state.Workload, d scheduler.Decision) deed {
 		c.fact(false, w.Key, "Scheduled", "slot %d belongs on %s", d.Slot.Index, d.Home.Node)
 		return c.setRanked(key, uid, state.SlotHome, d.Home.Term, state.EncodeRegister(d.Home))
 	}}
-}
-
-// noteRefusals remembers which nodes refuse which slots, so that they are left
-// alone for a while also after they have dropped the refused run.
-func (c *Core) noteRefusals() {
-	for key, r := range c.sched.refusals {
-		if c.now >= r.until {
-			delete(c.sched.refusals, key)
-			c.index.dirtyAll = true
-		} else {
-			c.sched.again(r.until)
-		}
-	}
-	note := func(node string, s *state.NodeStatus) {
-		for i := range s.Runs {
-			if r := &s.Runs[i]; r.Refused != "" {
-				c.sched.refusals[refusal{r.Slot, node}] = refused{reason: r.Refused, revision: r.Revision, until: c.now + refusalHold}
-			} else {
-				delete(c.sched.refusals, refusal{r.Slot, node})
-			}
-		}
-	}
-	for _, node := range slices.Sorted(maps.Keys(c.status.byNode)) {
-		if c.live(node) {
-			note(node, c.status.byNode[node])
-		}
-	}
-	note(c.cfg.Node, c.status.own)
-}
-
-func (c *Core) refusedBy(slot state.SlotID, node string) (string, bool) {
-	r, ok := c.sched.refusals[refusal{slot, node}]
-	if !ok {
-		return "", false
-	}
-	if s, exists := c.index.slots[slot.Workload][slot.Index]; exists && s.Run.Revision != r.revision {
-		return "", false // it refused another revision
-	}
-	return r.reason, true
 }
 
 // buildView gathers what the scheduler may know, with every wanted slot booked
