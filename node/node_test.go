@@ -66,10 +66,8 @@ func TestStartsDoNotWaitForStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, 1)
 		defer c.close()
-		n, old := c.nodes[0], deployment(2*ordersMax)
-		template := old["spec"].(map[string]any)["template"].(map[string]any)
-		template["spec"].(map[string]any)["containers"].([]any)[0].(map[string]any)["image"] = "stubborn"
-		if err := n.create(state.Deployments, "old", old); err != nil {
+		n := c.nodes[0]
+		if err := n.create(state.Deployments, "old", deploymentOf("stubborn", 2*ordersMax)); err != nil {
 			t.Fatal(err)
 		}
 		c.await("all of the old ones", func() bool { return len(n.readyPods()) == 2*ordersMax })

@@ -302,7 +302,7 @@ func (c *Core) explain(w *state.Workload) Explanation {
 	order := scheduler.Order(w.UID, c.liveNodes())
 	e := Explanation{Key: w.Key, Scheduler: order[0], Standbys: order[1:], Majority: c.majority()}
 	for _, s := range c.index.wanted(w) {
-		slot := SlotExplanation{Slot: s}
+		slot := SlotExplanation{Slot: s, StandIn: c.standsIn(&s)}
 		for _, r := range c.sched.reasons[w.UID] {
 			if r.Slot == s.ID {
 				slot.Reasons = append(slot.Reasons, r.Text)
@@ -325,5 +325,22 @@ type Explanation struct {
 // SlotExplanation is one slot of an Explanation.
 type SlotExplanation struct {
 	Slot    state.Slot
+	StandIn string // who stands in now; Slot keeps the name when that is over
 	Reasons []string
+}
+
+// standsIn is the node that stands in for the home of a slot in this view, until
+// the home is ready again and the stand-in stops.
+func (c *Core) standsIn(s *state.Slot) string {
+	if !s.HasStandIn() {
+		return ""
+	}
+	node := s.StandIn.Node
+	if c.sched.view != nil && c.sched.view.Assigned(s) == node {
+		return node
+	}
+	if r := c.statusOf(node).Find(state.MakeRunID(s.ID, s.Run.Revision, node, s.Run.Nonce)); r == nil || r.Stopping || !c.live(node) {
+		return ""
+	}
+	return node
 }
