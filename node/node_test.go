@@ -111,7 +111,20 @@ func TestNothingIsAcknowledgedWhileTheDiskFails(t *testing.T) {
 		if err != nil || !strings.Contains(strings.Join(status.Sentences, " "), errBroken.Error()) {
 			t.Errorf("status does not say what is wrong: %q, %v", status.Sentences, err)
 		}
+		for _, view := range c.nodes { // its own included, whose disk is what fails
+			if ready := view.readyNodes(); ready != 1 {
+				t.Errorf("%s shows %d nodes Ready while the disk of n1 fails, want 1", view.id.Name, ready)
+			}
+		}
+		if err := other.create(state.Deployments, "web", deployment(3)); err != nil {
+			t.Fatal(err)
+		}
+		c.await("three pods, none of them where the disk fails", func() bool {
+			pods := other.readyPods()
+			return len(pods) == 3 && !slices.ContainsFunc(pods, func(p string) bool { return !strings.HasSuffix(p, "on n2") })
+		})
 		n.disk.breakWith(nil)
+		c.await("every node is Ready again in every view", func() bool { return n.readyNodes() == 2 && other.readyNodes() == 2 })
 		c.await("the node takes writes again", func() bool { return n.create(state.ConfigMaps, "c", map[string]any{}) == nil })
 		c.await("the peer has it", func() bool {
 			_, ok := other.cfg.Cache.Get(api.Key{Resource: state.ConfigMaps, Namespace: "default", Name: "c"})
