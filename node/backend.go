@@ -292,5 +292,5 @@ func (n *Node) Events(ctx context.Context, namespace string) (events []map[strin
 	slices.SortStableFunc(events, func(a, b map[string]any) int {
 		return strings.Compare(fmt.Sprint(a["lastTimestamp"]), fmt.Sprint(b["lastTimestamp"]))
 	})
-	return events, missing, nil
+	return mergeEvents(events), missing, nil
 }

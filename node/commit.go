@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"holon/crdt"
+	"holon/crdt/state"
+	"holon/node/api"
 	"holon/node/core"
 	"holon/p2p"
 )
@@ -99,9 +101,11 @@ func (n *Node) persist(ctx context.Context, b batch) bool {
 		return true
 	}
 	wait := diskRetryFirst
+	reshow := func() {}
 	for {
 		err := n.commitParts(&b.persist)
 		if err == nil {
+			reshow()
 			if n.disk.failing.Swap(nil) != nil {
 				n.log.Info("the disk takes writes again")
 				n.host.poke()
@@ -112,6 +116,7 @@ func (n *Node) persist(ctx context.Context, b batch) bool {
 		if n.disk.failing.Swap(&text) == nil {
 			n.log.Error("this node cannot store anything and acknowledges nothing", "error", err)
 			n.host.poke()
+			reshow = n.showDiskFailure(text)
 		}
 		n.asks.failAll(b.acks, fmt.Errorf("%w: %v", errNotDurable, err))
 		select {
@@ -121,6 +126,24 @@ func (n *Node) persist(ctx context.Context, b batch) bool {
 			wait = min(2*wait, diskRetryMax)
 		}
 	}
+}
+
+// showDiskFailure makes this node's own API show it as not Ready, as its peers
+// see it by its status: what the core derives waits behind the batch that cannot
+// be written. again shows what was shown before; until then nothing else is.
+func (n *Node) showDiskFailure(text string) (again func()) {
+	key := api.Key{Resource: state.Nodes, Name: n.cfg.Identity.Name}
+	before, ok := n.cfg.Cache.Get(key)
+	if !ok {
+		return func() {}
+	}
+	show := func(value map[string]any) {
+		if err := n.cfg.Cache.Apply([]api.Object{{Key: key, Token: before.Token, Value: value}}, nil); err != nil {
+			n.log.Error("resourceVersions could not be reserved", "error", err)
+		}
+	}
+	show(state.WithDiskFailure(before.Value, text))
+	return func() { show(before.Value) }
 }
 
 // Bounds of one transaction of the store.

@@ -31,11 +31,9 @@ func (n *Node) Why(_ context.Context, k api.Key) (api.Why, error) {
 	}
 	runs := n.runsOf(owner)
 	for _, s := range e.Slots {
-		slot := api.WhySlot{Index: s.Slot.ID.Index, Home: s.Slot.Home.Node, Term: s.Slot.Home.Term, Reasons: s.Reasons, Runs: runs[s.Slot.ID.String()]}
-		if s.Slot.HasStandIn() {
-			slot.StandIn = s.Slot.StandIn.Node
-		}
-		why.Slots = append(why.Slots, slot)
+		why.Slots = append(why.Slots, api.WhySlot{
+			Index: s.Slot.ID.Index, Home: s.Slot.Home.Node, Term: s.Slot.Home.Term, StandIn: s.StandIn, Reasons: s.Reasons, Runs: runs[s.Slot.ID.String()],
+		})
 	}
 	return why, nil
 }
@@ -72,9 +70,53 @@ func (n *Node) runsOf(owner api.Key) map[string][]string {
 			continue
 		}
 		status, _ := pod.Value["status"].(map[string]any)
-		found[p.slot] = append(found[p.slot], fmt.Sprintf("%s on %s: %v", pod.Name, orNone(p.node), status["phase"]))
+		found[p.slot] = append(found[p.slot], fmt.Sprintf("%s on %s: %s", pod.Name, orNone(p.node), runWords(status)))
 	}
 	return found
+}
+
+// runWords says how a pod is, and of what does not run in it, why.
+func runWords(status map[string]any) string {
+	text := fmt.Sprint(status["phase"])
+	if reason, ok := status["reason"]; ok {
+		text += fmt.Sprintf(", %v: %v", reason, status["message"])
+	}
+	containers, _ := status["containerStatuses"].([]any)
+	for _, c := range containers {
+		c, _ := c.(map[string]any)
+		now, _ := c["state"].(map[string]any)
+		before, _ := c["lastState"].(map[string]any)
+		words := append(stateWords(now), stateWords(before)...)
+		if len(words) > 0 {
+			text += fmt.Sprintf("; container %v: %s", c["name"], strings.Join(words, ", "))
+			if n, ok := c["restartCount"].(int64); ok && n > 0 {
+				text += fmt.Sprintf(", restarts: %d", n)
+			}
+		}
+	}
+	return text
+}
+
+// stateWords says why a container does not run; nothing of one that runs or has
+// done its work.
+func stateWords(of map[string]any) []string {
+	var words []string
+	for _, kind := range []string{"waiting", "terminated"} {
+		s, ok := of[kind].(map[string]any)
+		code, exited := s["exitCode"].(int64)
+		if !ok || exited && code == 0 && s["reason"] == "Completed" {
+			continue
+		}
+		word := fmt.Sprint(s["reason"])
+		if exited {
+			word += fmt.Sprintf(" (exit code %d)", code)
+		}
+		if message, ok := s["message"].(string); ok && message != "" {
+			word += ": " + message
+		}
+		words = append(words, word)
+	}
+	return words
 }
 
 func orNone(s string) string {

@@ -120,12 +120,21 @@ func newCluster(t *testing.T, n int) *cluster {
 		if m.id.Chain, err = chain.Encode(); err != nil {
 			t.Fatal(err)
 		}
-		m.host = runtimetest.NewSimulated(runtimetest.HostConfig{Node: m.id.Name, StartDelay: 100 * time.Millisecond})
+		m.host = runtimetest.NewSimulated(runtimetest.HostConfig{Node: m.id.Name, StartDelay: 100 * time.Millisecond, Program: program})
 		c.nodes = append(c.nodes, m)
 	}
 	c.nodes[0].up()
 	c.admitOthers()
 	return c
+}
+
+// program stays until SIGTERM, or until it is killed if it is stubborn; one that
+// is to crash does so at once.
+func program(_ runtime.Spec, c runtime.Container, _ int) (runtimetest.Program, error) {
+	if c.Image == "crash" {
+		return runtimetest.Program{ExitCode: 7}, nil
+	}
+	return runtimetest.Program{RunFor: runtimetest.Never, TermCode: 143, IgnoreTerm: c.Image == "stubborn"}, nil
 }
 
 // admitOthers lets the other nodes in through the first one, with a token.
@@ -281,11 +290,13 @@ func (c *cluster) runWeb(replicas int) {
 	c.await("every replica is ready", func() bool { return len(first.readyPods()) == replicas })
 }
 
-func deployment(replicas int) map[string]any {
+func deployment(replicas int) map[string]any { return deploymentOf("web", replicas) }
+
+func deploymentOf(image string, replicas int) map[string]any {
 	return map[string]any{"spec": map[string]any{
 		"replicas": int64(replicas),
 		"template": map[string]any{"metadata": map[string]any{"labels": map[string]any{"app": "web"}}, "spec": map[string]any{
-			"containers": []any{map[string]any{"name": "app", "image": "web", "command": []any{"run"}}},
+			"containers": []any{map[string]any{"name": "app", "image": image, "command": []any{"run"}}},
 		}},
 	}}
 }

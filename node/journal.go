@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"holon/crdt/state"
+	"holon/node/api"
 	"holon/node/core"
 )
 
@@ -36,10 +37,28 @@ func (n *Node) journal(f core.Fact) {
 		log = n.log.Warn
 	}
 	log(f.Message, "reason", f.Reason, "about", string(f.About))
-	n.ring.add(n.now(), n.cfg.Identity.Name, f)
+	n.ring.add(n.now(), n.cfg.Identity.Name, f, n.involved(f.About))
 }
 
-func (r *ring) add(now core.Instant, node string, f core.Fact) {
+// involved refers to what a fact is about: an object of the API, or this node.
+func (n *Node) involved(about state.Key) map[string]any {
+	resource, namespace, name := about.Split()
+	apiVersion, kind := state.KindOf(resource)
+	if kind == "" {
+		apiVersion, kind = state.KindOf(state.Nodes)
+		resource, namespace, name = state.Nodes, "", n.cfg.Identity.Name
+	}
+	ref := map[string]any{"apiVersion": apiVersion, "kind": kind, "namespace": namespace, "name": name}
+	if o, ok := n.cfg.Cache.Get(api.Key{Resource: resource, Namespace: namespace, Name: name}); ok {
+		meta, _ := o.Value["metadata"].(map[string]any)
+		if uid, ok := meta["uid"].(string); ok {
+			ref["uid"] = uid
+		}
+	}
+	return ref
+}
+
+func (r *ring) add(now core.Instant, node string, f core.Fact, involved map[string]any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	wall := time.Now().UTC().Format(time.RFC3339)
@@ -55,7 +74,7 @@ func (r *ring) add(now core.Instant, node string, f core.Fact) {
 		}
 	}
 	r.next++
-	r.events = append(r.events, event{at: now, same: same, count: 1, value: eventValue(node, r.next, f, wall)})
+	r.events = append(r.events, event{at: now, same: same, count: 1, value: eventValue(node, r.next, f, involved, wall)})
 	if len(r.events) > ringMax {
 		r.events = append(r.events[:0:0], r.events[len(r.events)-ringMax:]...)
 	}
@@ -69,14 +88,8 @@ func copyOf(m map[string]any) map[string]any {
 	return out
 }
 
-func eventValue(node string, n uint64, f core.Fact, wall string) map[string]any {
-	about := f.About
-	if about == "" {
-		about = state.MakeKey(state.Nodes, "", node)
-	}
-	resource, namespace, name := about.Split()
-	apiVersion, kind := state.KindOf(resource)
-	home := namespace
+func eventValue(node string, n uint64, f core.Fact, involved map[string]any, wall string) map[string]any {
+	home, name := involved["namespace"], involved["name"]
 	if home == "" {
 		home = "default"
 	}
@@ -90,7 +103,7 @@ func eventValue(node string, n uint64, f core.Fact, wall string) map[string]any 
 			"name": fmt.Sprintf("%s.%s.%d", name, node, n), "namespace": home, "creationTimestamp": wall,
 			"uid": state.DerivedUID("event", node, fmt.Sprint(n), wall).String(),
 		},
-		"involvedObject": map[string]any{"apiVersion": apiVersion, "kind": kind, "namespace": namespace, "name": name},
+		"involvedObject": involved,
 		"reason":         f.Reason, "message": f.Message, "type": level, "count": int64(1),
 		"firstTimestamp": wall, "lastTimestamp": wall,
 		"source":             map[string]any{"component": "holon", "host": node},

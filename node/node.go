@@ -24,7 +24,7 @@ const (
 	inboxMax   = 4096 // events waiting for the loop; frames beyond are dropped
 	batchMax   = 256  // events per batch
 	asksMax    = 1024 // requests waiting for their Ack
-	ordersMax  = 16   // orders that the runtime works on at once
+	ordersMax  = 16   // starts that the runtime works on at once, and as many stops
 	sessionMax = 64   // logs and exec sessions served for other nodes at once
 
 	wakeMax = time.Second // the loop steps at least this often
@@ -128,7 +128,7 @@ func New(cfg Config) (*Node, error) {
 		ready: make(chan struct{}), slots: make(chan struct{}, sessionMax),
 	}
 	n.asks.waiting = map[uint64]chan core.Ack{}
-	n.orders.permits = make(chan struct{}, ordersMax)
+	n.orders = orders{starts: make(chan struct{}, ordersMax), stops: make(chan struct{}, ordersMax)}
 	n.tokens.load(cfg.Store)
 	n.host.current = cfg.Host
 	n.project(c.Snapshot(), nil)

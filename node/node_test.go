@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -62,6 +63,31 @@ func TestARestartKeepsEverythingAndAdoptsPods(t *testing.T) {
 	})
 }
 
+func TestStartsDoNotWaitForStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 1)
+		defer c.close()
+		n := c.nodes[0]
+		if err := n.create(state.Deployments, "old", deploymentOf("stubborn", 2*ordersMax)); err != nil {
+			t.Fatal(err)
+		}
+		c.await("all of the old ones", func() bool { return len(n.readyPods()) == 2*ordersMax })
+		object, _ := n.cfg.Cache.Get(api.Key{Resource: state.Deployments, Namespace: "default", Name: "old"})
+		uid := object.Value["metadata"].(map[string]any)["uid"].(string)
+		if _, err := n.Mutate(t.Context(), api.Mutation{Key: object.Key, UID: uid, Old: object.Value}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if err := n.create(state.Deployments, "web", deployment(3)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second) // a sixth of the grace period
+		if ready := n.readyPods(); len(ready) != 3 {
+			t.Errorf("ready while the old ones take their time to end: %v, want 3", ready)
+		}
+	})
+}
+
 func TestNothingIsAcknowledgedWhileTheDiskFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, 2)
@@ -85,7 +111,20 @@ func TestNothingIsAcknowledgedWhileTheDiskFails(t *testing.T) {
 		if err != nil || !strings.Contains(strings.Join(status.Sentences, " "), errBroken.Error()) {
 			t.Errorf("status does not say what is wrong: %q, %v", status.Sentences, err)
 		}
+		for _, view := range c.nodes { // its own included, whose disk is what fails
+			if ready := view.readyNodes(); ready != 1 {
+				t.Errorf("%s shows %d nodes Ready while the disk of n1 fails, want 1", view.id.Name, ready)
+			}
+		}
+		if err := other.create(state.Deployments, "web", deployment(3)); err != nil {
+			t.Fatal(err)
+		}
+		c.await("three pods, none of them where the disk fails", func() bool {
+			pods := other.readyPods()
+			return len(pods) == 3 && !slices.ContainsFunc(pods, func(p string) bool { return !strings.HasSuffix(p, "on n2") })
+		})
 		n.disk.breakWith(nil)
+		c.await("every node is Ready again in every view", func() bool { return n.readyNodes() == 2 && other.readyNodes() == 2 })
 		c.await("the node takes writes again", func() bool { return n.create(state.ConfigMaps, "c", map[string]any{}) == nil })
 		c.await("the peer has it", func() bool {
 			_, ok := other.cfg.Cache.Get(api.Key{Resource: state.ConfigMaps, Namespace: "default", Name: "c"})
@@ -125,6 +164,56 @@ func TestLogsAndExecReachTheOwner(t *testing.T) {
 			t.Errorf("%d events, missing %v, %v", len(events), missing, err)
 		}
 	})
+}
+
+// What several nodes saw is one Event, which says what it is about and who saw it.
+func TestEventsOfSeveralNodesAreMerged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		defer c.close()
+		c.runWeb(3)
+		c.nodes[2].down()
+		defer c.nodes[2].up()
+		said := func() []map[string]any {
+			events, _, err := c.nodes[0].Events(t.Context(), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return slices.DeleteFunc(events, func(e map[string]any) bool { return e["reason"] != "NodeUnreachable" })
+		}
+		c.await("both others say so", func() bool { found := said(); return len(found) > 0 && found[0]["reportingInstance"] == "n1,n2" })
+		found := said()
+		about := found[0]["involvedObject"].(map[string]any)
+		node, _ := c.nodes[0].cfg.Cache.Get(api.Key{Resource: state.Nodes, Name: "n3"})
+		if len(found) != 1 || found[0]["count"] != int64(1) || about["kind"] != "Node" || about["apiVersion"] != "v1" {
+			t.Errorf("%v", found)
+		}
+		if uid := node.Value["metadata"].(map[string]any)["uid"]; about["uid"] != uid || uid == "" {
+			t.Errorf("uid %v, that of the node is %v", about["uid"], uid)
+		}
+	})
+}
+
+func TestMergedEventsStayApartInTimeAndByNode(t *testing.T) {
+	at := func(node, wall string, count int64) map[string]any {
+		return map[string]any{
+			"involvedObject": map[string]any{"kind": "Node", "name": "n3"}, "reason": "R", "message": "m", "type": "Normal",
+			"firstTimestamp": wall, "lastTimestamp": wall, "count": count, "reportingInstance": node,
+		}
+	}
+	merged := mergeEvents([]map[string]any{
+		at("n2", "2026-01-01T00:00:00Z", 1), at("n1", "2026-01-01T00:00:10Z", 4), at("n1", "2026-01-01T00:00:12Z", 1), at("n2", "2026-01-01T00:01:00Z", 1),
+	})
+	var got []string
+	for _, e := range merged {
+		got = append(got, fmt.Sprint(e["reportingInstance"], " x", e["count"], " ", e["firstTimestamp"], " ", e["lastTimestamp"]))
+	}
+	want := []string{
+		"n1,n2 x4 2026-01-01T00:00:00Z 2026-01-01T00:00:10Z", "n1 x1 2026-01-01T00:00:12Z 2026-01-01T00:00:12Z", "n2 x1 2026-01-01T00:01:00Z 2026-01-01T00:01:00Z",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
 
 func TestAnUnreachableOwnerIsNamed(t *testing.T) {

@@ -17,20 +17,29 @@ const (
 	listTimeout  = 30 * time.Second
 )
 
-// orders bounds what the runtime works on at once.
-type orders struct{ permits chan struct{} }
+// orders bounds what the runtime works on at once. Stops have permits of their
+// own: each may take its grace period, which nothing that starts shall wait for.
+type orders struct{ starts, stops chan struct{} }
+
+func (o *orders) permits(kind core.OrderKind) chan struct{} {
+	if kind == core.Stop {
+		return o.stops
+	}
+	return o.starts
+}
 
 // execute carries an order to the runtime in a goroutine of its own. Core keeps
 // at most one order per run under way.
 func (n *Node) execute(ctx context.Context, o core.Order) {
+	permits := n.orders.permits(o.Kind)
 	n.spawn(func() {
 		select {
-		case n.orders.permits <- struct{}{}:
+		case permits <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
 		err := n.carryOut(ctx, o)
-		<-n.orders.permits
+		<-permits
 		if ctx.Err() != nil {
 			return // the next boot finds out by itself
 		}

@@ -175,3 +175,16 @@ func TestCrashLoopBackOff(t *testing.T) {
 		}
 	}
 }
+
+// Stops may take their whole grace period; what is to start does not wait for
+// them, however many there are.
+func TestStartsDoNotWaitForStops(t *testing.T) {
+	s := newStage(t, 1)
+	old, web := deployment("old"), deployment("web")
+	s.deploy(s.node(1), "old", "stubborn", map[string]any{"replicas": int64(12)})
+	s.within(5*time.Second, "twelve pods", s.whole(old, 12))
+	s.put(s.node(1), old, map[string]any{"spec": map[string]any{"replicas": int64(0)}})
+	s.Run(time.Second)
+	s.deploy(s.node(1), "web", "web", map[string]any{"replicas": int64(3)})
+	s.within(2*time.Second, "three pods", s.whole(web, 3))
+}

@@ -182,6 +182,10 @@ func (p *player) showWhy(n *Node, key state.Key) {
 	e := n.why[key]
 	fmt.Fprintf(&p.said, "scheduler %s, standbys %s\n", e.Scheduler, strings.Join(e.Standbys, " "))
 	for _, s := range e.Slots {
-		fmt.Fprintf(&p.said, "slot %d: %s\n", s.Slot.ID.Index, strings.Join(s.Reasons, "; "))
+		standIn := ""
+		if s.StandIn != "" {
+			standIn = ", stand-in " + s.StandIn
+		}
+		fmt.Fprintf(&p.said, "slot %d%s: %s\n", s.Slot.ID.Index, standIn, strings.Join(s.Reasons, "; "))
 	}
 }

@@ -84,7 +84,8 @@ func (c *checker) checkHomes() {
 }
 
 // checkStandIns: a stand-in is named for a home that its writer has seen, so its
-// basis is never ahead of the term; and it is another node.
+// basis is never ahead of the term. That it is another node is no rule: a merge of
+// two homes may make it the same, and then it does not count (HasStandIn).
 func (c *checker) checkStandIns() {
 	c.eachSlot(func(key Key, s *Slot) {
 		if s.StandIn == (StandIn{}) {
@@ -95,8 +96,6 @@ func (c *checker) checkStandIns() {
 			c.find(Broken, key, "stand-in %q on basis %d", s.StandIn.Node, s.StandIn.Basis)
 		case s.StandIn.Basis > s.Home.Term:
 			c.find(Broken, key, "stand-in %s is based on term %d, the home's is %d", s.StandIn.Node, s.StandIn.Basis, s.Home.Term)
-		case s.HasStandIn() && s.StandIn.Node == s.Home.Node:
-			c.find(Broken, key, "%s stands in for itself", s.Home.Node)
 		}
 	})
 }

@@ -233,8 +233,7 @@ func plants(d *document) map[string][]func() Severity {
 			}),
 		},
 		"stand-in": {
-			set(SlotStandIn, `{"node":"n2","basis":2}`), set(SlotStandIn, `{"node":"n1","basis":1}`),
-			set(SlotStandIn, `{"node":"n2"}`), set(SlotStandIn, `{"basis":1}`),
+			set(SlotStandIn, `{"node":"n2","basis":2}`), set(SlotStandIn, `{"node":"n2"}`), set(SlotStandIn, `{"basis":1}`),
 		},
 		"run": {
 			set(SlotRun, `{}`), set(SlotRun, fmt.Sprintf(`{"revision":%q,"prev":%q}`, d.web.Revision, d.web.Revision)),

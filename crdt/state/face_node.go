@@ -1,6 +1,7 @@
 package state
 
 import (
+	"slices"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +16,10 @@ type NodeView struct {
 	Labels      map[string]string
 	Unreachable string // why, if it is not live
 }
+
+// DiskFailure is the reason for which a node is not Ready that cannot store
+// anything: it takes no writes and no new pods, and what runs there goes on.
+const DiskFailure = "DiskFailure"
 
 // NodeFace is the Node object.
 func NodeFace(n NodeView) map[string]any {
@@ -32,12 +37,28 @@ func NodeFace(n NodeView) map[string]any {
 	if s.Server != "" {
 		notes["holon.dev/server"] = s.Server
 	}
-	if spec := object(v, "spec"); !n.Live {
-		taints, _ := spec["taints"].([]any)
-		spec["taints"] = append(taints, map[string]any{"key": corev1.TaintNodeUnreachable, "effect": "NoExecute"})
+	object(v, "spec") // is there, even if it says nothing
+	switch {
+	case !n.Live:
+		taint(v, corev1.TaintNodeUnreachable, corev1.TaintEffectNoExecute)
+	case slices.ContainsFunc(s.Conditions, func(c Condition) bool { return c.Type == "Ready" && !c.True }):
+		taint(v, corev1.TaintNodeNotReady, corev1.TaintEffectNoSchedule)
 	}
 	v["status"] = nodeStatus(n, s)
 	return v
+}
+
+// taint shows what keeps pods away from a node besides what users wrote there.
+func taint(node map[string]any, key string, effect corev1.TaintEffect) {
+	spec := object(node, "spec")
+	taints, _ := spec["taints"].([]any)
+	if slices.ContainsFunc(taints, func(t any) bool {
+		have, _ := t.(map[string]any)
+		return have["key"] == key
+	}) {
+		return
+	}
+	spec["taints"] = append(taints, map[string]any{"key": key, "effect": string(effect)})
 }
 
 func nodeStatus(n NodeView, s *NodeStatus) map[string]any {
@@ -78,4 +99,13 @@ func nodeConditions(n NodeView, s *NodeStatus) []any {
 		list[i] = condition(c.Type, c.True, c.Reason, c.Message)
 	}
 	return list
+}
+
+// WithDiskFailure is a Node object as it is to be shown while that node cannot
+// store anything, whatever it said before.
+func WithDiskFailure(node map[string]any, why string) map[string]any {
+	v := copyObject(node)
+	taint(v, corev1.TaintNodeNotReady, corev1.TaintEffectNoSchedule)
+	object(v, "status")["conditions"] = []any{condition("Ready", false, DiskFailure, why)}
+	return v
 }

@@ -186,6 +186,15 @@ func (s *ContainerStatus) value(lost bool) map[string]any {
 		"name": s.Name, "image": s.Image, "imageID": s.Image, "ready": s.Ready && !lost, "started": kind == "running",
 		"restartCount": within32(s.Restarts), "state": map[string]any{kind: detail},
 	}
+	if s.Reason == "CrashLoopBackOff" { // how it ended is of interest while it waits
+		last := map[string]any{"exitCode": within32(s.ExitCode), "reason": "Error"}
+		if s.ExitCode == 0 {
+			last["reason"] = "Completed"
+		}
+		timestamp(last, "startedAt", s.Started)
+		timestamp(last, "finishedAt", s.Finished)
+		v["lastState"] = map[string]any{"terminated": last}
+	}
 	if s.ID != "" {
 		v["containerID"] = "holon://" + s.ID
 	}

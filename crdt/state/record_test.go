@@ -78,6 +78,10 @@ func TestDecodeSlot(t *testing.T) {
 	if !s.HasStandIn() {
 		t.Error("its stand-in does not count")
 	}
+	s.Home.Node = "n2" // of the same term, from the other side of a split
+	if s.HasStandIn() || s.Assigned(func(node string) bool { return node == "n2" }) != "n2" {
+		t.Error("a home stands in for itself")
+	}
 	if s, ok, err = DecodeSlot(key, w.record(t, crdt.UID{1}, nil)); err != nil || !ok || s.Home.Node != "" {
 		t.Errorf("a slot without registers: %+v %t %v", s, ok, err)
 	}

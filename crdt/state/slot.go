@@ -119,7 +119,9 @@ func (s Slot) Assigned(serves func(node string) bool) string {
 	return ""
 }
 
-// HasStandIn reports whether a stand-in was named for the present home.
+// HasStandIn reports whether a stand-in was named for the present home. A node
+// does not stand in for itself: where two sides gave a slot two homes of one term,
+// one of them may have named the home that wins; that name does not count.
 func (s Slot) HasStandIn() bool {
-	return s.StandIn.Node != "" && s.StandIn.Basis == s.Home.Term
+	return s.StandIn.Node != "" && s.StandIn.Node != s.Home.Node && s.StandIn.Basis == s.Home.Term
 }

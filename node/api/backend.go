@@ -134,8 +134,8 @@ type WhySlot struct {
 	Index   int      `json:"index"`
 	Home    string   `json:"home,omitempty"`
 	Term    uint64   `json:"term,omitempty"`
-	StandIn string   `json:"standIn,omitempty"`
-	Runs    []string `json:"runs"` // "web-abc-x1y2z on n3: Running"
+	StandIn string   `json:"standIn,omitempty"` // while it stands in
+	Runs    []string `json:"runs"`              // "web-abc-x1y2z on n3: Running", and why what does not run does not
 	Reasons []string `json:"reasons"`
 }
 

@@ -16,8 +16,10 @@ const (
 	graceDefault    = 30 * time.Second
 )
 
-// startsMax bounds the orders under way at once, so that a storm of stand-ins
-// does not stall a small node.
+// startsMax bounds the starts under way at once, so that a storm of stand-ins
+// does not stall a small node. Stops do not count: each may take its whole grace
+// period, and what is to start must not wait for them. A node that came back from
+// a power cut waited so, with its own pods, for stand-ins that it had begun again.
 const startsMax = 8
 
 // runner makes the containers of this node follow the slots: it admits runs in
@@ -33,7 +35,7 @@ type runner struct {
 	draining bool    // slots shall move away
 	stopping bool    // everything here stops, wanted or not
 	dirty    bool
-	inFlight int
+	starting int // Ensure and Restart orders under way
 }
 
 // run is one run that this node executes, or shall, or still does.
@@ -75,7 +77,9 @@ func (c *Core) observed(pods []runtime.Status) {
 
 // ordered takes the outcome of an order.
 func (c *Core) ordered(ev Ordered) {
-	c.runner.inFlight = max(c.runner.inFlight-1, 0)
+	if ev.Order.Kind != Stop {
+		c.runner.starting = max(c.runner.starting-1, 0)
+	}
 	c.runner.dirty, c.status.dirty = true, true
 	r := c.runner.runs[state.RunID(ev.Order.Run)]
 	if r == nil {
@@ -163,7 +167,9 @@ func (c *Core) wakeRuns() {
 func (c *Core) order(r *run, o Order) {
 	o.Run = runtime.RunID(r.id)
 	r.busy = true
-	c.runner.inFlight++
+	if o.Kind != Stop {
+		c.runner.starting++
+	}
 	c.out.Run = append(c.out.Run, o)
 }
 
@@ -180,7 +186,7 @@ func (c *Core) drive(r *run) {
 		c.status.dirty = true
 		c.fact(false, r.about(), "Killing", "stopping slot %d of %s on %s", r.slot.ID.Index, r.workload.Key, c.cfg.Node)
 		c.order(r, Order{Kind: Stop, Grace: grace(r.template)})
-	case !r.admitted || c.runner.inFlight >= startsMax || c.runner.lastSeen == 0:
+	case !r.admitted || c.runner.starting >= startsMax || c.runner.lastSeen == 0:
 	case !here || c.incomplete(r):
 		c.ensure(r)
 	default:

@@ -12,9 +12,6 @@ import (
 	"holon/scheduler"
 )
 
-// refusalHold is how long a node that refused a run of a slot is not asked again.
-const refusalHold = 30 * time.Second
-
 // schedule turns the view into writes. Every node computes the same plan; the
 // first in the workload's rendezvous order writes it at once, the one of rank k
 // only if it is still undone after k rank delays. That covers dead, slow and
@@ -23,7 +20,7 @@ type schedule struct {
 	view     *scheduler.View
 	reasons  map[crdt.UID][]scheduler.Reason
 	undone   map[crdt.UID]undone
-	refusals map[refusal]refused
+	refusals map[refusal]*refused
 	next     Instant // when to plan again although nothing changed
 }
 
@@ -32,19 +29,8 @@ type undone struct {
 	since Instant
 }
 
-type refusal struct {
-	slot state.SlotID
-	node string
-}
-
-type refused struct {
-	reason   string
-	revision string
-	until    Instant
-}
-
 func newSchedule() schedule {
-	return schedule{reasons: map[crdt.UID][]scheduler.Reason{}, undone: map[crdt.UID]undone{}, refusals: map[refusal]refused{}}
+	return schedule{reasons: map[crdt.UID][]scheduler.Reason{}, undone: map[crdt.UID]undone{}, refusals: map[refusal]*refused{}}
 }
 
 // deed is one write that a plan asks for.
@@ -242,45 +228,6 @@ func (c *Core) placement(w *state.Workload, d scheduler.Decision) deed {
 	}}
 }
 
-// noteRefusals remembers which nodes refuse which slots, so that they are left
-// alone for a while also after they have dropped the refused run.
-func (c *Core) noteRefusals() {
-	for key, r := range c.sched.refusals {
-		if c.now >= r.until {
-			delete(c.sched.refusals, key)
-			c.index.dirtyAll = true
-		} else {
-			c.sched.again(r.until)
-		}
-	}
-	note := func(node string, s *state.NodeStatus) {
-		for i := range s.Runs {
-			if r := &s.Runs[i]; r.Refused != "" {
-				c.sched.refusals[refusal{r.Slot, node}] = refused{reason: r.Refused, revision: r.Revision, until: c.now + refusalHold}
-			} else {
-				delete(c.sched.refusals, refusal{r.Slot, node})
-			}
-		}
-	}
-	for _, node := range slices.Sorted(maps.Keys(c.status.byNode)) {
-		if c.live(node) {
-			note(node, c.status.byNode[node])
-		}
-	}
-	note(c.cfg.Node, c.status.own)
-}
-
-func (c *Core) refusedBy(slot state.SlotID, node string) (string, bool) {
-	r, ok := c.sched.refusals[refusal{slot, node}]
-	if !ok {
-		return "", false
-	}
-	if s, exists := c.index.slots[slot.Workload][slot.Index]; exists && s.Run.Revision != r.revision {
-		return "", false // it refused another revision
-	}
-	return r.reason, true
-}
-
 // buildView gathers what the scheduler may know, with every wanted slot booked
 // on the node that runs it in this view.
 func (c *Core) buildView() *scheduler.View {
@@ -355,7 +302,7 @@ func (c *Core) explain(w *state.Workload) Explanation {
 	order := scheduler.Order(w.UID, c.liveNodes())
 	e := Explanation{Key: w.Key, Scheduler: order[0], Standbys: order[1:], Majority: c.majority()}
 	for _, s := range c.index.wanted(w) {
-		slot := SlotExplanation{Slot: s}
+		slot := SlotExplanation{Slot: s, StandIn: c.standsIn(&s)}
 		for _, r := range c.sched.reasons[w.UID] {
 			if r.Slot == s.ID {
 				slot.Reasons = append(slot.Reasons, r.Text)
@@ -378,5 +325,22 @@ type Explanation struct {
 // SlotExplanation is one slot of an Explanation.
 type SlotExplanation struct {
 	Slot    state.Slot
+	StandIn string // who stands in now; Slot keeps the name when that is over
 	Reasons []string
+}
+
+// standsIn is the node that stands in for the home of a slot in this view, until
+// the home is ready again and the stand-in stops.
+func (c *Core) standsIn(s *state.Slot) string {
+	if !s.HasStandIn() {
+		return ""
+	}
+	node := s.StandIn.Node
+	if c.sched.view != nil && c.sched.view.Assigned(s) == node {
+		return node
+	}
+	if r := c.statusOf(node).Find(state.MakeRunID(s.ID, s.Run.Revision, node, s.Run.Nonce)); r == nil || r.Stopping || !c.live(node) {
+		return ""
+	}
+	return node
 }

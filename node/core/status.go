@@ -156,7 +156,7 @@ func (c *Core) describe() *state.NodeStatus {
 	ready := state.Condition{Type: "Ready", True: true, Reason: "HolonReady", Message: "holon runs pods here"}
 	switch {
 	case h.DiskError != "":
-		ready = state.Condition{Type: "Ready", Reason: "DiskFailure", Message: h.DiskError}
+		ready = state.Condition{Type: "Ready", Reason: state.DiskFailure, Message: h.DiskError}
 	case h.RuntimeError != "":
 		ready = state.Condition{Type: "Ready", Reason: "RuntimeUnavailable", Message: h.RuntimeError}
 	case h.Runtime.Name == "":

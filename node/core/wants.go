@@ -44,8 +44,7 @@ func (c *Core) markWanted() {
 func (c *Core) wantSlot(w *state.Workload, s state.Slot) {
 	switch {
 	case s.Home.Node == c.cfg.Node:
-		elsewhere := s.HasStandIn() && s.StandIn.Node != c.cfg.Node // two homes of one term may have met
-		if c.runner.draining && elsewhere && c.slotReadyOn(&s, s.StandIn.Node) {
+		if c.runner.draining && s.HasStandIn() && c.slotReadyOn(&s, s.StandIn.Node) {
 			return
 		}
 	case s.HasStandIn() && s.StandIn.Node == c.cfg.Node && c.away(&s):

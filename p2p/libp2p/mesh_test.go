@@ -151,3 +151,31 @@ func cut(left, right []p2ptest.Fixture) {
 	block(left, right)
 	block(right, left)
 }
+
+// A peer that lost its power closed nothing. Once its next life has introduced
+// itself, frames go there at once and not to the connections of the former one,
+// which a mesh of the same identity that runs on stands for here.
+func TestRebootedPeerIsSpokenToAtOnce(t *testing.T) {
+	dir, key := t.TempDir(), newKey(t)
+	same := func(c *Config) { c.Dir, c.Key = dir, key }
+	former, z := start(t, same), start(t, nil)
+	introduce(t, former, z)
+	z.Mesh.Send(former.ID(), []byte("before"))
+	former.Events.AwaitFrame(t, z.ID(), []byte("before"))
+	neverDialAgain(mesh(former))
+
+	next := start(t, same)
+	next.Mesh.SetMembers(p2ptest.Members(next, z))
+	next.Events.AwaitRetry(t, "frame for the next life", func() bool {
+		return len(next.Events.Frames(z.ID())) > 0
+	}, func() { z.Mesh.Send(next.ID(), []byte("after")) })
+}
+
+// neverDialAgain leaves a mesh its connections, and no way to make others.
+func neverDialAgain(m *Mesh) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.peers {
+		r.standing = false
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,7 +45,8 @@ type remote struct {
 	next     time.Time // not dialled before
 	writing  bool
 	reader   *frameReader
-	readers  int // inbound frame streams; more than one only while they change
+	readers  int    // inbound frame streams; more than one only while they change
+	boot     uint64 // of the peer, as it last said itself
 
 	// events orders Up, Frame and Down of this peer. It is held while the owner
 	// is called, so the owner must not call back into the mesh.
@@ -346,12 +348,38 @@ func (r *remote) readFrames(s network.Stream) error {
 				return p2p.ErrNotMember
 			}
 			r.m.learn(r.id, records)
+			r.metBoot(s.Conn(), records)
 		case kindFrame:
 			if !r.heard(body, true) {
 				return p2p.ErrNotMember
 			}
 		default:
 			r.m.log.Debug("unknown kind of message is skipped", "peer", r.name, "kind", kind)
+		}
+	}
+}
+
+// metBoot closes the connections of a former life of the peer, once it says
+// itself, over a newer one, that it has booted since. A power cut closes nothing,
+// and QUIC gives up on silence only after idleTimeout: until then this node's
+// writer would speak to the dead, and the peer would hear nothing from here.
+func (r *remote) metBoot(newer network.Conn, records []addrRecord) {
+	i := slices.IndexFunc(records, func(rec addrRecord) bool { return rec.Peer == r.id.String() })
+	if i < 0 {
+		return
+	}
+	r.m.mu.Lock()
+	rebooted := r.boot != 0 && records[i].Boot > r.boot
+	r.boot = max(r.boot, records[i].Boot)
+	r.m.mu.Unlock()
+	if !rebooted {
+		return
+	}
+	for _, c := range r.m.end.net.ConnsToPeer(r.id) {
+		if c != newer && c.Stat().Opened.Before(newer.Stat().Opened) {
+			if err := c.Close(); err != nil {
+				r.m.log.Debug("close a connection of a former life", "peer", r.name, "error", err)
+			}
 		}
 	}
 }
