@@ -204,6 +204,10 @@ func (m *member) down() {
 type talker struct{ runtime.Runtime }
 
 func (talker) Exec(_ context.Context, id runtime.RunID, container string, opts runtime.ExecOptions) (int, error) {
+	if opts.TTY {
+		fmt.Fprintf(opts.Stdout, "%dx%d", opts.Size.Width, opts.Size.Height)
+		return 3, nil
+	}
 	fmt.Fprintf(opts.Stdout, "%s %s %v ", id, container, opts.Command)
 	if opts.Stdin != nil {
 		if _, err := io.Copy(opts.Stdout, opts.Stdin); err != nil {

@@ -127,6 +127,34 @@ func TestLogsAndExecReachTheOwner(t *testing.T) {
 	})
 }
 
+func TestATerminalHasItsSizeFromTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2)
+		defer c.close()
+		c.runWeb(2)
+		for _, entry := range c.nodes {
+			for _, pod := range entry.readyPods() {
+				name, _, _ := strings.Cut(pod, " ")
+				for _, late := range []time.Duration{0, firstSizeWait / 2, 2 * firstSizeWait} {
+					ctx, cancel := context.WithCancel(t.Context())
+					sizes := make(chan api.TerminalSize, 1)
+					time.AfterFunc(late, func() { sizes <- api.TerminalSize{Width: 101, Height: 33} })
+					want := "101x33"
+					if late > firstSizeWait {
+						want = "0x0" // it may not hold up the command for ever
+					}
+					var out bytes.Buffer
+					code, err := entry.Exec(ctx, "default", name, "app", []string{"sh"}, api.Stream{Stdout: &out, TTY: true, Resize: sizes})
+					cancel()
+					if err != nil || code != 3 || out.String() != want {
+						t.Errorf("exec in %s through %s, with a size after %v: code %d, it began with %q, want %q, %v", pod, entry.id.Name, late, code, out.String(), want, err)
+					}
+				}
+			}
+		}
+	})
+}
+
 func TestAnUnreachableOwnerIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, 2)

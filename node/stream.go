@@ -199,13 +199,35 @@ func (n *Node) runSession(ctx context.Context, req sessionRequest, stdin io.Read
 	} else {
 		n.log.Info("exec", "run", req.Run, "container", req.Container, "user", req.User)
 		result.ExitCode, err = n.cfg.Runtime.Exec(ctx, req.Run, req.Container, runtime.ExecOptions{
-			Command: req.Command, TTY: req.TTY, Stdin: stdin, Stdout: stdout, Stderr: stderr, Resize: resize,
+			Command: req.Command, TTY: req.TTY, Stdin: stdin, Stdout: stdout, Stderr: stderr,
+			Size: firstSize(ctx, req, resize), Resize: resize,
 		})
 	}
 	if err != nil {
 		result.Kind, result.Error = runtime.KindOf(err), err.Error()
 	}
 	return result
+}
+
+// firstSizeWait is how long a command waits for the size of its terminal:
+// clients send it as soon as they are connected, a round trip after the request.
+const firstSizeWait = time.Second
+
+// firstSize takes the size that a client sends first, so that the command finds
+// it when it begins. A client that sends none goes without.
+func firstSize(ctx context.Context, req sessionRequest, sizes <-chan runtime.Size) runtime.Size {
+	if !req.TTY || sizes == nil {
+		return runtime.Size{}
+	}
+	timer := time.NewTimer(firstSizeWait)
+	defer timer.Stop()
+	select {
+	case size := <-sizes:
+		return size
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return runtime.Size{}
 }
 
 // session runs a request on the node that owns the container.
