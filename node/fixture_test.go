@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -98,6 +99,7 @@ type member struct {
 	id   Identity
 	disk *memory
 	host *runtimetest.Simulated
+	log  journalText // of all its daemons
 	end  context.CancelFunc
 	done chan error
 }
@@ -171,7 +173,7 @@ func (m *member) up() {
 	ctx, end := context.WithCancel(context.Background())
 	var err error
 	m.Node, err = New(Config{
-		Identity: m.id, Store: m.disk, Runtime: talker{m.host.Runtime()}, Cache: api.NewCache(1, 0, nil), Logger: slog.New(slog.DiscardHandler),
+		Identity: m.id, Store: m.disk, Runtime: talker{m.host.Runtime()}, Cache: api.NewCache(1, 0, nil), Logger: slog.New(slog.NewTextHandler(&m.log, nil)),
 		Introduce: true, Clock: func() core.Instant { return time.Hour + time.Since(m.c.start) },
 		Host: core.Host{HostIP: "10.0.0.1", Allocatable: state.Resources{CPU: 4000, Memory: 1 << 30, Pods: 50}},
 		NewMesh: func(_ context.Context, members []p2p.Member, events p2p.Events) (Mesh, error) {
@@ -197,6 +199,30 @@ func (m *member) down() {
 		m.c.t.Errorf("%s: %v", m.id.Name, err)
 	}
 	m.cfg.Runtime.Close()
+}
+
+// journalText keeps what a daemon logs.
+type journalText struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journalText) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+// lines returns the lines that hold every one of some words.
+func (j *journalText) lines(words ...string) (found []string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for line := range strings.Lines(j.text.String()) {
+		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
+			found = append(found, line)
+		}
+	}
+	return found
 }
 
 // talker is a runtime whose containers answer: they repeat the command and what
