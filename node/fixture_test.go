@@ -100,8 +100,11 @@ type member struct {
 	disk *memory
 	host *runtimetest.Simulated
 	log  journalText // of all its daemons
-	end  context.CancelFunc
-	done chan error
+	cut  []string    // what it is told to block at its next start
+
+	blocked func(p2p.PeerID) bool // what its mesh was started with
+	end     context.CancelFunc
+	done    chan error
 }
 
 const testCluster = "0123456789abcdef0123456789abcdef"
@@ -175,8 +178,10 @@ func (m *member) up() {
 	m.Node, err = New(Config{
 		Identity: m.id, Store: m.disk, Runtime: talker{m.host.Runtime()}, Cache: api.NewCache(1, 0, nil), Logger: slog.New(slog.NewTextHandler(&m.log, nil)),
 		Introduce: true, Clock: func() core.Instant { return time.Hour + time.Since(m.c.start) },
-		Host: core.Host{HostIP: "10.0.0.1", Allocatable: state.Resources{CPU: 4000, Memory: 1 << 30, Pods: 50}},
-		NewMesh: func(_ context.Context, members []p2p.Member, events p2p.Events) (Mesh, error) {
+		Host:    core.Host{HostIP: "10.0.0.1", Allocatable: state.Resources{CPU: 4000, Memory: 1 << 30, Pods: 50}},
+		Blocked: m.cut,
+		NewMesh: func(_ context.Context, members []p2p.Member, blocked func(p2p.PeerID) bool, events p2p.Events) (Mesh, error) {
+			m.blocked = blocked
 			mesh := m.c.net.Join(m.id.Peer(), events)
 			mesh.SetMembers(members)
 			return testMesh{mesh}, nil

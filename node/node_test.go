@@ -127,6 +127,27 @@ func TestLogsAndExecReachTheOwner(t *testing.T) {
 	})
 }
 
+// TestABlockedNodeIsKnownBeforeTheMeshStarts: the block list is by name, and the
+// names are on the disk.
+func TestABlockedNodeIsKnownBeforeTheMeshStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		defer c.close()
+		m := c.nodes[2]
+		if m.blocked != nil {
+			t.Error("a node that was told nothing blocks somebody")
+		}
+		m.down()
+		m.cut = []string{"n1"}
+		m.up()
+		for i, want := range []bool{true, false, false} {
+			if m.blocked == nil || m.blocked(c.nodes[i].id.Peer()) != want {
+				t.Errorf("at the start n%d is blocked: %v, want %v", i+1, !want, want)
+			}
+		}
+	})
+}
+
 // TestExecLogsWhoAsked: on the node that was asked and on the one that runs the
 // pod, without the command.
 func TestExecLogsWhoAsked(t *testing.T) {

@@ -30,12 +30,13 @@ func fakeUp(args []string) int {
 		flags.String(ignored, "", "")
 	}
 	flags.StringArray("listen", nil, "")
+	blocked := flags.String("testnet-block", "", "")
 	control := flags.Bool("testnet-control", false, "")
 	if err := flags.Parse(args); err != nil || !*control {
 		say(os.Stderr, "bad command line: %v\n", err)
 		return 2
 	}
-	say(os.Stderr, "%s begins, joining by %q\n", *name, *join)
+	say(os.Stderr, "%s begins, joining by %q, blocking %q\n", *name, *join, *blocked)
 	if *name == os.Getenv("HOLON_FAKE_BROKEN") {
 		say(os.Stderr, "the disk of %s is full\n", *name)
 		return 1

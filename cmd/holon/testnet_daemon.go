@@ -33,6 +33,9 @@ func (t *testnet) daemonArgs(n *testnetNode, token string) []string {
 	if t.state.Podman != "" {
 		args = append(args, "--podman-url", t.state.Podman)
 	}
+	if blocked := t.state.blockedFor(n.Name); len(blocked) > 0 {
+		args = append(args, "--testnet-block", strings.Join(blocked, ","))
+	}
 	if token != "" {
 		args = append(args, "--join", token)
 	}

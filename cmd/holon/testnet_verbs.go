@@ -85,15 +85,7 @@ func (t *testnet) start(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		all.Go(func() error {
-			if err := t.waitAnswer(running, node); err != nil {
-				return err
-			}
-			if err := t.block(running, node); err != nil {
-				return err
-			}
-			return t.waitReady(running, node, 1)
-		})
+		all.Go(func() error { return t.waitReady(running, node, 1) })
 	}
 	if err := all.Wait(); err != nil {
 		t.showFailure(err)
@@ -219,7 +211,7 @@ func (t *testnetCommands) healCommand() *cobra.Command {
 }
 
 // applyPartition tells every node that runs what it must not see. Nodes that
-// are down or paused are told when they come back.
+// are paused are told when they go on, and those that are down when they start.
 func (t *testnet) applyPartition(ctx context.Context) error {
 	all, ctx := errgroup.WithContext(ctx)
 	for _, n := range t.state.Nodes {
@@ -327,19 +319,4 @@ func (t *testnetCommands) each(args []string, fn func(*testnet, *testnetNode) er
 func (t *testnet) say(n *testnetNode, what string) error {
 	_, err := fmt.Fprintf(t.out, "%s %s\n", n.Name, what)
 	return err
-}
-
-// waitAnswer returns when the node's socket answers.
-func (t *testnet) waitAnswer(ctx context.Context, n *testnetNode) error {
-	for {
-		_, err := t.client(n).do(ctx, request{path: "/version"})
-		if err == nil || !errors.Is(err, errUnreachable) {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return t.notReady(ctx, n, err)
-		case <-time.After(connectPause):
-		}
-	}
 }

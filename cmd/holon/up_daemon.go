@@ -71,7 +71,7 @@ func (m meshOf) OpenDoor(admit func(context.Context, cert.JoinRequest) (cert.Joi
 	return m.Mesh.OpenDoor(admit)
 }
 
-func (d *daemon) newMesh(ctx context.Context, members []p2p.Member, events p2p.Events) (node.Mesh, error) {
+func (d *daemon) newMesh(ctx context.Context, members []p2p.Member, blocked func(p2p.PeerID) bool, events p2p.Events) (node.Mesh, error) {
 	chain, err := cert.DecodeChain(d.identity.Chain)
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func (d *daemon) newMesh(ctx context.Context, members []p2p.Member, events p2p.E
 	}
 	m, err := libp2p.New(ctx, libp2p.Config{
 		Key: d.identity.Key, Cluster: d.identity.Cluster, Listen: d.options.listen, Dir: dir,
-		Members: members, ClusterKey: d.identity.ClusterKey, Chain: chain, MDNS: !d.options.local(), Logger: d.log,
+		Members: members, ClusterKey: d.identity.ClusterKey, Chain: chain, Blocked: blocked, MDNS: !d.options.local(), Logger: d.log,
 	}, events)
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	d.node, err = node.New(node.Config{
 		Identity: d.identity, Store: d.store, Runtime: d.runtime, NewMesh: d.newMesh, Cache: cache, Logger: d.log,
-		Host: hostFacts(d.options), Introduce: !d.options.noIntroduce,
+		Host: hostFacts(d.options), Introduce: !d.options.noIntroduce, Blocked: d.options.blocked,
 		Left: func() { d.left.Store(true); stop(nil) },
 	})
 	if err != nil {
