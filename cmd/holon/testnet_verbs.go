@@ -29,7 +29,7 @@ die at once, without a chance to say goodbye. Disks survive; 'start' boots again
 		Args:              wantArgs(1, -1, "the names of nodes, such as n2"),
 		ValidArgsFunction: t.completeNodes,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return t.each(args, func(n *testnet, node *testnetNode) error {
+			return t.each(cmd.Context(), args, func(n *testnet, node *testnetNode) error {
 				if daemonOnly {
 					if err := node.Process.kill(cmd.Context()); err != nil {
 						return err
@@ -56,9 +56,11 @@ func (t *testnetCommands) startCommand() *cobra.Command {
 		Args:              wantArgs(1, -1, "the names of nodes, such as n2"),
 		ValidArgsFunction: t.completeNodes,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := context.WithTimeoutCause(cmd.Context(), startTime, fmt.Errorf("not Ready within %v", startTime))
-			defer cancel()
-			return t.change(func(n *testnet) error { return n.start(ctx, args) })
+			return t.change(cmd.Context(), func(n *testnet) error {
+				ctx, cancel := context.WithTimeoutCause(cmd.Context(), startTime, fmt.Errorf("not Ready within %v", startTime))
+				defer cancel()
+				return n.start(ctx, args)
+			})
 		},
 	}
 }
@@ -107,7 +109,7 @@ func (t *testnetCommands) pauseCommand() *cobra.Command {
 		Args:              wantArgs(1, -1, "the names of nodes, such as n2"),
 		ValidArgsFunction: t.completeNodes,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return t.each(args, func(n *testnet, node *testnetNode) error {
+			return t.each(cmd.Context(), args, func(n *testnet, node *testnetNode) error {
 				if err := node.signalDaemon(syscall.SIGSTOP); err != nil {
 					return err
 				}
@@ -132,7 +134,7 @@ func (t *testnetCommands) resumeCommand() *cobra.Command {
 		Args:              wantArgs(1, -1, "the names of nodes, such as n2"),
 		ValidArgsFunction: t.completeNodes,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return t.each(args, func(n *testnet, node *testnetNode) error {
+			return t.each(cmd.Context(), args, func(n *testnet, node *testnetNode) error {
 				if node.PausedPods {
 					if err := n.freezePods(cmd.Context(), node, false); err != nil {
 						return err
@@ -172,7 +174,7 @@ named form one more group.`,
 		Example: "  holon testnet partition 'n1,n2|n3,n4,n5'\n  holon testnet partition n1                  # n1 against the rest",
 		Args:    wantArgs(1, 1, "one argument in quotes, such as 'n1,n2|n3'"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return t.change(func(n *testnet) error {
+			return t.change(cmd.Context(), func(n *testnet) error {
 				groups, err := parsePartition(args[0], n.names())
 				if err != nil {
 					return err
@@ -198,7 +200,7 @@ func (t *testnetCommands) healCommand() *cobra.Command {
 		Short: "Mend all cut links",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return t.change(func(n *testnet) error {
+			return t.change(cmd.Context(), func(n *testnet) error {
 				n.state.Partition = nil
 				if err := n.applyPartition(cmd.Context()); err != nil {
 					return err
@@ -243,7 +245,7 @@ func (t *testnetCommands) downCommand() *cobra.Command {
 		Short: "End the testnet and leave nothing behind",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return t.change(func(n *testnet) error {
+			return t.change(cmd.Context(), func(n *testnet) error {
 				progress := n.startProgress("ending %s", plural(len(n.state.Nodes), "node"))
 				defer progress.stop()
 				if err := n.tearDown(cmd.Context(), keep); err != nil {
@@ -301,8 +303,8 @@ func (t *testnet) removeFiles() error {
 }
 
 // each runs fn for every named node in turn.
-func (t *testnetCommands) each(args []string, fn func(*testnet, *testnetNode) error) error {
-	return t.change(func(n *testnet) error {
+func (t *testnetCommands) each(ctx context.Context, args []string, fn func(*testnet, *testnetNode) error) error {
+	return t.change(ctx, func(n *testnet) error {
 		nodes, err := n.pick(args)
 		if err != nil {
 			return err
