@@ -75,8 +75,12 @@ func (t *testnetCommands) up(ctx context.Context, o upOptions) error {
 		n.showFailure(err)
 		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 		defer cancel()
+		progress := n.startProgress("removing what was started")
+		defer progress.stop()
 		return errors.Join(err, n.tearDown(tidy, false))
 	}
+	progress := n.startProgress("asking every node for its status")
+	defer progress.stop()
 	if err := n.printStatus(ctx); err != nil {
 		return err
 	}
