@@ -140,14 +140,15 @@ func up(ctx context.Context, words interface{ Write([]byte) (int, error) }, o no
 	if err := os.MkdirAll(o.dataDir, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w; name another one with --data-dir", err)
 	}
-	if err := d.openStore(); err != nil {
+	if err := d.patiently("reading the database in "+o.dataDir, d.openStore); err != nil {
 		return err
 	}
 	defer d.closeStore()
 	if err := d.identify(ctx); err != nil {
 		return err
 	}
-	if err := d.chooseRuntime(ctx); err != nil {
+	err := d.patiently("trying what runs containers here", func() error { return d.chooseRuntime(ctx) })
+	if err != nil {
 		return err
 	}
 	defer d.runtime.Close() //nolint:errcheck // pods go on; nothing is lost

@@ -45,6 +45,13 @@ func (d *daemon) say(format string, args ...any) {
 	fmt.Fprintf(d.words, format+"\n", args...) //nolint:errcheck // nobody listens then
 }
 
+// patiently runs one step of the start, and says which if that takes long.
+func (d *daemon) patiently(what string, step func() error) error {
+	progress := newProgress(d.words, "%s", what)
+	defer progress.stop()
+	return step()
+}
+
 func (d *daemon) openStore() (err error) {
 	d.store, err = badger.Open(filepath.Join(d.options.dataDir, node.StateDir), badger.Options{Log: d.log})
 	return err
@@ -159,7 +166,10 @@ func (d *daemon) serve(ctx context.Context) error {
 	all.Go(func() error { return d.api.Run(life) })
 	all.Go(func() error {
 		d.node.SetServer(d.server())
-		if err := d.node.Introduce(life, d.founder, nil); err != nil {
+		// Without a bound: nobody may be in reach for as long as a partition lasts.
+		err := d.patiently("waiting until this node hears from a member of the cluster; until then it is not Ready",
+			func() error { return d.node.Introduce(life, d.founder, nil) })
+		if err != nil {
 			return err
 		}
 		d.say("%s is up: %s", d.identity.Name, d.server())
