@@ -52,6 +52,7 @@ die at once, without a chance to say goodbye. Disks survive; 'start' boots again
 func (t *testnetCommands) startCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "start NODE...",
+		Example:           `  holon testnet start n2 n3`,
 		Short:             "Start killed nodes again, from their own disk",
 		Args:              wantArgs(1, -1, "the names of nodes, such as n2"),
 		ValidArgsFunction: t.completeNodes,
@@ -104,7 +105,9 @@ func (t *testnet) start(ctx context.Context, args []string) error {
 func (t *testnetCommands) pauseCommand() *cobra.Command {
 	var all bool
 	c := &cobra.Command{
-		Use:               "pause NODE...",
+		Use: "pause NODE...",
+		Example: `  holon testnet pause n2
+  holon testnet pause n2 --all   # its pods, too`,
 		Short:             "Freeze the daemon of nodes (SIGSTOP)",
 		Args:              wantArgs(1, -1, "the names of nodes, such as n2"),
 		ValidArgsFunction: t.completeNodes,
@@ -130,6 +133,7 @@ func (t *testnetCommands) pauseCommand() *cobra.Command {
 func (t *testnetCommands) resumeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "resume NODE...",
+		Example:           `  holon testnet resume n2`,
 		Short:             "Let paused nodes go on",
 		Args:              wantArgs(1, -1, "the names of nodes, such as n2"),
 		ValidArgsFunction: t.completeNodes,
@@ -171,8 +175,9 @@ func (t *testnetCommands) partitionCommand() *cobra.Command {
 		Long: `Cut the links between groups of nodes. The cut is made in each daemon's mesh; it
 holds until 'heal', also for nodes that are started later. Nodes that are not
 named form one more group.`,
-		Example: "  holon testnet partition 'n1,n2|n3,n4,n5'\n  holon testnet partition n1                  # n1 against the rest",
-		Args:    wantArgs(1, 1, "one argument in quotes, such as 'n1,n2|n3'"),
+		Example:           "  holon testnet partition 'n1,n2|n3,n4,n5'\n  holon testnet partition n1                  # n1 against the rest",
+		ValidArgsFunction: t.completeNodes,
+		Args:              wantArgs(1, 1, "one argument in quotes, such as 'n1,n2|n3'"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return t.change(cmd.Context(), func(n *testnet) error {
 				groups, err := parsePartition(args[0], n.names())
@@ -196,9 +201,10 @@ named form one more group.`,
 
 func (t *testnetCommands) healCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "heal",
-		Short: "Mend all cut links",
-		Args:  noArgs,
+		Use:     "heal",
+		Example: `  holon testnet heal`,
+		Short:   "Mend all cut links",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return t.change(cmd.Context(), func(n *testnet) error {
 				n.state.Partition = nil
@@ -241,7 +247,9 @@ func (t *testnet) block(ctx context.Context, n *testnetNode) error {
 func (t *testnetCommands) downCommand() *cobra.Command {
 	var keep bool
 	c := &cobra.Command{
-		Use:   "down",
+		Use: "down",
+		Example: `  holon testnet down
+  holon testnet down --keep --dir /tmp/net   # keep the logs`,
 		Short: "End the testnet and leave nothing behind",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
