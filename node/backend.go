@@ -241,7 +241,8 @@ func (n *Node) Logs(ctx context.Context, namespace, pod string, opts api.LogOpti
 	return err
 }
 
-// Exec runs a command in a container on the node that runs the pod.
+// Exec runs a command in a container on the node that runs the pod. Both this
+// node and that one log who asked, but not the command: it may hold secrets.
 func (n *Node) Exec(ctx context.Context, namespace, pod, container string, command []string, s api.Stream) (int, error) {
 	p, err := n.pod(namespace, pod)
 	if err != nil {
@@ -250,7 +251,10 @@ func (n *Node) Exec(ctx context.Context, namespace, pod, container string, comma
 	if container, err = p.container(container); err != nil {
 		return 0, err
 	}
-	return n.session(ctx, p.node, sessionRequest{Run: runtime.RunID(p.run), Container: container, Command: command, TTY: s.TTY, Stdin: s.Stdin != nil}, s)
+	n.log.Info("exec asked for", "pod", namespace+"/"+pod, "container", container, "run", p.run, "owner", p.node, "user", s.Actor)
+	return n.session(ctx, p.node, sessionRequest{
+		Run: runtime.RunID(p.run), Container: container, Command: command, TTY: s.TTY, Stdin: s.Stdin != nil, User: s.Actor,
+	}, s)
 }
 
 // peerOf finds the peer that bears a name, and how long it has been in its state.
@@ -261,6 +265,16 @@ func (n *Node) peerOf(name string) (p2p.PeerID, time.Duration) {
 		}
 	}
 	return "", 0
+}
+
+// nameOf is the name that a peer bears.
+func (n *Node) nameOf(peer p2p.PeerID) string {
+	for _, m := range n.view.Load().Members {
+		if m.Peer == peer {
+			return m.Name
+		}
+	}
+	return string(peer)
 }
 
 // Events asks every reachable node for its ring.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -98,8 +99,12 @@ type member struct {
 	id   Identity
 	disk *memory
 	host *runtimetest.Simulated
-	end  context.CancelFunc
-	done chan error
+	log  journalText // of all its daemons
+	cut  []string    // what it is told to block at its next start
+
+	blocked func(p2p.PeerID) bool // what its mesh was started with
+	end     context.CancelFunc
+	done    chan error
 }
 
 const testCluster = "0123456789abcdef0123456789abcdef"
@@ -180,10 +185,12 @@ func (m *member) up() {
 	ctx, end := context.WithCancel(context.Background())
 	var err error
 	m.Node, err = New(Config{
-		Identity: m.id, Store: m.disk, Runtime: talker{m.host.Runtime()}, Cache: api.NewCache(1, 0, nil), Logger: slog.New(slog.DiscardHandler),
+		Identity: m.id, Store: m.disk, Runtime: talker{m.host.Runtime()}, Cache: api.NewCache(1, 0, nil), Logger: slog.New(slog.NewTextHandler(&m.log, nil)),
 		Introduce: true, Clock: func() core.Instant { return time.Hour + time.Since(m.c.start) },
-		Host: core.Host{HostIP: "10.0.0.1", Allocatable: state.Resources{CPU: 4000, Memory: 1 << 30, Pods: 50}},
-		NewMesh: func(_ context.Context, members []p2p.Member, events p2p.Events) (Mesh, error) {
+		Host:    core.Host{HostIP: "10.0.0.1", Allocatable: state.Resources{CPU: 4000, Memory: 1 << 30, Pods: 50}},
+		Blocked: m.cut,
+		NewMesh: func(_ context.Context, members []p2p.Member, blocked func(p2p.PeerID) bool, events p2p.Events) (Mesh, error) {
+			m.blocked = blocked
 			mesh := m.c.net.Join(m.id.Peer(), events)
 			mesh.SetMembers(members)
 			return testMesh{mesh}, nil
@@ -208,11 +215,39 @@ func (m *member) down() {
 	m.cfg.Runtime.Close()
 }
 
+// journalText keeps what a daemon logs.
+type journalText struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journalText) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+// lines returns the lines that hold every one of some words.
+func (j *journalText) lines(words ...string) (found []string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for line := range strings.Lines(j.text.String()) {
+		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
 // talker is a runtime whose containers answer: they repeat the command and what
 // they are told, and exit with 3.
 type talker struct{ runtime.Runtime }
 
 func (talker) Exec(_ context.Context, id runtime.RunID, container string, opts runtime.ExecOptions) (int, error) {
+	if opts.TTY {
+		fmt.Fprintf(opts.Stdout, "%dx%d", opts.Size.Width, opts.Size.Height)
+		return 3, nil
+	}
 	fmt.Fprintf(opts.Stdout, "%s %s %v ", id, container, opts.Command)
 	if opts.Stdin != nil {
 		if _, err := io.Copy(opts.Stdout, opts.Stdin); err != nil {

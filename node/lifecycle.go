@@ -163,16 +163,16 @@ func (n *Node) Block(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
+	mesh.SetBlocked(n.hides(names))
+	return nil
+}
+
+// hides says of a peer whether it bears one of the names, also one that it is
+// given later; nil: of none.
+func (n *Node) hides(names []string) func(p2p.PeerID) bool {
 	if len(names) == 0 {
-		mesh.SetBlocked(nil)
 		return nil
 	}
-	blocked := map[p2p.PeerID]bool{}
-	for _, m := range n.view.Load().Members {
-		if slices.Contains(names, m.Name) {
-			blocked[m.Peer] = true
-		}
-	}
-	mesh.SetBlocked(func(peer p2p.PeerID) bool { return blocked[peer] })
-	return nil
+	names = slices.Clone(names)
+	return func(peer p2p.PeerID) bool { return slices.Contains(names, n.nameOf(peer)) }
 }

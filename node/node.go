@@ -52,8 +52,9 @@ type Config struct {
 	Identity Identity
 	Store    Store
 	Runtime  runtime.Runtime
-	// NewMesh connects this node; it is called once, when events can be taken.
-	NewMesh func(ctx context.Context, members []p2p.Member, events p2p.Events) (Mesh, error)
+	// NewMesh connects this node to all members but the blocked ones (nil: none);
+	// it is called once, when events can be taken.
+	NewMesh func(ctx context.Context, members []p2p.Member, blocked func(p2p.PeerID) bool, events p2p.Events) (Mesh, error)
 	Cache   *api.Cache
 	Logger  *slog.Logger
 	Core    core.Config // Node, Peer, Cluster, keys, Epoch and Replica are filled by New
@@ -62,6 +63,9 @@ type Config struct {
 	Introduce bool // this node may admit others
 	// Clock is the time that everything here goes by; nil: BootTime.
 	Clock func() core.Instant
+	// Blocked names the nodes that this one must not see, in a test network that is
+	// cut when it starts; Block replaces it. Usually nil.
+	Blocked []string
 	// Left is called when this node has left the cluster for good.
 	Left func()
 }
@@ -132,7 +136,7 @@ func New(cfg Config) (*Node, error) {
 	n.tokens.load(cfg.Store)
 	n.host.current = cfg.Host
 	n.project(c.Snapshot(), nil)
-	n.view.Store(&core.View{})
+	n.view.Store(c.View()) // Blocked is by name, and the mesh starts before the first step
 	return n, nil
 }
 
@@ -144,7 +148,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 		n.stop(err)
 		n.group.Wait()
 	}()
-	n.mesh, err = n.cfg.NewMesh(ctx, n.core.Speakers(), (*meshEvents)(n))
+	n.mesh, err = n.cfg.NewMesh(ctx, n.core.Speakers(), n.hides(n.cfg.Blocked), (*meshEvents)(n))
 	if err != nil {
 		return err
 	}

@@ -254,3 +254,103 @@ func TestDrainEmptiesANode(t *testing.T) {
 		}
 	})
 }
+
+// TestABlockedNodeIsKnownBeforeTheMeshStarts: the block list is by name, and the
+// names are on the disk.
+func TestABlockedNodeIsKnownBeforeTheMeshStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		defer c.close()
+		m := c.nodes[2]
+		if m.blocked != nil {
+			t.Error("a node that was told nothing blocks somebody")
+		}
+		m.down()
+		m.cut = []string{"n1"}
+		m.up()
+		for i, want := range []bool{true, false, false} {
+			if m.blocked == nil || m.blocked(c.nodes[i].id.Peer()) != want {
+				t.Errorf("at the start n%d is blocked: %v, want %v", i+1, !want, want)
+			}
+		}
+	})
+}
+
+// TestExecLogsWhoAsked: on the node that was asked and on the one that runs the
+// pod, without the command.
+func TestExecLogsWhoAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2)
+		defer c.close()
+		c.runWeb(2)
+		entry := c.nodes[0]
+		for _, pod := range entry.readyPods() {
+			name, owner, _ := strings.Cut(pod, " on ")
+			if _, err := entry.Exec(t.Context(), "default", name, "app", []string{"s3cret"}, api.Stream{Actor: "ann"}); err != nil {
+				t.Fatal(err)
+			}
+			if got := entry.log.lines("exec", "default/"+name, "owner="+owner, "user=ann"); len(got) != 1 {
+				t.Errorf("exec in %s through n1: n1 logs %q", pod, got)
+			}
+		}
+		if got := c.nodes[1].log.lines("exec", "entry=n1", "container=app", "user=ann"); len(got) != 1 {
+			t.Errorf("n2 logs %q of the exec that came through n1", got)
+		}
+		for _, m := range c.nodes {
+			if got := m.log.lines("s3cret"); len(got) > 0 {
+				t.Errorf("%s logs the command: %q", m.id.Name, got)
+			}
+		}
+	})
+}
+
+// TestALongCommandReachesTheOwner: longer than any buffer that a reader has by
+// itself, up to the bound of a request, which is named.
+func TestALongCommandReachesTheOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2)
+		defer c.close()
+		c.runWeb(2)
+		entry := c.nodes[0]
+		for _, pod := range entry.readyPods() {
+			name, owner, _ := strings.Cut(pod, " on ")
+			var out bytes.Buffer
+			long := strings.Repeat("x", requestMax/2)
+			if _, err := entry.Exec(t.Context(), "default", name, "app", []string{long}, api.Stream{Stdout: &out}); err != nil || !strings.Contains(out.String(), long) {
+				t.Errorf("exec of %d bytes on %s: %d bytes arrived, %v", len(long), owner, out.Len(), err)
+			}
+			_, err := entry.Exec(t.Context(), "default", name, "app", []string{long, long}, api.Stream{})
+			if far := owner != "n1"; far != errors.Is(err, api.ErrInvalid) {
+				t.Errorf("exec of %d bytes on %s: %v", 2*len(long), owner, err)
+			}
+		}
+	})
+}
+
+func TestATerminalHasItsSizeFromTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2)
+		defer c.close()
+		c.runWeb(2)
+		for _, entry := range c.nodes {
+			for _, pod := range entry.readyPods() {
+				name, _, _ := strings.Cut(pod, " ")
+				for _, late := range []time.Duration{0, firstSizeWait / 2, 2 * firstSizeWait} {
+					ctx, cancel := context.WithCancel(t.Context())
+					sizes := make(chan api.TerminalSize, 1)
+					time.AfterFunc(late, func() { sizes <- api.TerminalSize{Width: 101, Height: 33} })
+					want := "101x33"
+					if late > firstSizeWait {
+						want = "0x0" // it may not hold up the command for ever
+					}
+					var out bytes.Buffer
+					code, err := entry.Exec(ctx, "default", name, "app", []string{"sh"}, api.Stream{Stdout: &out, TTY: true, Resize: sizes})
+					cancel()
+					if err != nil || code != 3 || out.String() != want {
+						t.Errorf("exec in %s through %s, with a size after %v: code %d, it began with %q, want %q, %v", pod, entry.id.Name, late, code, out.String(), want, err)
+					}
+				}
+			}
+		}
+	})
+}

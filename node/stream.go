@@ -105,7 +105,7 @@ func readFrame(r io.Reader) (kind byte, payload []byte, err error) {
 
 // serveStreams answers other nodes.
 func (n *Node) serveStreams() {
-	n.mesh.Handle(sessionProtocol, func(ctx context.Context, _ p2p.PeerID, s p2p.Stream) {
+	n.mesh.Handle(sessionProtocol, func(ctx context.Context, from p2p.PeerID, s p2p.Stream) {
 		defer s.Close()
 		select {
 		case n.slots <- struct{}{}:
@@ -114,7 +114,7 @@ func (n *Node) serveStreams() {
 			s.Reset()
 			return
 		}
-		n.serveSession(ctx, s)
+		n.serveSession(ctx, from, s)
 	})
 	n.mesh.Handle(eventsProtocol, func(_ context.Context, _ p2p.PeerID, s p2p.Stream) {
 		defer s.Close()
@@ -125,15 +125,18 @@ func (n *Node) serveStreams() {
 	})
 }
 
-func (n *Node) serveSession(ctx context.Context, s p2p.Stream) {
+func (n *Node) serveSession(ctx context.Context, from p2p.PeerID, s p2p.Stream) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	in := bufio.NewReader(s)
+	in := bufio.NewReaderSize(s, requestMax)
 	line, err := in.ReadSlice('\n')
 	var req sessionRequest
 	if err != nil || json.Unmarshal(line, &req) != nil {
 		s.Reset()
 		return
+	}
+	if req.Logs == nil {
+		n.log.Info("exec for another node", "container", req.Container, "run", req.Run, "entry", n.nameOf(from), "user", req.User)
 	}
 	var mu sync.Mutex
 	writer := func(kind byte) frameWriter { return frameWriter{mu: &mu, w: s, kind: kind} }
@@ -197,15 +200,36 @@ func (n *Node) runSession(ctx context.Context, req sessionRequest, stdin io.Read
 	if req.Logs != nil {
 		err = n.cfg.Runtime.Logs(ctx, req.Run, req.Container, *req.Logs, stdout)
 	} else {
-		n.log.Info("exec", "run", req.Run, "container", req.Container, "user", req.User)
 		result.ExitCode, err = n.cfg.Runtime.Exec(ctx, req.Run, req.Container, runtime.ExecOptions{
-			Command: req.Command, TTY: req.TTY, Stdin: stdin, Stdout: stdout, Stderr: stderr, Resize: resize,
+			Command: req.Command, TTY: req.TTY, Stdin: stdin, Stdout: stdout, Stderr: stderr,
+			Size: firstSize(ctx, req, resize), Resize: resize,
 		})
 	}
 	if err != nil {
 		result.Kind, result.Error = runtime.KindOf(err), err.Error()
 	}
 	return result
+}
+
+// firstSizeWait is how long a command waits for the size of its terminal:
+// clients send it as soon as they are connected, a round trip after the request.
+const firstSizeWait = time.Second
+
+// firstSize takes the size that a client sends first, so that the command finds
+// it when it begins. A client that sends none goes without.
+func firstSize(ctx context.Context, req sessionRequest, sizes <-chan runtime.Size) runtime.Size {
+	if !req.TTY || sizes == nil {
+		return runtime.Size{}
+	}
+	timer := time.NewTimer(firstSizeWait)
+	defer timer.Stop()
+	select {
+	case size := <-sizes:
+		return size
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return runtime.Size{}
 }
 
 // session runs a request on the node that owns the container.
@@ -225,6 +249,9 @@ func (n *Node) session(ctx context.Context, owner string, req sessionRequest, s 
 	line, err := json.Marshal(req)
 	if err != nil {
 		return 0, err
+	}
+	if len(line) >= requestMax {
+		return 0, fmt.Errorf("%w: the command takes %d bytes, and a node passes on less than %d; send it by stdin, or ask %s itself", api.ErrInvalid, len(line), requestMax, owner)
 	}
 	if _, err := stream.Write(append(line, '\n')); err != nil {
 		return 0, fmt.Errorf("%w: %s: %v", api.ErrUnreachable, owner, err)

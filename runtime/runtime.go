@@ -199,7 +199,10 @@ type ExecOptions struct {
 	TTY            bool
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
-	Resize         <-chan Size
+	// Size is what the terminal has when the command begins, zero if nobody knows;
+	// Resize is what it has later.
+	Size   Size
+	Resize <-chan Size
 }
 
 // Size is a terminal's size in characters.

@@ -39,7 +39,9 @@ func (c *client) createToken(ctx context.Context, uses int, ttl time.Duration) (
 func newStatusCommand(a *app) *cobra.Command {
 	var output string
 	c := &cobra.Command{
-		Use:   "status",
+		Use: "status",
+		Example: `  holon status
+  holon --context n3 status   # as n3 sees the cluster`,
 		Short: "Show one node's view of the cluster",
 		Long: `Show the cluster as one node sees it now: its members, whether it sees more than
 half of them, and what an operator should know, in words. Ask another node with

@@ -43,6 +43,7 @@ func createNamespaceCommand(a *app) *cobra.Command {
 	var output string
 	c := &cobra.Command{
 		Use:     "namespace NAME",
+		Example: `  holon create namespace shop`,
 		Aliases: []string{"ns"},
 		Short:   "Create a namespace",
 		Args:    wantArgs(1, 1, "the name of the new namespace"),

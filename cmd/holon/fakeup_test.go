@@ -19,7 +19,8 @@ import (
 // fakeUp stands for `holon up` in the scripts of the testnet: a daemon that
 // serves the real API and sees as Ready whoever has come up beside it. Nodes
 // find each other by files in the directory of n1. A node whose name is
-// in $HOLON_FAKE_BROKEN ends with an error instead.
+// in $HOLON_FAKE_BROKEN ends with an error instead, one in $HOLON_FAKE_STOPPED
+// stops as if by SIGSTOP.
 func fakeUp(args []string) int {
 	flags := pflag.NewFlagSet("up", pflag.ExitOnError)
 	dir := flags.String("data-dir", "", "")
@@ -30,15 +31,22 @@ func fakeUp(args []string) int {
 		flags.String(ignored, "", "")
 	}
 	flags.StringArray("listen", nil, "")
+	blocked := flags.String("testnet-block", "", "")
 	control := flags.Bool("testnet-control", false, "")
 	if err := flags.Parse(args); err != nil || !*control {
 		say(os.Stderr, "bad command line: %v\n", err)
 		return 2
 	}
-	say(os.Stderr, "%s begins, joining by %q\n", *name, *join)
+	say(os.Stderr, "%s begins, joining by %q, blocking %q\n", *name, *join, *blocked)
 	if *name == os.Getenv("HOLON_FAKE_BROKEN") {
 		say(os.Stderr, "the disk of %s is full\n", *name)
 		return 1
+	}
+	if *name == os.Getenv("HOLON_FAKE_STOPPED") {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGSTOP); err != nil {
+			say(os.Stderr, "%v\n", err)
+			return 1
+		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

@@ -21,8 +21,9 @@ const pidFileName = "holon.pid"
 
 func newNodeCommand(a *app) *cobra.Command {
 	leave := &cobra.Command{
-		Use:   "leave",
-		Short: "Take the local node out of the cluster for good",
+		Use:     "leave",
+		Example: `  holon node leave`,
+		Short:   "Take the local node out of the cluster for good",
 		Long: `Take a node out of the cluster for good: its pods move away, the others stop
 counting it, and its identity is of no use any more. To pause a node use 'holon
 down' or just switch it off.`,
@@ -48,8 +49,9 @@ const exitTime = 30 * time.Second
 func newDownCommand(a *app) *cobra.Command {
 	var dir string
 	c := &cobra.Command{
-		Use:   "down",
-		Short: "Drain the local node, stop its pods and end it",
+		Use:     "down",
+		Example: `  holon down`,
+		Short:   "Drain the local node, stop its pods and end it",
 		Long: `Move the pods of the local node away, stop them here and end the daemon. The node
 stays a member and comes back with 'holon up'. (Ctrl-C on 'holon up' ends only
 the daemon: its pods go on.)`,
@@ -141,9 +143,10 @@ func tokenCreateCommand(a *app) *cobra.Command {
 		output string
 	)
 	c := &cobra.Command{
-		Use:   "create",
-		Short: "Make a token and print it",
-		Args:  noArgs,
+		Use:     "create",
+		Example: `  holon token create`,
+		Short:   "Make a token and print it",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if uses < 1 || ttl < time.Second {
 				return usagef("--uses and --ttl must be at least 1 and 1s")
@@ -176,6 +179,7 @@ func tokenListCommand(a *app) *cobra.Command {
 	var output string
 	c := &cobra.Command{
 		Use:     "ls",
+		Example: `  holon token ls`,
 		Aliases: []string{"list"},
 		Short:   "List the tokens",
 		Args:    noArgs,
@@ -214,9 +218,11 @@ func tokenListCommand(a *app) *cobra.Command {
 
 func tokenRevokeCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "revoke ID",
-		Short: "Make a token worthless",
-		Args:  wantArgs(1, 1, "the ID of a token, as 'holon token ls' shows it"),
+		Use:               "revoke ID",
+		Example:           `  holon token revoke ja3k5q7x`,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		Short:             "Make a token worthless",
+		Args:              wantArgs(1, 1, "the ID of a token, as 'holon token ls' shows it"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.connect()
 			if err != nil {

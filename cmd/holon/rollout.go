@@ -26,6 +26,7 @@ func rolloutStatusCommand(a *app) *cobra.Command {
 	)
 	c := &cobra.Command{
 		Use:               "status KIND/NAME",
+		Example:           `  holon rollout status deploy/web`,
 		Short:             "Wait until a rollout is complete",
 		Args:              wantOneTarget,
 		ValidArgsFunction: a.completeTargets,
@@ -114,6 +115,7 @@ func rolloutRestartCommand(a *app) *cobra.Command {
 	var output string
 	c := &cobra.Command{
 		Use:               "restart KIND/NAME",
+		Example:           `  holon rollout restart deploy/web`,
 		Short:             "Replace all pods, a few at a time",
 		Args:              wantTargets,
 		ValidArgsFunction: a.completeTargets,

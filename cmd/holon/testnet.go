@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -69,9 +71,13 @@ func (t *testnetCommands) open() (*testnet, error) {
 	return n, err
 }
 
+// verbPatience bounds the wait for another verb. The longest is an `up`, which
+// gives up by itself.
+const verbPatience = 3 * time.Minute
+
 // change opens a testnet, lets fn change it while no other verb can, and saves
 // the state, also when fn fails half-way.
-func (t *testnetCommands) change(fn func(*testnet) error) error {
+func (t *testnetCommands) change(ctx context.Context, fn func(*testnet) error) error {
 	dir, err := t.find()
 	if err != nil {
 		return err
@@ -81,8 +87,11 @@ func (t *testnetCommands) change(fn func(*testnet) error) error {
 		return err
 	}
 	wait := t.startProgress("waiting for another command on the testnet in %s", dir)
-	unlock, err := lockFile(filepath.Join(dir, lockFileName), true)
+	unlock, err := lockFile(ctx, filepath.Join(dir, lockFileName), verbPatience)
 	wait.stop()
+	if errors.Is(err, errLocked) {
+		return fmt.Errorf("the testnet in %s is not free after %v: %w", dir, verbPatience, err)
+	}
 	if err != nil {
 		return err
 	}

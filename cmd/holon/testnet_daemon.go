@@ -33,6 +33,9 @@ func (t *testnet) daemonArgs(n *testnetNode, token string) []string {
 	if t.state.Podman != "" {
 		args = append(args, "--podman-url", t.state.Podman)
 	}
+	if blocked := t.state.blockedFor(n.Name); len(blocked) > 0 {
+		args = append(args, "--testnet-block", strings.Join(blocked, ","))
+	}
 	if token != "" {
 		args = append(args, "--join", token)
 	}
@@ -90,13 +93,13 @@ func (t *testnet) waitReady(ctx context.Context, n *testnetNode, want int) error
 	c.timeout = 0
 	nodes := mustBuiltin("nodes")
 	for {
-		err := t.watchReady(ctx, c, nodes, n, want)
+		ready, err := t.watchReady(ctx, c, nodes, n, want)
 		if err == nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return t.notReady(ctx, n, err)
+			return t.notReady(ctx, n, ready, err)
 		case <-time.After(connectPause):
 		}
 	}
@@ -104,20 +107,21 @@ func (t *testnet) waitReady(ctx context.Context, n *testnetNode, want int) error
 
 var errWatchClosed = errors.New("the node closed the watch")
 
-func (t *testnet) watchReady(ctx context.Context, c *client, nodes resource, n *testnetNode, want int) error {
+// watchReady also returns which nodes are Ready as n sees it; nil if n did not say.
+func (t *testnet) watchReady(ctx context.Context, c *client, nodes resource, n *testnetNode, want int) (ready map[string]bool, err error) {
 	var list corev1.NodeList
 	if err := c.get(ctx, nodes.path("", ""), nil, &list); err != nil {
-		return err
+		return nil, err
 	}
-	ready := map[string]bool{}
+	ready = map[string]bool{}
 	for i := range list.Items {
 		ready[list.Items[i].Name] = nodeReady(&list.Items[i])
 	}
 	if enough(ready, n.Name, want) {
-		return nil
+		return ready, nil
 	}
 	done := errWatchClosed
-	err := c.watch(ctx, nodes.path("", ""), acceptJSON, list.ResourceVersion, url.Values{}, func(ev watchEvent) error {
+	err = c.watch(ctx, nodes.path("", ""), acceptJSON, list.ResourceVersion, url.Values{}, func(ev watchEvent) error {
 		var node corev1.Node
 		if ev.Type == "BOOKMARK" {
 			return nil
@@ -133,9 +137,9 @@ func (t *testnet) watchReady(ctx context.Context, c *client, nodes resource, n *
 		return nil
 	})
 	if err != nil {
-		return err
+		return ready, err
 	}
-	return done
+	return ready, done
 }
 
 // enough says whether want nodes are Ready, the asked one among them.
@@ -158,9 +162,10 @@ func nodeReady(n *corev1.Node) bool {
 	return false
 }
 
-// notReady says why a wait ended: the daemon exited, the time is over, or what
-// the node last answered.
-func (t *testnet) notReady(ctx context.Context, n *testnetNode, last error) error {
+// notReady says why a wait of node n ended: a daemon exited, the time is over,
+// or what the node last answered. The node to blame is the one that n does not
+// see Ready, rather than n.
+func (t *testnet) notReady(ctx context.Context, n *testnetNode, ready map[string]bool, last error) error {
 	cause := context.Cause(ctx)
 	var failed nodeError
 	if errors.As(cause, &failed) {
@@ -169,8 +174,21 @@ func (t *testnet) notReady(ctx context.Context, n *testnetNode, last error) erro
 	if errors.Is(cause, context.Canceled) {
 		return cause
 	}
-	if errors.Is(last, context.Canceled) || errors.Is(last, context.DeadlineExceeded) {
-		return nodeError{n, cause}
+	late := n
+	if ready[n.Name] {
+		for _, other := range t.state.Nodes {
+			if !ready[other.Name] {
+				late = other
+				cause = fmt.Errorf("%w: %s does not see it Ready", cause, n.Name)
+				break
+			}
+		}
+	}
+	if state, err := late.Process.state(); err == nil && state == 'T' {
+		return nodeError{late, fmt.Errorf("%w: its daemon (pid %d) is stopped", cause, late.Process.PID)}
+	}
+	if late != n || errors.Is(last, context.Canceled) || errors.Is(last, context.DeadlineExceeded) {
+		return nodeError{late, cause}
 	}
 	return nodeError{n, fmt.Errorf("%w: %s", cause, sentence(last))}
 }

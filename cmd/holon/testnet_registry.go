@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 )
 
 // registry lists the testnets of this user: which one was started last, and
@@ -69,12 +71,22 @@ func lastTestnet() (string, error) {
 	return r.Last, nil
 }
 
+// registryPatience bounds the wait for another `up`, which holds the registry
+// only while it tries addresses.
+const registryPatience = 15 * time.Second
+
 // changeRegistry runs fn while no other process can change the registry.
-func changeRegistry(fn func(*registry) error) error {
+func (a *app) changeRegistry(ctx context.Context, fn func(*registry) error) error {
 	if err := os.MkdirAll(stateDir(), 0o700); err != nil {
 		return err
 	}
-	unlock, err := lockFile(registryFile()+".lock", true)
+	file := registryFile() + ".lock"
+	wait := a.startProgress("waiting for another 'holon testnet up' that chooses its addresses (%s)", file)
+	unlock, err := lockFile(ctx, file, registryPatience)
+	wait.stop()
+	if errors.Is(err, errLocked) {
+		return fmt.Errorf("%s is not free after %v: %w", file, registryPatience, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,9 @@ const statusTime = 2 * time.Second
 func (t *testnetCommands) statusCommand() *cobra.Command {
 	var output string
 	c := &cobra.Command{
-		Use:   "status",
+		Use: "status",
+		Example: `  holon testnet status
+  holon testnet status -o json`,
 		Short: "Show the nodes of the testnet",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -56,6 +58,7 @@ func (t *testnetCommands) statusCommand() *cobra.Command {
 func (t *testnetCommands) logsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "logs NODE",
+		Example:           `  holon testnet logs n1`,
 		Short:             "Print the log of a node's daemon",
 		Args:              wantArgs(1, 1, "the name of a node, such as n2"),
 		ValidArgsFunction: t.completeNodes,

@@ -125,8 +125,8 @@ func TestTestnetsTakeDifferentAddresses(t *testing.T) {
 	var wait sync.WaitGroup
 	for i := range together {
 		wait.Go(func() {
-			c := &testnetCommands{app: &app{}, dir: filepath.Join(dir, fmt.Sprintf("net%d", i))}
-			n, unlock, err := c.create(upOptions{nodes: 2})
+			c := &testnetCommands{app: &app{err: os.Stderr}, dir: filepath.Join(dir, fmt.Sprintf("net%d", i))}
+			n, unlock, err := c.create(t.Context(), upOptions{nodes: 2})
 			if err != nil {
 				t.Error(err)
 				return
@@ -190,18 +190,18 @@ func TestUpRefusesADirectoryInUse(t *testing.T) {
 	}
 	long := filepath.Join(dir, strings.Repeat("x", 120))
 	for path, want := range map[string]string{full: "is not empty (photos)", long: "too long"} {
-		c := &testnetCommands{app: &app{}, dir: path}
-		if _, _, err := c.create(upOptions{nodes: 1}); err == nil || !strings.Contains(err.Error(), want) {
+		c := &testnetCommands{app: &app{err: os.Stderr}, dir: path}
+		if _, _, err := c.create(t.Context(), upOptions{nodes: 1}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
-	again := &testnetCommands{app: &app{}, dir: filepath.Join(dir, "net")}
-	_, unlock, err := again.create(upOptions{nodes: 1})
+	again := &testnetCommands{app: &app{err: os.Stderr}, dir: filepath.Join(dir, "net")}
+	_, unlock, err := again.create(t.Context(), upOptions{nodes: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	unlock()
-	if _, _, err := again.create(upOptions{nodes: 1}); err == nil || !strings.Contains(err.Error(), "holon testnet down --dir") {
+	if _, _, err := again.create(t.Context(), upOptions{nodes: 1}); err == nil || !strings.Contains(err.Error(), "holon testnet down --dir") {
 		t.Errorf("a second testnet in one directory: %v", err)
 	}
 }
@@ -209,7 +209,7 @@ func TestUpRefusesADirectoryInUse(t *testing.T) {
 func TestTwoVerbsDoNotRace(t *testing.T) {
 	dir := home(t)
 	c := &testnetCommands{app: &app{err: os.Stderr}, dir: filepath.Join(dir, "net")}
-	_, unlock, err := c.create(upOptions{nodes: 1})
+	_, unlock, err := c.create(t.Context(), upOptions{nodes: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +218,7 @@ func TestTwoVerbsDoNotRace(t *testing.T) {
 	var wait sync.WaitGroup
 	for range verbs {
 		wait.Go(func() {
-			err := c.change(func(n *testnet) error {
+			err := c.change(t.Context(), func(n *testnet) error {
 				n.state.Nodes[0].Process.PID++
 				return nil
 			})
@@ -234,6 +234,27 @@ func TestTwoVerbsDoNotRace(t *testing.T) {
 	}
 }
 
+// TestALockIsNotWaitedForForEver: not past its patience, not past the caller's,
+// and whoever holds it is named.
+func TestALockIsNotWaitedForForEver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	unlock, err := lockFile(t.Context(), path, 0)
+	must(t, err)
+	_, err = lockFile(t.Context(), path, time.Millisecond)
+	if want := fmt.Sprintf("pid %d", os.Getpid()); !errors.Is(err, errLocked) || !strings.Contains(err.Error(), want) {
+		t.Errorf("a lock that another holds: %v, want %s named", err, want)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := lockFile(ctx, path, time.Hour); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a lock that another holds, for an impatient caller: %v", err)
+	}
+	unlock()
+	unlock, err = lockFile(t.Context(), path, 0)
+	must(t, err)
+	unlock()
+}
+
 func TestDownOfADeadTestnetLeavesNothing(t *testing.T) {
 	dir := home(t)
 	kept := filepath.Join(dir, "kept")
@@ -242,7 +263,7 @@ func TestDownOfADeadTestnetLeavesNothing(t *testing.T) {
 	}
 	for path, wantDir := range map[string]bool{filepath.Join(dir, "made"): false, kept: true} {
 		c := &testnetCommands{app: &app{out: os.Stderr, err: os.Stderr}, dir: path}
-		n, unlock, err := c.create(upOptions{nodes: 2})
+		n, unlock, err := c.create(t.Context(), upOptions{nodes: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -256,7 +277,7 @@ func TestDownOfADeadTestnetLeavesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		unlock()
-		if err := c.change(func(n *testnet) error { return n.tearDown(context.Background(), false) }); err != nil {
+		if err := c.change(t.Context(), func(n *testnet) error { return n.tearDown(context.Background(), false) }); err != nil {
 			t.Fatal(err)
 		}
 		if p.alive() {

@@ -65,7 +65,7 @@ const cleanupTime = 30 * time.Second
 
 func (t *testnetCommands) up(ctx context.Context, o upOptions) error {
 	began := time.Now()
-	n, unlock, err := t.create(o)
+	n, unlock, err := t.create(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -75,8 +75,12 @@ func (t *testnetCommands) up(ctx context.Context, o upOptions) error {
 		n.showFailure(err)
 		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 		defer cancel()
+		progress := n.startProgress("removing what was started")
+		defer progress.stop()
 		return errors.Join(err, n.tearDown(tidy, false))
 	}
+	progress := n.startProgress("asking every node for its status")
+	defer progress.stop()
 	if err := n.printStatus(ctx); err != nil {
 		return err
 	}
@@ -86,18 +90,18 @@ func (t *testnetCommands) up(ctx context.Context, o upOptions) error {
 }
 
 // create makes the directory, takes addresses and writes the first state.
-func (t *testnetCommands) create(o upOptions) (n *testnet, unlock func(), err error) {
+func (t *testnetCommands) create(ctx context.Context, o upOptions) (n *testnet, unlock func(), err error) {
 	n = &testnet{app: t.app}
 	for k := 1; k <= o.nodes; k++ {
 		n.state.Nodes = append(n.state.Nodes, &testnetNode{Name: "n" + strconv.Itoa(k), Index: k})
 	}
-	err = changeRegistry(func(r *registry) error {
+	err = t.changeRegistry(ctx, func(r *registry) error {
 		octet, release, err := r.freeOctet(o.nodes)
 		if err != nil {
 			return err
 		}
 		n.state.Octet = octet
-		unlock, err = t.settle(n)
+		unlock, err = t.settle(ctx, n)
 		if err != nil {
 			release()
 			return err
@@ -112,11 +116,11 @@ func (t *testnetCommands) create(o upOptions) (n *testnet, unlock func(), err er
 }
 
 // settle makes the directory of a new testnet, locked and with its first state.
-func (t *testnetCommands) settle(n *testnet) (unlock func(), err error) {
+func (t *testnetCommands) settle(ctx context.Context, n *testnet) (unlock func(), err error) {
 	if n.dir, n.state.MadeDir, err = t.makeDir(n.state.Octet); err != nil {
 		return nil, err
 	}
-	if unlock, err = lockFile(filepath.Join(n.dir, lockFileName), false); err != nil {
+	if unlock, err = lockFile(ctx, filepath.Join(n.dir, lockFileName), 0); err != nil {
 		return nil, fmt.Errorf("the directory %s is in use: %w", n.dir, err)
 	}
 	if err := n.save(); err != nil {

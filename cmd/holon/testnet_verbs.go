@@ -29,7 +29,7 @@ die at once, without a chance to say goodbye. Disks survive; 'start' boots again
 		Args:              wantArgs(1, -1, "the names of nodes, such as n2"),
 		ValidArgsFunction: t.completeNodes,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return t.each(args, func(n *testnet, node *testnetNode) error {
+			return t.each(cmd.Context(), args, func(n *testnet, node *testnetNode) error {
 				if daemonOnly {
 					if err := node.Process.kill(cmd.Context()); err != nil {
 						return err
@@ -52,13 +52,16 @@ die at once, without a chance to say goodbye. Disks survive; 'start' boots again
 func (t *testnetCommands) startCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "start NODE...",
+		Example:           `  holon testnet start n2 n3`,
 		Short:             "Start killed nodes again, from their own disk",
 		Args:              wantArgs(1, -1, "the names of nodes, such as n2"),
 		ValidArgsFunction: t.completeNodes,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := context.WithTimeoutCause(cmd.Context(), startTime, fmt.Errorf("not Ready within %v", startTime))
-			defer cancel()
-			return t.change(func(n *testnet) error { return n.start(ctx, args) })
+			return t.change(cmd.Context(), func(n *testnet) error {
+				ctx, cancel := context.WithTimeoutCause(cmd.Context(), startTime, fmt.Errorf("not Ready within %v", startTime))
+				defer cancel()
+				return n.start(ctx, args)
+			})
 		},
 	}
 }
@@ -85,15 +88,7 @@ func (t *testnet) start(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		all.Go(func() error {
-			if err := t.waitAnswer(running, node); err != nil {
-				return err
-			}
-			if err := t.block(running, node); err != nil {
-				return err
-			}
-			return t.waitReady(running, node, 1)
-		})
+		all.Go(func() error { return t.waitReady(running, node, 1) })
 	}
 	if err := all.Wait(); err != nil {
 		t.showFailure(err)
@@ -110,12 +105,14 @@ func (t *testnet) start(ctx context.Context, args []string) error {
 func (t *testnetCommands) pauseCommand() *cobra.Command {
 	var all bool
 	c := &cobra.Command{
-		Use:               "pause NODE...",
+		Use: "pause NODE...",
+		Example: `  holon testnet pause n2
+  holon testnet pause n2 --all   # its pods, too`,
 		Short:             "Freeze the daemon of nodes (SIGSTOP)",
 		Args:              wantArgs(1, -1, "the names of nodes, such as n2"),
 		ValidArgsFunction: t.completeNodes,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return t.each(args, func(n *testnet, node *testnetNode) error {
+			return t.each(cmd.Context(), args, func(n *testnet, node *testnetNode) error {
 				if err := node.signalDaemon(syscall.SIGSTOP); err != nil {
 					return err
 				}
@@ -136,11 +133,12 @@ func (t *testnetCommands) pauseCommand() *cobra.Command {
 func (t *testnetCommands) resumeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:               "resume NODE...",
+		Example:           `  holon testnet resume n2`,
 		Short:             "Let paused nodes go on",
 		Args:              wantArgs(1, -1, "the names of nodes, such as n2"),
 		ValidArgsFunction: t.completeNodes,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return t.each(args, func(n *testnet, node *testnetNode) error {
+			return t.each(cmd.Context(), args, func(n *testnet, node *testnetNode) error {
 				if node.PausedPods {
 					if err := n.freezePods(cmd.Context(), node, false); err != nil {
 						return err
@@ -177,10 +175,11 @@ func (t *testnetCommands) partitionCommand() *cobra.Command {
 		Long: `Cut the links between groups of nodes. The cut is made in each daemon's mesh; it
 holds until 'heal', also for nodes that are started later. Nodes that are not
 named form one more group.`,
-		Example: "  holon testnet partition 'n1,n2|n3,n4,n5'\n  holon testnet partition n1                  # n1 against the rest",
-		Args:    wantArgs(1, 1, "one argument in quotes, such as 'n1,n2|n3'"),
+		Example:           "  holon testnet partition 'n1,n2|n3,n4,n5'\n  holon testnet partition n1                  # n1 against the rest",
+		ValidArgsFunction: t.completeNodes,
+		Args:              wantArgs(1, 1, "one argument in quotes, such as 'n1,n2|n3'"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return t.change(func(n *testnet) error {
+			return t.change(cmd.Context(), func(n *testnet) error {
 				groups, err := parsePartition(args[0], n.names())
 				if err != nil {
 					return err
@@ -202,11 +201,12 @@ named form one more group.`,
 
 func (t *testnetCommands) healCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "heal",
-		Short: "Mend all cut links",
-		Args:  noArgs,
+		Use:     "heal",
+		Example: `  holon testnet heal`,
+		Short:   "Mend all cut links",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return t.change(func(n *testnet) error {
+			return t.change(cmd.Context(), func(n *testnet) error {
 				n.state.Partition = nil
 				if err := n.applyPartition(cmd.Context()); err != nil {
 					return err
@@ -219,7 +219,7 @@ func (t *testnetCommands) healCommand() *cobra.Command {
 }
 
 // applyPartition tells every node that runs what it must not see. Nodes that
-// are down or paused are told when they come back.
+// are paused are told when they go on, and those that are down when they start.
 func (t *testnet) applyPartition(ctx context.Context) error {
 	all, ctx := errgroup.WithContext(ctx)
 	for _, n := range t.state.Nodes {
@@ -247,11 +247,13 @@ func (t *testnet) block(ctx context.Context, n *testnetNode) error {
 func (t *testnetCommands) downCommand() *cobra.Command {
 	var keep bool
 	c := &cobra.Command{
-		Use:   "down",
+		Use: "down",
+		Example: `  holon testnet down
+  holon testnet down --keep --dir /tmp/net   # keep the logs`,
 		Short: "End the testnet and leave nothing behind",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return t.change(func(n *testnet) error {
+			return t.change(cmd.Context(), func(n *testnet) error {
 				progress := n.startProgress("ending %s", plural(len(n.state.Nodes), "node"))
 				defer progress.stop()
 				if err := n.tearDown(cmd.Context(), keep); err != nil {
@@ -309,8 +311,8 @@ func (t *testnet) removeFiles() error {
 }
 
 // each runs fn for every named node in turn.
-func (t *testnetCommands) each(args []string, fn func(*testnet, *testnetNode) error) error {
-	return t.change(func(n *testnet) error {
+func (t *testnetCommands) each(ctx context.Context, args []string, fn func(*testnet, *testnetNode) error) error {
+	return t.change(ctx, func(n *testnet) error {
 		nodes, err := n.pick(args)
 		if err != nil {
 			return err
@@ -327,19 +329,4 @@ func (t *testnetCommands) each(args []string, fn func(*testnet, *testnetNode) er
 func (t *testnet) say(n *testnetNode, what string) error {
 	_, err := fmt.Fprintf(t.out, "%s %s\n", n.Name, what)
 	return err
-}
-
-// waitAnswer returns when the node's socket answers.
-func (t *testnet) waitAnswer(ctx context.Context, n *testnetNode) error {
-	for {
-		_, err := t.client(n).do(ctx, request{path: "/version"})
-		if err == nil || !errors.Is(err, errUnreachable) {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return t.notReady(ctx, n, err)
-		case <-time.After(connectPause):
-		}
-	}
 }

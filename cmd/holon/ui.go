@@ -98,7 +98,11 @@ type progress struct {
 
 // startProgress begins a wait. The caller must stop it.
 func (a *app) startProgress(format string, args ...any) *progress {
-	p := &progress{w: a.err, text: fmt.Sprintf(format, args...)}
+	return newProgress(a.err, format, args...)
+}
+
+func newProgress(w io.Writer, format string, args ...any) *progress {
+	p := &progress{w: w, text: fmt.Sprintf(format, args...)}
 	p.timer = time.AfterFunc(patience, func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()

@@ -30,6 +30,7 @@ type nodeOptions struct {
 	hostIP    string
 	podSubnet string
 	control   bool
+	blocked   []string // needs control
 }
 
 func newUpCommand() *cobra.Command {
@@ -70,8 +71,10 @@ up'. To stop them too, use 'holon down'.`,
 	f.StringVar(&o.hostIP, "host-ip", "", "address of this node in its Node object (default: of the first network interface)")
 	f.StringVar(&o.podSubnet, "pod-subnet", "", "loopback subnet for the pods of the process runtime")
 	f.BoolVar(&o.control, "testnet-control", false, "let the socket's owner play partition; for test networks only")
+	f.StringSliceVar(&o.blocked, "testnet-block", nil, "nodes not to see until the control says otherwise; for test networks only")
 	_ = f.MarkHidden("pod-subnet")
 	_ = f.MarkHidden("testnet-control")
+	_ = f.MarkHidden("testnet-block")
 	_ = c.MarkFlagDirname("data-dir")
 	_ = c.RegisterFlagCompletionFunc("runtime", cobra.FixedCompletions([]string{"auto", "podman", "process"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
@@ -83,6 +86,9 @@ func (o *nodeOptions) complete() error {
 	case "auto", "podman", "process":
 	default:
 		return usagef("--runtime %q is not auto, podman or process", o.runtime)
+	}
+	if len(o.blocked) > 0 && !o.control {
+		return usagef("--testnet-block is for the nodes of 'holon testnet' only")
 	}
 	if o.dataDir == "" {
 		o.dataDir = dataDir()
@@ -134,14 +140,15 @@ func up(ctx context.Context, words interface{ Write([]byte) (int, error) }, o no
 	if err := os.MkdirAll(o.dataDir, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w; name another one with --data-dir", err)
 	}
-	if err := d.openStore(); err != nil {
+	if err := d.patiently("reading the database in "+o.dataDir, d.openStore); err != nil {
 		return err
 	}
 	defer d.closeStore()
 	if err := d.identify(ctx); err != nil {
 		return err
 	}
-	if err := d.chooseRuntime(ctx); err != nil {
+	err := d.patiently("trying what runs containers here", func() error { return d.chooseRuntime(ctx) })
+	if err != nil {
 		return err
 	}
 	defer d.runtime.Close() //nolint:errcheck // pods go on; nothing is lost

@@ -114,7 +114,11 @@ func (d *daemon) found(ctx context.Context) error {
 func (d *daemon) lookAround(ctx context.Context) error {
 	look, cancel := context.WithTimeout(ctx, browseTime)
 	defer cancel()
-	clusters, err := libp2p.Browse(look)
+	var clusters []libp2p.LANCluster
+	err := d.patiently("looking for a cluster on this network", func() (err error) {
+		clusters, err = libp2p.Browse(look)
+		return err
+	})
 	if err != nil {
 		d.log.Debug("no look at the LAN", "error", err)
 		return nil

@@ -45,6 +45,13 @@ func (d *daemon) say(format string, args ...any) {
 	fmt.Fprintf(d.words, format+"\n", args...) //nolint:errcheck // nobody listens then
 }
 
+// patiently runs one step of the start, and says which if that takes long.
+func (d *daemon) patiently(what string, step func() error) error {
+	progress := newProgress(d.words, "%s", what)
+	defer progress.stop()
+	return step()
+}
+
 func (d *daemon) openStore() (err error) {
 	d.store, err = badger.Open(filepath.Join(d.options.dataDir, node.StateDir), badger.Options{Log: d.log})
 	return err
@@ -71,7 +78,7 @@ func (m meshOf) OpenDoor(admit func(context.Context, cert.JoinRequest) (cert.Joi
 	return m.Mesh.OpenDoor(admit)
 }
 
-func (d *daemon) newMesh(ctx context.Context, members []p2p.Member, events p2p.Events) (node.Mesh, error) {
+func (d *daemon) newMesh(ctx context.Context, members []p2p.Member, blocked func(p2p.PeerID) bool, events p2p.Events) (node.Mesh, error) {
 	chain, err := cert.DecodeChain(d.identity.Chain)
 	if err != nil {
 		return nil, err
@@ -82,7 +89,7 @@ func (d *daemon) newMesh(ctx context.Context, members []p2p.Member, events p2p.E
 	}
 	m, err := libp2p.New(ctx, libp2p.Config{
 		Key: d.identity.Key, Cluster: d.identity.Cluster, Listen: d.options.listen, Dir: dir,
-		Members: members, ClusterKey: d.identity.ClusterKey, Chain: chain, MDNS: !d.options.local(), Logger: d.log,
+		Members: members, ClusterKey: d.identity.ClusterKey, Chain: chain, Blocked: blocked, MDNS: !d.options.local(), Logger: d.log,
 	}, events)
 	if err != nil {
 		return nil, err
@@ -100,7 +107,7 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	d.node, err = node.New(node.Config{
 		Identity: d.identity, Store: d.store, Runtime: d.runtime, NewMesh: d.newMesh, Cache: cache, Logger: d.log,
-		Host: hostFacts(d.options), Introduce: !d.options.noIntroduce,
+		Host: hostFacts(d.options), Introduce: !d.options.noIntroduce, Blocked: d.options.blocked,
 		Left: func() { d.left.Store(true); stop(nil) },
 	})
 	if err != nil {
@@ -159,7 +166,10 @@ func (d *daemon) serve(ctx context.Context) error {
 	all.Go(func() error { return d.api.Run(life) })
 	all.Go(func() error {
 		d.node.SetServer(d.server())
-		if err := d.node.Introduce(life, d.founder, nil); err != nil {
+		// Without a bound: nobody may be in reach for as long as a partition lasts.
+		err := d.patiently("waiting until this node hears from a member of the cluster; until then it is not Ready",
+			func() error { return d.node.Introduce(life, d.founder, nil) })
+		if err != nil {
 			return err
 		}
 		d.say("%s is up: %s", d.identity.Name, d.server())

@@ -72,6 +72,8 @@ type Stream struct {
 	Stdout, Stderr io.Writer
 	TTY            bool
 	Resize         <-chan TerminalSize
+	// Actor is the user name, for the logs of the nodes that it passes.
+	Actor string
 }
 
 // TerminalSize is a terminal's size in characters.

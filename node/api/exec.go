@@ -124,6 +124,7 @@ func (s *Server) execIn(ctx context.Context, sess *session, t *target, container
 	}
 	return s.config.Backend.Exec(ctx, t.namespace, t.name, container, opts.command, Stream{
 		Stdin: sess.stdin, Stdout: sess.stdout, Stderr: sess.stderr, TTY: opts.tty, Resize: sizes,
+		Actor: actorOf(ctx),
 	})
 }
 

@@ -295,7 +295,7 @@ func (m *memory) Logs(ctx context.Context, _, pod string, o LogOptions, w io.Wri
 	return nil
 }
 
-// Exec knows a few commands: cat, exit CODE, echo WORDS, err WORDS, size, wait.
+// Exec knows a few commands: cat, exit CODE, echo WORDS, err WORDS, size, wait, whoami.
 func (m *memory) Exec(ctx context.Context, _, _, _ string, command []string, s Stream) (int, error) {
 	if m.fail != nil {
 		return 0, m.fail
@@ -311,6 +311,9 @@ func (m *memory) Exec(ctx context.Context, _, _, _ string, command []string, s S
 		return 0, err
 	case "err":
 		_, err := fmt.Fprintln(s.Stderr, strings.Join(command[1:], " "))
+		return 0, err
+	case "whoami":
+		_, err := fmt.Fprintln(s.Stdout, s.Actor)
 		return 0, err
 	case "size":
 		size := <-s.Resize

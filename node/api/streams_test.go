@@ -253,6 +253,11 @@ func TestExec(t *testing.T) {
 			t.Errorf("%s: echo: %q %v", name, out, err)
 		}
 	}
+	for name, e := range executors(t, f, &corev1.PodExecOptions{Command: []string{"whoami"}}) {
+		if out, _, err := run(name, e, nil); err != nil || out != AdminUser+"\n" {
+			t.Errorf("%s: the node is told that %q asks, %v", name, out, err)
+		}
+	}
 	for name, e := range executors(t, f, &corev1.PodExecOptions{Command: []string{"err", "oops"}}) {
 		if out, errs, err := run(name, e, nil); out != "" || errs != "oops\n" || err != nil {
 			t.Errorf("%s: err: %q %q %v", name, out, errs, err)

@@ -8,6 +8,8 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
+
+	"holon/p2p"
 )
 
 // gate lets nobody but members speak. A stranger gets as far as the handshake
@@ -31,6 +33,15 @@ func (g *gate) setMembers(ids []peer.ID) {
 		set[id] = struct{}{}
 	}
 	g.members.Store(&set)
+}
+
+func (g *gate) block(blocked func(p2p.PeerID) bool) {
+	if blocked == nil {
+		g.blocked.Store(nil)
+		return
+	}
+	f := func(id peer.ID) bool { return blocked(p2pID(id)) }
+	g.blocked.Store(&f)
 }
 
 func (g *gate) isMember(id peer.ID) bool {

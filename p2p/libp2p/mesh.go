@@ -61,6 +61,8 @@ type Config struct {
 	// what the door shows to newcomers. Without them no door can be opened.
 	ClusterKey ed25519.PublicKey
 	Chain      cert.Chain
+	// Blocked is SetBlocked from the first moment; nil blocks nobody.
+	Blocked func(p2p.PeerID) bool
 	// MDNS announces this node on the LAN and finds others.
 	MDNS bool
 	// Logger gets what an operator may want to know; nil discards it.
@@ -138,6 +140,7 @@ func New(ctx context.Context, cfg Config, events p2p.Events) (*Mesh, error) {
 		cfg: cfg, events: events, log: cfg.Logger, gate: newGate(),
 		kick: make(chan struct{}, 1), lan: make(chan struct{}, 1), peers: map[peer.ID]*remote{},
 	}
+	m.gate.block(cfg.Blocked)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	if err := m.start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("p2p: %w", err), m.Close())
@@ -331,12 +334,7 @@ func (m *Mesh) remoteNamed(name p2p.PeerID) *remote {
 // What others relay still arrives. nil unblocks and redials at once. Only the
 // test network uses it.
 func (m *Mesh) SetBlocked(blocked func(p2p.PeerID) bool) {
-	if blocked == nil {
-		m.gate.blocked.Store(nil)
-	} else {
-		f := func(id peer.ID) bool { return blocked(p2pID(id)) }
-		m.gate.blocked.Store(&f)
-	}
+	m.gate.block(blocked)
 	m.mu.Lock()
 	for id, r := range m.peers {
 		if m.gate.isBlocked(id) {

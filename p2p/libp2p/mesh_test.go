@@ -137,6 +137,30 @@ func TestFiveNodesMeetSpeakPartAndMeetAgain(t *testing.T) {
 	hearAll("again")
 }
 
+// TestBlockedFromTheFirstMoment starts members that know each other and where
+// they are, with one of them hidden: they never meet it, and all meet after.
+func TestBlockedFromTheFirstMoment(t *testing.T) {
+	old := startMany(t, 2, nil)
+	for range 5 {
+		key := newKey(t)
+		self := cert.PeerIDOf(key.Public().(ed25519.PublicKey))
+		for _, f := range old {
+			f.Mesh.SetMembers(append(p2ptest.Members(old...), p2p.Member{ID: self}))
+		}
+		hidden := old[0].ID()
+		f := start(t, func(c *Config) {
+			c.Key, c.Members = key, p2ptest.Members(old...)
+			c.Blocked = func(id p2p.PeerID) bool { return id == hidden }
+		})
+		f.Events.AwaitUp(t, old[1].ID())
+		if f.Events.IsUp(hidden) || f.Events.Downs(hidden) > 0 {
+			t.Error("a new mesh met a peer that it was told to block")
+		}
+		mesh(f).SetBlocked(nil)
+		f.Events.AwaitUp(t, hidden)
+	}
+}
+
 // cut keeps two groups apart.
 func cut(left, right []p2ptest.Fixture) {
 	block := func(these, others []p2ptest.Fixture) {

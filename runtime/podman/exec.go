@@ -94,7 +94,12 @@ func attach(ctx context.Context, id string, opts runtime.ExecOptions) error {
 	if err != nil {
 		return err
 	}
-	body, err := json.Marshal(map[string]any{"Detach": false, "Tty": opts.TTY})
+	// Podman hands the size to conmon before it lets the command begin. Conmon sets
+	// it once it has the terminal, which the OCI runtime sends just before it runs
+	// the command: on a busy machine one command in a hundred looks too early. The
+	// API has no earlier way; SIGWINCH follows.
+	start := handlers.ExecStartConfig{Tty: opts.TTY, Height: opts.Size.Height, Width: opts.Size.Width}
+	body, err := json.Marshal(start)
 	if err != nil {
 		return err
 	}

@@ -130,6 +130,9 @@ func execTTY(cmd *exec.Cmd, a *attempt, opts runtime.ExecOptions, says *os.File)
 		return fmt.Errorf("open a terminal: %w", err)
 	}
 	defer master.Close()
+	if opts.Size != (runtime.Size{}) {
+		setSize(master, opts.Size)
+	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	cmd.SysProcAttr.Setctty = true
 	cmd.Env = append(cmd.Env, "TERM=xterm")
@@ -176,7 +179,11 @@ func followSize(terminal *os.File, sizes <-chan runtime.Size, over <-chan struct
 			if !ok {
 				return
 			}
-			pty.Setsize(terminal, &pty.Winsize{Rows: s.Height, Cols: s.Width})
+			setSize(terminal, s)
 		}
 	}
+}
+
+func setSize(terminal *os.File, s runtime.Size) {
+	pty.Setsize(terminal, &pty.Winsize{Rows: s.Height, Cols: s.Width}) // fails only on what is no terminal
 }

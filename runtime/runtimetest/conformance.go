@@ -55,6 +55,7 @@ var cases = []struct {
 	{"ExecStreams", true, testExecStreams},
 	{"ExecSeesContainer", true, testExecContext},
 	{"ExecTTY", true, testExecTTY},
+	{"ExecSize", true, testExecSize},
 	{"ExecCancelKills", true, testExecCancel},
 
 	{"VolumeFiles", true, testVolumeFiles},

@@ -2,6 +2,7 @@ package runtimetest
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing/iotest"
 	"time"
@@ -136,6 +137,27 @@ func testExecTTY(h *harness) {
 	code, err = h.exec(spec.ID, `read line; echo "got $line"`, runtime.ExecOptions{TTY: true, Stdin: strings.NewReader("words\n"), Stdout: &out})
 	if err != nil || code != 0 || !strings.Contains(out.String(), "got words") {
 		h.t.Errorf("typed into a terminal: code %d, error %v, output %q", code, err, out.String())
+	}
+}
+
+// testExecSize runs a command that looks at its terminal at once.
+func testExecSize(h *harness) {
+	spec := h.sleeper()
+	const tries = 10
+	var wrong []string
+	for i := range uint16(tries) {
+		size := runtime.Size{Width: 100 + i, Height: 30 + i}
+		var out syncBuffer
+		_, err := h.exec(spec.ID, `stty size`, runtime.ExecOptions{TTY: true, Stdout: &out, Size: size})
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if want := fmt.Sprintf("%d %d", size.Height, size.Width); strings.TrimSpace(out.String()) != want {
+			wrong = append(wrong, fmt.Sprintf("%q instead of %s", out.String(), want))
+		}
+	}
+	if len(wrong) > tries/2 || len(wrong) > 0 && !h.LateSize {
+		h.t.Errorf("%d of %d commands began with another size: %v", len(wrong), tries, wrong)
 	}
 }
 
