@@ -143,23 +143,26 @@ func testExecTTY(h *harness) {
 // testExecSize runs a command that looks at its terminal at once.
 func testExecSize(h *harness) {
 	spec := h.sleeper()
-	const tries = 10
-	var wrong []string
-	for i := range uint16(tries) {
+	look := "stty size"
+	if h.LateSize {
+		look = untilSized
+	}
+	for i := range uint16(10) {
 		size := runtime.Size{Width: 100 + i, Height: 30 + i}
+		want := fmt.Sprintf("%d %d", size.Height, size.Width)
 		var out syncBuffer
-		_, err := h.exec(spec.ID, `stty size`, runtime.ExecOptions{TTY: true, Stdout: &out, Size: size})
-		if err != nil {
+		script := fmt.Sprintf("want='%s'; %s", want, look)
+		if _, err := h.exec(spec.ID, script, runtime.ExecOptions{TTY: true, Stdout: &out, Size: size}); err != nil {
 			h.t.Fatal(err)
 		}
-		if want := fmt.Sprintf("%d %d", size.Height, size.Width); strings.TrimSpace(out.String()) != want {
-			wrong = append(wrong, fmt.Sprintf("%q instead of %s", out.String(), want))
+		if got := strings.TrimSpace(out.String()); got != want {
+			h.t.Errorf("a command begins on a terminal of size %q instead of %s", got, want)
 		}
 	}
-	if len(wrong) > tries/2 || len(wrong) > 0 && !h.LateSize {
-		h.t.Errorf("%d of %d commands began with another size: %v", len(wrong), tries, wrong)
-	}
 }
+
+// untilSized gives the size ten seconds to arrive.
+const untilSized = `i=0; until [ "$(stty size)" = "$want" ] || [ $i = 100 ]; do sleep 0.1; i=$((i+1)); done 2>/dev/null; stty size`
 
 func testExecCancel(h *harness) {
 	spec := h.sleeper()

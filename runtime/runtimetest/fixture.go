@@ -70,8 +70,8 @@ type Fixture struct {
 	// one older file may be kept. 0: rotation is not tested.
 	LogBytesMax int
 
-	// LateSize: a command may now and then begin before its terminal has the size
-	// that it was given.
+	// LateSize: a command may begin a moment before its terminal has the size that
+	// it was given.
 	LateSize bool
 
 	// ReadOnlyNotEnforced: read-only mounts can be written here, which the

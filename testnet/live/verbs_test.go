@@ -114,27 +114,22 @@ func (n *network) execOn(node string) {
 	}
 }
 
-// terminalOn runs a shell on a terminal: it has the terminal's size from the
-// start, takes what is typed, and its exit code comes back. Podman may tell the
-// size a moment late, but not three times in a row.
+// terminalOn runs a shell on a terminal: it has the terminal's size, from the
+// start on processes and a moment later at most on Podman, takes what is typed,
+// and its exit code comes back.
 func (n *network) terminalOn(node, runtime string) {
 	n.t.Helper()
-	tries := 1
+	script := `echo "it is $(stty size)"; exec sh`
 	if runtime == "podman" {
-		tries = 3
+		script = `i=0; until [ "$(stty size 2>/dev/null)" = "33 101" ] || [ $i = 100 ]; do sleep 0.1; i=$((i+1)); done; ` + script
 	}
-	var text string
-	for range tries {
-		var code int
-		text, code = n.typed(node, "exit 5\n", "exec", "-it", "tools", "--", "sh", "-c", `echo "it is $(stty size)"; exec sh`)
-		if code != 5 {
-			n.t.Errorf("%s: exec -it: exit code %d, want 5:\n%s", node, code, text)
-		}
-		if strings.Contains(text, "it is 33 101") {
-			return
-		}
+	text, code := n.typed(node, "exit 5\n", "exec", "-it", "tools", "--", "sh", "-c", script)
+	if code != 5 {
+		n.t.Errorf("%s: exec -it: exit code %d, want 5:\n%s", node, code, text)
 	}
-	n.t.Errorf("%s: exec -it: want the size 33 101 on the screen:\n%s", node, text)
+	if !strings.Contains(text, "it is 33 101") {
+		n.t.Errorf("%s: exec -it: want the size 33 101 on the screen:\n%s", node, text)
+	}
 }
 
 // typed types to a command on a terminal of 33 rows and 101 columns.
