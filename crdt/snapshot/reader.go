@@ -80,6 +80,9 @@ func (r *Reader) Header() Header { return r.header }
 // Totals count what was read so far.
 func (r *Reader) Totals() Totals { return r.totals }
 
+// Sum is the checksum of the whole file, once Next has returned io.EOF.
+func (r *Reader) Sum() [32]byte { return [sumBytes]byte(r.sum.Sum(nil)) }
+
 // Next returns the next record, which is valid until the next call. io.EOF says
 // that all were read and the file is whole.
 func (r *Reader) Next() (key string, record []byte, err error) {
