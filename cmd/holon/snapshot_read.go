@@ -21,7 +21,7 @@ type snapshotInfo struct {
 	Replica string `json:"replica"`
 	Taken   string `json:"taken"`
 	Version string `json:"holonVersion"`
-	// Objects are those that users wrote and that live; Records count everything,
+	// Objects are those that users made and that live; Records count everything,
 	// deleted objects and holon's own bookkeeping included.
 	Objects    int           `json:"objects"`
 	Records    uint64        `json:"records"`
@@ -151,7 +151,7 @@ func (k *kindSummary) add(rec *crdt.Record, size int) int {
 		return 0
 	}
 	k.Objects++
-	if k.Internal {
+	if k.Internal || k.Resource == state.Nodes {
 		return 0
 	}
 	return 1
@@ -170,8 +170,11 @@ func printSnapshot(w io.Writer, i snapshotInfo) {
 	var rows [][]string
 	for _, k := range i.Kinds {
 		what := "yours"
-		if k.Internal {
+		switch {
+		case k.Internal:
 			what = "holon's own"
+		case k.Resource == state.Nodes:
+			what = "the nodes'"
 		}
 		rows = append(rows, []string{k.Resource, fmt.Sprint(k.Objects), fmt.Sprint(k.Deleted), humanBytes(int64(k.Bytes)), what})
 	}

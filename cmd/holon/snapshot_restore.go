@@ -21,33 +21,74 @@ type restoreOptions struct {
 	newCluster bool
 	dataDir    string
 	name       string
+
+	objects       []string
+	selector      string
+	allNamespaces bool
+	dryRun        bool
+	yes           bool
+}
+
+// check refuses flags that do not go together.
+func (o *restoreOptions) check() error {
+	switch {
+	case o.newCluster == (len(o.objects) > 0):
+		return usagef("say what to restore: --objects KIND/NAME into the present cluster, or --new-cluster")
+	case o.newCluster && (o.selector != "" || o.allNamespaces || o.dryRun || o.yes):
+		return usagef("--selector, --all-namespaces, --dry-run and --yes go with --objects")
+	case !o.newCluster && (o.dataDir != "" || o.name != ""):
+		return usagef("--data-dir and --name go with --new-cluster")
+	}
+	return nil
 }
 
 func snapshotRestoreCommand(a *app) *cobra.Command {
 	var o restoreOptions
 	c := &cobra.Command{
-		Use:   "restore FILE --new-cluster",
+		Use:   "restore FILE (--objects KIND[/NAME] | --new-cluster)",
 		Short: "Bring objects back from a snapshot",
 		Long: `Bring back what a snapshot holds. The file is read to its end and checked before
 anything is changed.
+
+--objects brings selected objects back into the cluster that runs, by ordinary
+writes: what is missing is created anew, under a new UID, and what is there gets the
+spec or data, labels and annotations of the snapshot. Nothing is ever deleted, and
+objects that were not selected stay as they are. Objects are selected as 'holon get'
+does it: a kind, a comma list of kinds, KIND/NAME, with -n, -A and -l. On a terminal
+it asks before it writes; --dry-run shows what it would do, field by field.
 
 --new-cluster makes an empty data directory the first node of a new cluster, with
 all your objects, created anew: for the day on which all nodes are lost. The new
 cluster has another ID and other keys, so nodes of the old one cannot join it as
 they are, and what they still hold can never mix with it. Labels and taints of
 nodes, tokens and members are not taken over.`,
-		Example: `  holon snapshot restore cluster.snap --new-cluster --data-dir /var/lib/holon
+		Example: `  holon snapshot restore cluster.snap --objects deploy/web --dry-run
+  holon snapshot restore cluster.snap --objects deploy/web,cm/settings
+  holon snapshot restore cluster.snap --objects cm,deploy -n shop -l app=web --yes
+  holon snapshot restore cluster.snap --new-cluster --data-dir /var/lib/holon
   holon up                                        # then start it there`,
 		Args: wantArgs(1, 1, "the file of a snapshot"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.restoreCluster(args[0], o)
+			if err := o.check(); err != nil {
+				return err
+			}
+			if o.newCluster {
+				return a.restoreCluster(args[0], o)
+			}
+			return a.restoreObjects(cmd.Context(), args[0], o)
 		},
 	}
 	f := c.Flags()
+	f.StringSliceVar(&o.objects, "objects", nil, "objects to bring back into the present cluster: KIND, KIND/NAME, or a comma list")
+	f.StringVarP(&o.selector, "selector", "l", "", "with --objects: only those with these labels in the snapshot")
+	f.BoolVarP(&o.allNamespaces, "all-namespaces", "A", false, "with --objects: in every namespace")
+	f.BoolVar(&o.dryRun, "dry-run", false, "with --objects: show what would be created or changed, and change nothing")
+	f.BoolVarP(&o.yes, "yes", "y", false, "with --objects: do not ask, on a terminal either")
 	f.BoolVar(&o.newCluster, "new-cluster", false, "make the first node of a new cluster out of it, in an empty data directory")
 	f.StringVar(&o.dataDir, "data-dir", "", "with --new-cluster: the data directory of the node (default: as for 'holon up')")
 	f.StringVar(&o.name, "name", "", "with --new-cluster: the name of the node, a DNS label (default: the host name)")
 	_ = c.MarkFlagDirname("data-dir")
+	_ = c.RegisterFlagCompletionFunc("objects", a.completeTargets)
 	return c
 }
 
