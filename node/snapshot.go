@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -28,12 +29,13 @@ func (n *Node) Snapshot(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	copied := ack.Copied
+	return writeSnapshot(ctx, w, ack.Copied, snapshot.Header{Cluster: n.cfg.Identity.Cluster, Node: n.cfg.Identity.Name, Version: n.cfg.Host.HolonVersion})
+}
+
+func writeSnapshot(ctx context.Context, w io.Writer, copied *core.Copied, h snapshot.Header) error {
 	slices.SortFunc(copied.Records, func(a, b crdt.KV) int { return strings.Compare(a.Key, b.Key) })
-	out, err := snapshot.NewWriter(w, snapshot.Header{
-		Cluster: n.cfg.Identity.Cluster, Node: n.cfg.Identity.Name, Replica: copied.Replica, Context: copied.Context,
-		Taken: time.Now().UTC().Format(time.RFC3339), Version: n.cfg.Host.HolonVersion,
-	})
+	h.Replica, h.Context, h.Taken = copied.Replica, copied.Context, time.Now().UTC().Format(time.RFC3339)
+	out, err := snapshot.NewWriter(w, h)
 	if err != nil {
 		return err
 	}
@@ -47,4 +49,45 @@ func (n *Node) Snapshot(ctx context.Context, w io.Writer) error {
 	}
 	_, err = out.Close()
 	return err
+}
+
+// SnapshotStore writes a snapshot of a store that no node runs from. id is the zero
+// Identity if nobody knows whose it is. It returns the keys of damaged pairs, which
+// are not in the snapshot: half of what there was is better than nothing.
+func SnapshotStore(ctx context.Context, store Store, id Identity, version string, w io.Writer) (damaged []string, err error) {
+	if used, err := Used(store); err != nil || !used {
+		return nil, errors.Join(err, errors.New("the database holds no state of a cluster"))
+	}
+	boot, err := bootStore(store)
+	if err != nil {
+		return nil, err
+	}
+	cfg := core.Config{Node: "nobody", Peer: "nobody", Cluster: "unknown", Replica: boot.replica, Passive: true}
+	if id.Cluster != "" {
+		cfg.Node, cfg.Peer, cfg.Cluster, cfg.ClusterKey = id.Name, id.Peer(), id.Cluster, id.ClusterKey
+	}
+	c, err := core.New(cfg, BootTime(), func(prefix string, f func(string, []byte) error) error {
+		err := store.Load(prefix, f)
+		if keys := corruptKeys(err); keys != nil {
+			damaged = append(damaged, keys...)
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	acks := c.Step(BootTime(), core.Asked{ID: 1, Op: core.Copy{}}).Acks
+	return damaged, writeSnapshot(ctx, w, acks[0].Copied, snapshot.Header{Cluster: id.Cluster, Node: id.Name, Version: version})
+}
+
+// corruptKeys are those of damaged pairs, if they are all that err speaks of.
+func corruptKeys(err error) []string {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok && len(joined.Unwrap()) == 1 {
+		err = joined.Unwrap()[0]
+	}
+	if c, ok := err.(interface{ CorruptKeys() []string }); ok {
+		return c.CorruptKeys()
+	}
+	return nil
 }

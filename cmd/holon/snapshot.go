@@ -36,6 +36,24 @@ docs/recovery.md goes through what can be lost, and what brings it back.`,
 // saveOptions are the flags of `snapshot save`.
 type saveOptions struct {
 	dataDir string
+	every   time.Duration
+	keep    int
+}
+
+func (o *saveOptions) check(a *app, file string, scheduled, kept bool) error {
+	switch {
+	case file == "-" && isTerminal(a.out):
+		return usagef("a snapshot is no text: name a file, or redirect stdout")
+	case kept && !scheduled:
+		return usagef("--keep goes with --schedule: one file is replaced")
+	case scheduled && (file == "-" || o.dataDir != ""):
+		return usagef("--schedule needs a file and a node that runs")
+	case scheduled && (o.every < time.Second || o.keep < 1):
+		return usagef("--schedule must be at least 1s and --keep at least 1")
+	case o.dataDir != "" && (a.socket != "" || a.kubeconfig != "" || a.context != ""):
+		return usagef("--data-dir reads a disk and asks no node: leave out --socket, --kubeconfig and --context")
+	}
+	return nil
 }
 
 func snapshotSaveCommand(a *app) *cobra.Command {
@@ -48,49 +66,87 @@ file that only you can read; - is stdout. The cluster goes on meanwhile: the
 snapshot is of one moment. What that node has not heard of yet, because it is cut
 off, is not in it: 'holon status' says what it sees.
 
-FILE is replaced only once the new one is whole and on disk.`,
+FILE is replaced only once the new one is whole and on disk.
+
+With --schedule the command stays and saves again and again, to files that are
+named FILE.<time>, of which it keeps the newest. It counts the time by the monotonic
+clock, goes on where it was when it is started again, retries while the node does
+not answer (and asks the other nodes of the kubeconfig), and removes only files that
+it wrote itself. As a service of systemd:
+
+  [Unit]
+  Description=Snapshots of the holon cluster
+  After=holon.service
+
+  [Service]
+  ExecStart=/usr/local/bin/holon snapshot save /var/backups/holon/cluster.snap --schedule 6h --keep 28
+  Restart=on-failure
+
+  [Install]
+  WantedBy=multi-user.target
+
+With --data-dir it reads the disk of a node that does not run, such as the last one
+that is left of a cluster. The disk is not written to; a copy of the database is
+made beside FILE meanwhile.`,
 		Example: `  holon snapshot save cluster.snap
   holon --context n2 snapshot save cluster.snap     # as n2 has it
-  holon snapshot save - | ssh backup 'cat > cluster.snap'`,
+  holon snapshot save - | ssh backup 'cat > cluster.snap'
+  holon snapshot save cluster.snap --schedule 6h --keep 28
+  holon snapshot save last.snap --data-dir /mnt/olddisk/var/lib/holon`,
 		Args: wantArgs(1, 1, "the file to write, or - for stdout"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.saveSnapshot(cmd.Context(), args[0], o)
+			scheduled := cmd.Flags().Changed("schedule")
+			if err := o.check(a, args[0], scheduled, cmd.Flags().Changed("keep")); err != nil {
+				return err
+			}
+			switch {
+			case scheduled:
+				return a.saveAgainAndAgain(cmd.Context(), args[0], o)
+			case o.dataDir != "":
+				return a.saveDisk(cmd.Context(), args[0], o.dataDir)
+			}
+			return a.saveNode(cmd.Context(), args[0])
 		},
 	}
+	f := c.Flags()
+	f.DurationVar(&o.every, "schedule", 0, "stay, and save so often: 6h; to FILE.<time>")
+	f.IntVar(&o.keep, "keep", 8, "with --schedule: how many files to keep")
+	f.StringVar(&o.dataDir, "data-dir", "", "read the data directory of a node that does not run")
+	_ = c.MarkFlagDirname("data-dir")
 	return c
 }
 
-func (a *app) saveSnapshot(ctx context.Context, file string, o saveOptions) error {
+func (a *app) saveNode(ctx context.Context, file string) error {
 	c, err := a.connect()
 	if err != nil {
 		return err
 	}
-	began := time.Now()
 	wait := a.startProgress("saving the state of the cluster from %s", c.where)
 	defer wait.stop()
+	return a.save(file, wait, func(out io.Writer) (snapshotInfo, error) { return c.saveTo(ctx, out, wait) })
+}
+
+// save lets write fill a file or stdout, and says what became of it.
+func (a *app) save(file string, wait *progress, write func(io.Writer) (snapshotInfo, error)) (err error) {
+	began := time.Now()
 	var info snapshotInfo
-	save := func(out io.Writer) (err error) {
-		info, err = c.saveTo(ctx, out, wait)
+	fill := func(out io.Writer) (err error) {
+		info, err = write(out)
 		return err
 	}
+	words, where := a.out, "to "+file
 	if file == "-" {
-		if isTerminal(a.out) {
-			return usagef("a snapshot is no text: name a file, or redirect stdout")
-		}
-		err = save(a.out)
+		words, where = a.err, "to stdout"
+		err = fill(a.out)
 	} else {
-		err = writeWhole(file, save)
+		err = writeWhole(file, fill)
 	}
 	if err != nil {
 		return fmt.Errorf("no snapshot was saved: %w", err)
 	}
 	wait.stop()
-	words, what := a.out, "to "+file
-	if file == "-" {
-		words, what = a.err, "to stdout"
-	}
-	_, err = fmt.Fprintf(words, "saved %s %s in %.1f s; %s\n", info.words(), what, time.Since(began).Seconds(), notVolumes)
-	return err
+	say(words, "saved %s %s in %.1f s; %s\n", info.words(), where, time.Since(began).Seconds(), notVolumes)
+	return nil
 }
 
 // saveTo streams a snapshot of the node to out and checks all of it on the way.
