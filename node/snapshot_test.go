@@ -232,6 +232,9 @@ func TestRestoredObjectsAreNew(t *testing.T) {
 			if _, was := old[key]; key.Internal() && (key.Resource() != state.Members || was) || key.Resource() == state.Nodes {
 				t.Fatalf("%s was taken over", key)
 			}
+			if owner := rec.Live().Registers["/metadata/ownerReferences"].Value; owner != nil && kindKnown(key) {
+				t.Fatalf("%s is owned by %s, which does not exist", key, owner)
+			}
 			for uid := range rec.Objects {
 				if uids[uid] {
 					t.Fatalf("%s has its old UID", key)
@@ -244,6 +247,11 @@ func TestRestoredObjectsAreNew(t *testing.T) {
 			}
 		}
 	})
+}
+
+func kindKnown(key state.Key) bool {
+	_, kind := state.KindOf(key.Resource())
+	return kind != ""
 }
 
 // plainValues are the live values of a record, but for those that a new life has

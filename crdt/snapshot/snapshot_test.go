@@ -114,12 +114,24 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-// TestEveryDamageIsNoticed: no byte can be changed, left out or added.
+// TestEveryDamageIsNoticed: no byte can be changed, left out or added; and a record
+// that was damaged is not even returned before the end.
 func TestEveryDamageIsNoticed(t *testing.T) {
 	h, pairs := sample()
 	file, _ := write(t, h, pairs)
 	refused := func(what string, damaged []byte) {
 		t.Helper()
+		if r, err := NewReader(bytes.NewReader(damaged)); err == nil {
+			for i := 0; ; i++ {
+				key, record, err := r.Next()
+				if err != nil {
+					break
+				}
+				if i >= len(pairs) || !equal(pairs[i:i+1], []pair{{key, record}}) {
+					t.Fatalf("%s: returned %q %q", what, key, record)
+				}
+			}
+		}
 		_, _, _, err := read(bytes.NewReader(damaged))
 		if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrForeign) && !errors.Is(err, ErrNewer) {
 			t.Fatalf("%s: %v", what, err)
@@ -157,6 +169,57 @@ func TestRefusals(t *testing.T) {
 		if _, _, _, err := read(bytes.NewReader(c.file)); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", what, err, c.want)
 		}
+	}
+}
+
+// TestForgeries have every checksum right, and are no snapshot all the same.
+func TestForgeries(t *testing.T) {
+	h, pairs := sample()
+	for what, forge := range map[string]func(w *Writer){
+		"more records than there are": func(w *Writer) { w.totals.Records++ },
+		"fewer bytes than there are":  func(w *Writer) { w.totals.Bytes-- },
+		"a key twice":                 func(w *Writer) { w.chunk = append(w.chunk, w.chunk...); w.totals.Records *= 2; w.totals.Bytes *= 2 },
+		"an entry without a key":      func(w *Writer) { w.chunk = appendEntry(w.chunk, "", nil); w.totals.Records++ },
+		"a chunk that is no message":  func(w *Writer) { w.chunk = append(w.chunk, 0xff) },
+		"a chunk that is not packed":  func(w *Writer) { _ = w.section(sectionChunk, []byte("plain")) },
+		"a second header":             func(w *Writer) { _ = w.section(sectionHeader, []byte{0xa0}) },
+	} {
+		var out bytes.Buffer
+		w, err := NewWriter(&out, h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range pairs {
+			if err := w.Add(p.key, p.record); err != nil {
+				t.Fatal(err)
+			}
+		}
+		forge(w)
+		if _, err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, _, err := read(&out); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// TestBomb: a small chunk cannot make a reader hold more than the bound.
+func TestBomb(t *testing.T) {
+	var out bytes.Buffer
+	w, err := NewWriter(&out, Header{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.section(sectionChunk, w.zip.EncodeAll(make([]byte, chunkBytesMax+1), nil)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := NewReader(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.Next(); !errors.Is(err, ErrDamaged) || len(r.chunk) > chunkBytesMax {
+		t.Errorf("%v, with %d bytes unpacked", err, len(r.chunk))
 	}
 }
 
