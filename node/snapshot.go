@@ -67,7 +67,12 @@ func SnapshotStore(ctx context.Context, store Store, id Identity, version string
 		cfg.Node, cfg.Peer, cfg.Cluster, cfg.ClusterKey = id.Name, id.Peer(), id.Cluster, id.ClusterKey
 	}
 	c, err := core.New(cfg, BootTime(), func(prefix string, f func(string, []byte) error) error {
-		err := store.Load(prefix, f)
+		err := store.Load(prefix, func(key string, value []byte) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return f(key, value)
+		})
 		if keys := corruptKeys(err); keys != nil {
 			damaged = append(damaged, keys...)
 			return nil

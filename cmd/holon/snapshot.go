@@ -156,7 +156,7 @@ func (c *client) saveTo(ctx context.Context, out io.Writer, wait *progress) (sna
 		return snapshotInfo{}, err
 	}
 	defer body.Close()
-	info, err := readSnapshot(io.TeeReader(body, out), nil, wait)
+	info, err := readSnapshot(ctx, io.TeeReader(body, out), nil, wait)
 	if errors.Is(err, snapshot.ErrForeign) {
 		return info, fmt.Errorf("%s answered something that is no snapshot; is it a holon node of this version?", c.where)
 	}
@@ -173,7 +173,7 @@ node it is of, when it was taken, and what it holds. No node is asked. - is stdi
 		Example: `  holon snapshot inspect cluster.snap
   holon snapshot inspect cluster.snap -o json`,
 		Args: wantArgs(1, 1, "the file of a snapshot, or - for stdin"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			in, close, err := a.openSnapshot(args[0])
 			if err != nil {
 				return err
@@ -181,7 +181,7 @@ node it is of, when it was taken, and what it holds. No node is asked. - is stdi
 			defer close()
 			wait := a.startProgress("reading %s", args[0])
 			defer wait.stop()
-			info, err := readSnapshot(in, nil, wait)
+			info, err := readSnapshot(cmd.Context(), in, nil, wait)
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}

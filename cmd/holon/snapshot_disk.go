@@ -48,7 +48,7 @@ func (a *app) saveDisk(ctx context.Context, file, dir string) error {
 	defer store.Close() //nolint:errcheck // a copy
 	var damaged []string
 	err = a.save(file, wait, func(out io.Writer) (snapshotInfo, error) {
-		return checkedOnTheWay(out, wait, func(out io.Writer) (err error) {
+		return checkedOnTheWay(ctx, out, wait, func(out io.Writer) (err error) {
 			damaged, err = node.SnapshotStore(ctx, store, id, "holon-"+readVersion().Version, out)
 			return err
 		})
@@ -66,7 +66,7 @@ func (a *app) saveDisk(ctx context.Context, file, dir string) error {
 }
 
 // checkedOnTheWay reads what write writes while that goes to out.
-func checkedOnTheWay(out io.Writer, wait *progress, write func(io.Writer) error) (snapshotInfo, error) {
+func checkedOnTheWay(ctx context.Context, out io.Writer, wait *progress, write func(io.Writer) error) (snapshotInfo, error) {
 	read, written := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
@@ -74,7 +74,7 @@ func checkedOnTheWay(out io.Writer, wait *progress, write func(io.Writer) error)
 		written.CloseWithError(err) //nolint:errcheck // never fails
 		done <- err
 	}()
-	info, err := readSnapshot(read, nil, wait)
+	info, err := readSnapshot(ctx, read, nil, wait)
 	read.CloseWithError(err) //nolint:errcheck // never fails
 	if failed := <-done; failed != nil {
 		err = failed

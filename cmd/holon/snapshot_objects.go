@@ -148,9 +148,11 @@ func (a *app) restoreObjects(ctx context.Context, file string, o restoreOptions)
 	}
 	wait := a.startProgress("reading %s", file)
 	defer wait.stop()
-	if _, err := a.readSnapshotFile(file, w.visit, wait); err != nil {
+	info, err := a.readSnapshotFile(ctx, file, w.visit, wait)
+	if err != nil {
 		return err
 	}
+	a.warnUnreadable(info)
 	if err := w.check(file); err != nil {
 		return err
 	}
@@ -168,7 +170,7 @@ func (a *app) restoreObjects(ctx context.Context, file string, o restoreOptions)
 		}
 		return nil
 	}
-	if err := a.confirm(intents, o.yes); err != nil {
+	if err := a.confirm(ctx, intents, o.yes); err != nil {
 		return err
 	}
 	return a.perform(ctx, c, intents)
@@ -240,7 +242,7 @@ func (a *app) printIntent(c *client, i *intent) {
 var errDeclined = errors.New("nothing was changed")
 
 // confirm asks a person at a terminal; a script has said what it wants.
-func (a *app) confirm(intents []*intent, yes bool) error {
+func (a *app) confirm(ctx context.Context, intents []*intent, yes bool) error {
 	count := map[string]int{}
 	for _, i := range intents {
 		count[i.verb()]++
@@ -249,11 +251,20 @@ func (a *app) confirm(intents []*intent, yes bool) error {
 		return nil
 	}
 	say(a.err, "%d to create, %d to change, %d unchanged; --dry-run shows each. Go on? [y/N] ", count["create"], count["change"], count["unchanged"])
-	line, _ := bufio.NewReader(a.in).ReadString('\n')
-	if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
+	answers := make(chan string, 1)
+	go func() { // waits for the terminal at the longest until the process ends
+		line, _ := bufio.NewReader(a.in).ReadString('\n')
+		answers <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case answer := <-answers:
+		if answer == "y" || answer == "yes" {
+			return nil
+		}
 		return errDeclined
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return nil
 }
 
 // perform writes what differs. One that fails does not keep the others back.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -79,7 +80,7 @@ func (c *countingReader) Read(p []byte) (int, error) {
 // readSnapshot reads a snapshot to its end and checks it. visit, if not nil, gets
 // each record that this version can decode; what it is given may be believed only
 // once readSnapshot has returned nil.
-func readSnapshot(in io.Reader, visit func(state.Key, *crdt.Record) error, wait *progress) (snapshotInfo, error) {
+func readSnapshot(ctx context.Context, in io.Reader, visit func(state.Key, *crdt.Record) error, wait *progress) (snapshotInfo, error) {
 	count := &countingReader{in: in}
 	r, err := snapshot.NewReader(count)
 	if err != nil {
@@ -95,6 +96,9 @@ func readSnapshot(in io.Reader, visit func(state.Key, *crdt.Record) error, wait 
 		name, encoded, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			break
+		}
+		if err == nil {
+			err = ctx.Err()
 		}
 		if err != nil {
 			return snapshotInfo{}, err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
@@ -73,7 +74,7 @@ nodes, tokens and members are not taken over.`,
 				return err
 			}
 			if o.newCluster {
-				return a.restoreCluster(args[0], o)
+				return a.restoreCluster(cmd.Context(), args[0], o)
 			}
 			return a.restoreObjects(cmd.Context(), args[0], o)
 		},
@@ -98,7 +99,7 @@ const restoringDir = node.StateDir + ".restoring"
 
 // restoreCluster makes the first node of a new cluster. The database comes before
 // the identity: a directory with the former alone is refused by `holon up`.
-func (a *app) restoreCluster(file string, o restoreOptions) error {
+func (a *app) restoreCluster(ctx context.Context, file string, o restoreOptions) error {
 	begun := time.Now()
 	up := nodeOptions{dataDir: o.dataDir, name: o.name, runtime: "auto"}
 	if err := up.complete(); err != nil {
@@ -109,7 +110,7 @@ func (a *app) restoreCluster(file string, o restoreOptions) error {
 	}
 	wait := a.startProgress("checking %s", file)
 	defer wait.stop()
-	info, err := a.readSnapshotFile(file, nil, wait)
+	info, err := a.readSnapshotFile(ctx, file, nil, wait)
 	if err != nil {
 		return err
 	}
@@ -118,7 +119,7 @@ func (a *app) restoreCluster(file string, o restoreOptions) error {
 	if err != nil {
 		return err
 	}
-	restored, err := a.fillDatabase(file, info, up.dataDir, id, wait)
+	restored, err := a.fillDatabase(ctx, file, info, up.dataDir, id, wait)
 	if err != nil {
 		return fmt.Errorf("nothing was restored: %w", err)
 	}
@@ -126,12 +127,17 @@ func (a *app) restoreCluster(file string, o restoreOptions) error {
 		return err
 	}
 	wait.stop()
+	a.warnUnreadable(info)
+	_, err = fmt.Fprintf(a.out, "made cluster %s out of the state of cluster %s as %s had it (%s): %s in %.1f s, in %s; %s\nstart its first node with: holon up --data-dir %s\n",
+		id.Cluster, orElse(info.Cluster, "unknown"), orElse(info.Node, "an unknown node"), orElse(info.Taken, "nobody knows when"), plural(restored, "object"), time.Since(begun).Seconds(), up.dataDir, notVolumes, up.dataDir)
+	return err
+}
+
+// warnUnreadable names what is not restored because a later version wrote it.
+func (a *app) warnUnreadable(info snapshotInfo) {
 	for _, key := range info.Unreadable {
 		a.warn(fmt.Sprintf("%s was not restored: this version of holon cannot read it", key))
 	}
-	_, err = fmt.Fprintf(a.out, "made cluster %s out of the state of cluster %s as %s had it (%s): %s in %.1f s, in %s; %s\nstart its first node with: holon up --data-dir %s\n",
-		id.Cluster, info.Cluster, info.Node, info.Taken, plural(restored, "object"), time.Since(begun).Seconds(), up.dataDir, notVolumes, up.dataDir)
-	return err
 }
 
 // wantEmpty refuses a data directory that somebody may need.
@@ -148,7 +154,7 @@ func wantEmpty(dir string) error {
 	return nil
 }
 
-func (a *app) readSnapshotFile(file string, visit func(state.Key, *crdt.Record) error, wait *progress) (snapshotInfo, error) {
+func (a *app) readSnapshotFile(ctx context.Context, file string, visit func(state.Key, *crdt.Record) error, wait *progress) (snapshotInfo, error) {
 	info, err := os.Stat(file)
 	if err == nil && !info.Mode().IsRegular() {
 		err = &fs.PathError{Op: "read", Path: file, Err: fmt.Errorf("no regular file: it is read twice, so save it to one first")}
@@ -161,7 +167,7 @@ func (a *app) readSnapshotFile(file string, visit func(state.Key, *crdt.Record) 
 		return snapshotInfo{}, err
 	}
 	defer done()
-	read, err := readSnapshot(in, visit, wait)
+	read, err := readSnapshot(ctx, in, visit, wait)
 	if err != nil {
 		return snapshotInfo{}, fmt.Errorf("%s: %w", file, err)
 	}
@@ -169,7 +175,7 @@ func (a *app) readSnapshotFile(file string, visit func(state.Key, *crdt.Record) 
 }
 
 // fillDatabase reads the file again and creates its objects.
-func (a *app) fillDatabase(file string, checked snapshotInfo, dir string, id node.Identity, wait *progress) (restored int, err error) {
+func (a *app) fillDatabase(ctx context.Context, file string, checked snapshotInfo, dir string, id node.Identity, wait *progress) (restored int, err error) {
 	partial := filepath.Join(dir, restoringDir)
 	if err := os.RemoveAll(partial); err != nil {
 		return 0, err
@@ -181,7 +187,7 @@ func (a *app) fillDatabase(file string, checked snapshotInfo, dir string, id nod
 	if err != nil {
 		return 0, err
 	}
-	restored, err = a.fill(store, file, checked, id, wait)
+	restored, err = a.fill(ctx, store, file, checked, id, wait)
 	if closing := store.Close(); err == nil {
 		err = closing
 	}
@@ -195,12 +201,12 @@ func (a *app) fillDatabase(file string, checked snapshotInfo, dir string, id nod
 	return restored, syncDir(dir)
 }
 
-func (a *app) fill(store node.Store, file string, checked snapshotInfo, id node.Identity, wait *progress) (restored int, err error) {
+func (a *app) fill(ctx context.Context, store node.Store, file string, checked snapshotInfo, id node.Identity, wait *progress) (restored int, err error) {
 	r, err := node.NewRestorer(store, id)
 	if err != nil {
 		return 0, err
 	}
-	again, err := a.readSnapshotFile(file, func(key state.Key, rec *crdt.Record) error {
+	again, err := a.readSnapshotFile(ctx, file, func(key state.Key, rec *crdt.Record) error {
 		made, err := r.Add(key, rec)
 		if made {
 			restored++

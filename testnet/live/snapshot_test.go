@@ -29,6 +29,14 @@ func inspect(t testing.TB, file string) (s summary) {
 	return s
 }
 
+// mustLocal types a command that asks no node and has to succeed.
+func (n *network) mustLocal(args ...string) {
+	n.t.Helper()
+	if r := command(n.t, "", args...); r.code != 0 {
+		n.t.Fatalf("%v: %v", args, r)
+	}
+}
+
 // writer writes ConfigMaps to one node, one after the other, and counts those that
 // were acknowledged.
 type writer struct {
@@ -96,17 +104,18 @@ func TestANewClusterOutOfASnapshot(t *testing.T) {
 	}
 
 	// The last disk that is left has everything, too.
-	if r := command(t, "", "snapshot", "save", n.at("disk.snap"), "--data-dir", n.at("net", "n2")); r.code != 0 {
-		t.Fatalf("the disk of a node that was killed: %v", r)
-	}
+	n.mustLocal("snapshot", "save", n.at("disk.snap"), "--data-dir", n.at("net", "n2"))
 	if s := inspect(t, n.at("disk.snap")); s.Node != "n2" || s.Objects < int(w.acknowledged.Load()) {
 		t.Errorf("%+v on disk, %d writes were acknowledged in all", s, w.acknowledged.Load())
 	}
+	n.mustLocal("snapshot", "restore", n.at("disk.snap"), "--new-cluster", "--data-dir", n.at("r2"), "--name", "r2")
+	n.mustLocal("snapshot", "save", n.at("r2.snap"), "--data-dir", n.at("r2"))
+	if a, b := inspect(t, n.at("disk.snap")), inspect(t, n.at("r2.snap")); a.Objects != b.Objects || a.Cluster == b.Cluster {
+		t.Errorf("out of %+v became %+v", a, b)
+	}
 
 	dir := n.at("r1")
-	if r := command(t, "", "snapshot", "restore", file, "--new-cluster", "--data-dir", dir, "--name", "r1"); r.code != 0 {
-		t.Fatalf("restore: %v", r)
-	}
+	n.mustLocal("snapshot", "restore", file, "--new-cluster", "--data-dir", dir, "--name", "r1")
 	d := startDaemon(t, dir, server.Hostname(), nil).awaitUp()
 	defer func() {
 		if r := command(t, "", "down", "--data-dir", dir); r.code != 0 {
