@@ -33,6 +33,7 @@ var imports = map[string][]string{
 	"crdt/state":          {"crdt"},
 	"crdt/crdttest":       {"crdt"},
 	"crdt/badger":         {"crdt"},
+	"crdt/snapshot":       {"crdt"},
 	"scheduler":           {"crdt", "crdt/state"},
 	"p2p":                 {},
 	"p2p/cert":            {"p2p"},
@@ -45,9 +46,9 @@ var imports = map[string][]string{
 	"runtime/process":     {"runtime"},
 	"node/core":           {"crdt", "crdt/state", "scheduler", "p2p", "p2p/cert", "p2p/swim", "runtime"}, // of runtime and p2p the data types
 	"node/api":            {"crdt", "crdt/state"},
-	"node":                {"crdt", "crdt/state", "node/core", "node/api", "p2p", "p2p/cert", "runtime", "scheduler"},
+	"node":                {"crdt", "crdt/state", "crdt/snapshot", "node/core", "node/api", "p2p", "p2p/cert", "runtime", "scheduler"},
 	"cmd/holon": {
-		"crdt", "crdt/state", "crdt/badger", "scheduler", "p2p", "p2p/cert", "p2p/swim", "p2p/libp2p",
+		"crdt", "crdt/state", "crdt/badger", "crdt/snapshot", "scheduler", "p2p", "p2p/cert", "p2p/swim", "p2p/libp2p",
 		"runtime", "runtime/podman", "runtime/process", "node/core", "node/api", "node",
 	},
 	"testnet": {
@@ -69,7 +70,7 @@ var testLibraries = []string{"testing", "pgregory.net/rapid", "github.com/rogpep
 
 // pure packages compute; they never wait, spawn, read a clock or roll dice of
 // their own. What they need of the world comes in as an argument.
-var pure = []string{"crdt", "crdt/state", "p2p/cert", "p2p/swim", "scheduler", "node/core"}
+var pure = []string{"crdt", "crdt/state", "crdt/snapshot", "p2p/cert", "p2p/swim", "scheduler", "node/core"}
 
 // impureImports are banned from pure packages with everything below them,
 // except what pureExceptions names.
@@ -105,6 +106,7 @@ var pureLibraries = map[string]string{
 	"sigs.k8s.io/yaml":                              "Kubernetes' YAML",
 	"sigs.k8s.io/structured-merge-diff":             "schema-driven merge",
 	"github.com/fxamacker/cbor/v2":                  "deterministic CBOR, RFC 8949 section 4.2",
+	"github.com/klauspost/compress/zstd":            "EncodeAll and DecodeAll, which start no goroutine",
 	"google.golang.org/protobuf/encoding/protowire": "the wire format alone, no reflection",
 	"github.com/tidwall/btree":                      "ordered map with copy-on-write snapshots",
 }

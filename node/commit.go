@@ -103,7 +103,7 @@ func (n *Node) persist(ctx context.Context, b batch) bool {
 	wait := diskRetryFirst
 	reshow := func() {}
 	for {
-		err := n.commitParts(&b.persist)
+		err := commitParts(n.cfg.Store, &b.persist)
 		if err == nil {
 			reshow()
 			if n.disk.failing.Swap(nil) != nil {
@@ -155,7 +155,7 @@ const (
 // commitParts writes a batch in transactions that the store takes, in order: a
 // crash between two of them keeps a prefix, which is a state that the core was
 // in. What is written is cut off, so that a retry goes on behind it.
-func (n *Node) commitParts(batch *[]crdt.KV) error {
+func commitParts(store Store, batch *[]crdt.KV) error {
 	for len(*batch) > 0 {
 		part, bytes := 0, 0
 		for part < len(*batch) && part < partPairsMax {
@@ -166,7 +166,7 @@ func (n *Node) commitParts(batch *[]crdt.KV) error {
 			}
 			part, bytes = part+1, bytes+size
 		}
-		if err := n.cfg.Store.Commit((*batch)[:part]); err != nil {
+		if err := store.Commit((*batch)[:part]); err != nil {
 			return err
 		}
 		*batch = (*batch)[part:]

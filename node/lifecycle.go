@@ -26,12 +26,9 @@ const (
 // On a node that is a member already it only makes sure of its Node object.
 func (n *Node) Introduce(ctx context.Context, founder bool, labels map[string]string) error {
 	if founder {
-		first := core.FirstMember{Admit: core.Admit{Peer: n.cfg.Identity.Peer(), Name: n.cfg.Identity.Name, Chain: n.cfg.Identity.Chain}}
-		for _, name := range []string{"default", "kube-system"} {
-			first.Objects = append(first.Objects, core.Mutate{
-				Key: state.MakeKey(state.Namespaces, "", name), Create: true,
-				NewUID: state.DerivedUID("namespace", n.cfg.Identity.Cluster, name), New: created(nil),
-			})
+		first := core.FirstMember{
+			Admit:   core.Admit{Peer: n.cfg.Identity.Peer(), Name: n.cfg.Identity.Name, Chain: n.cfg.Identity.Chain},
+			Objects: foundation(n.cfg.Identity.Cluster),
 		}
 		if _, err := n.ask(ctx, first); err != nil {
 			return fmt.Errorf("found the cluster: %w", err)
@@ -53,6 +50,18 @@ func (n *Node) Introduce(ctx context.Context, founder bool, labels map[string]st
 		return nil
 	}
 	return err
+}
+
+// foundation is what every cluster has.
+func foundation(cluster string) []core.Mutate {
+	var objects []core.Mutate
+	for _, name := range []string{"default", "kube-system"} {
+		objects = append(objects, core.Mutate{
+			Key: state.MakeKey(state.Namespaces, "", name), Create: true,
+			NewUID: state.DerivedUID("namespace", cluster, name), New: created(nil),
+		})
+	}
+	return objects
 }
 
 // admitted reports whether this node's own member record is here.

@@ -25,6 +25,7 @@ const (
 	batchMax   = 256  // events per batch
 	asksMax    = 1024 // requests waiting for their Ack
 	ordersMax  = 16   // starts that the runtime works on at once, and as many stops
+	copiesMax  = 2    // snapshots being written at once: each holds on to records that change meanwhile
 	sessionMax = 64   // logs and exec sessions served for other nodes at once
 
 	wakeMax = time.Second // the loop steps at least this often
@@ -92,6 +93,7 @@ type Node struct {
 	stop    context.CancelCauseFunc
 	host    hostWatch
 	slots   chan struct{} // sessions served for other nodes
+	copies  chan struct{} // snapshots being written
 
 	pending batch        // owned by the loop
 	wake    core.Instant // owned by the loop
@@ -130,6 +132,7 @@ func New(cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Logger, core: c,
 		inbox: make(chan core.Event, inboxMax), commits: make(chan batch),
 		ready: make(chan struct{}), slots: make(chan struct{}, sessionMax),
+		copies: make(chan struct{}, copiesMax),
 	}
 	n.asks.waiting = map[uint64]chan core.Ack{}
 	n.orders = orders{starts: make(chan struct{}, ordersMax), stops: make(chan struct{}, ordersMax)}

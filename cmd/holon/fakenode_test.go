@@ -7,11 +7,15 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"holon/crdt"
+	"holon/crdt/snapshot"
+	"holon/crdt/state"
 	"holon/node/api"
 )
 
@@ -303,6 +307,62 @@ func (f *fakeNode) RevokeToken(_ context.Context, id string) error {
 		}
 	}
 	return api.ErrNotFound
+}
+
+// Snapshot writes the stored objects as a node would, each born by a write of its
+// own. With a ConfigMap named "broken" it breaks off in the middle.
+func (f *fakeNode) Snapshot(_ context.Context, w io.Writer) error {
+	out, err := snapshot.NewWriter(w, snapshot.Header{Cluster: "testers", Node: "n1", Replica: fakeReplica, Taken: "2026-01-02T03:04:05Z", Version: "test"})
+	if err != nil {
+		return err
+	}
+	records := map[string]*crdt.Record{}
+	for i, o := range f.stored() {
+		records[string(state.MakeKey(o.Resource, o.Namespace, o.Name))], err = fakeRecord(uint64(i+1), o.Value)
+		if err != nil {
+			return err
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(records)) {
+		if err := out.Add(key, records[key].Encode()); err != nil {
+			return err
+		}
+	}
+	if _, broken := f.cache.Get(api.Key{Resource: "configmaps", Namespace: "default", Name: "broken"}); broken {
+		return fmt.Errorf("the fake disk is gone")
+	}
+	_, err = out.Close()
+	return err
+}
+
+var fakeReplica = crdt.ReplicaID{7}
+
+// stored lists what is no face of something else.
+func (f *fakeNode) stored() []api.Object {
+	var all []api.Object
+	for _, resource := range []string{"namespaces", "configmaps", "deployments.apps"} {
+		objects, _ := f.cache.List(resource, "")
+		all = append(all, objects...)
+	}
+	return all
+}
+
+func fakeRecord(i uint64, value map[string]any) (*crdt.Record, error) {
+	stored := maps.Clone(value)
+	meta := maps.Clone(stored["metadata"].(map[string]any))
+	for _, field := range []string{"name", "namespace", "uid", "generation"} {
+		delete(meta, field)
+	}
+	stored["metadata"] = meta
+	for _, field := range []string{"apiVersion", "kind", "status"} {
+		delete(stored, field)
+	}
+	registers, err := state.Flatten(stored)
+	if err != nil {
+		return nil, err
+	}
+	w := crdt.Write{Dot: crdt.Dot{Replica: fakeReplica, Counter: i}, Stamp: crdt.Stamp{Time: i, Replica: fakeReplica}}
+	return (*crdt.Record)(nil).Set(crdt.UID{byte(i), byte(i >> 8)}, w, registers)
 }
 
 // Leave and Drain say two things.

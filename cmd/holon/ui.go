@@ -15,7 +15,8 @@ package main
 //   - Tables are aligned as kubectl's are: three spaces between columns.
 //   - -o json prints objects as the API has them, indented by 4.
 //   - The spelling is kubectl's wherever kubectl has a word for it.
-//   - Nothing asks a question: every command works in a script.
+//   - Nothing asks a question in a script. On a terminal 'snapshot restore
+//     --objects' does, as it overwrites what is newer; --yes answers it.
 
 import (
 	"fmt"

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"holon/node"
-	"holon/node/api"
 	"holon/p2p/cert"
 	"holon/p2p/libp2p"
 )
@@ -89,19 +88,8 @@ func (d *daemon) found(ctx context.Context) error {
 			return err
 		}
 	}
-	key, err := node.NewKey()
+	id, err := newIdentity(d.options.name, !d.options.noIntroduce)
 	if err != nil {
-		return err
-	}
-	id, err := node.Found(d.options.name, key, !d.options.noIntroduce)
-	if err != nil {
-		return err
-	}
-	ca, err := api.NewCA(id.Cluster)
-	if err != nil {
-		return err
-	}
-	if id.CACert, id.CAKey, err = ca.PEM(); err != nil {
 		return err
 	}
 	d.identity, d.founder = id, true

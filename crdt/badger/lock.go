@@ -23,18 +23,26 @@ func acquire(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, classify(dir, err)
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		text, _ := io.ReadAll(io.LimitReader(f, 20))
-		pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
-		return nil, errors.Join(&InUseError{dir, pid}, f.Close())
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %s: %w", f.Name(), err), f.Close())
+	if err := take(f, dir); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	// The pid is a courtesy: a disk too full to hold it is reported by room.
 	if f.Truncate(0) == nil {
 		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	return f, nil
+}
+
+// take locks f, the lock file of dir, or says who has it.
+func take(f *os.File, dir string) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		text, _ := io.ReadAll(io.LimitReader(f, 20))
+		pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+		return &InUseError{dir, pid}
+	}
+	if err != nil {
+		return fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	return nil
 }

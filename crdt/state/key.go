@@ -44,6 +44,9 @@ func (k Key) Resource() string {
 	return resource
 }
 
+// Internal says whether k is of holon's own bookkeeping, which no user wrote.
+func (k Key) Internal() bool { return strings.HasSuffix(k.Resource(), ".holon.dev") }
+
 // Validate reports what is wrong with a key that came from outside.
 func (k Key) Validate() error {
 	parts := strings.Split(string(k), "/")

@@ -62,6 +62,8 @@ var (
 	ErrNotDurable = errors.New("this node cannot store anything")
 	// ErrUnreachable: the node that must answer is out of reach.
 	ErrUnreachable = errors.New("node is unreachable")
+	// ErrBusy: the node does as much of this at once as it can.
+	ErrBusy = errors.New("this node is busy")
 	// ErrInvalid: the request can never succeed as it is.
 	ErrInvalid = errors.New("invalid")
 )
@@ -108,6 +110,9 @@ type Backend interface {
 	Why(ctx context.Context, k Key) (Why, error)
 	// Status is this node's view of the cluster.
 	Status(ctx context.Context) (ClusterStatus, error)
+	// Snapshot writes this node's copy of the cluster's state, as of one moment, in
+	// the format of crdt/snapshot. After an error what was written is no snapshot.
+	Snapshot(ctx context.Context, w io.Writer) error
 	// CreateToken, Tokens and RevokeToken manage join tokens.
 	CreateToken(ctx context.Context, uses int, ttl time.Duration) (token string, info TokenInfo, err error)
 	Tokens(ctx context.Context) ([]TokenInfo, error)

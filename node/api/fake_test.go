@@ -32,6 +32,7 @@ type memory struct {
 	// fail, if set, is what Mutate, Logs and Exec return; intervene runs before a Mutation.
 	fail      error
 	intervene func(Mutation)
+	snapshot  func(io.Writer) error
 }
 
 func newMemory(cache *Cache) *memory {
@@ -378,6 +379,8 @@ func (m *memory) RevokeToken(_ context.Context, id string) error {
 	}
 	return ErrNotFound
 }
+
+func (m *memory) Snapshot(_ context.Context, w io.Writer) error { return m.snapshot(w) }
 
 func (m *memory) Leave(context.Context, func(string)) error { return ErrUnreachable }
 

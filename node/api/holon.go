@@ -53,6 +53,7 @@ type Progress struct {
 //	GET    why/RESOURCE/NAMESPACE/NAME     NAMESPACE "-" for none
 //	GET    tokens          POST tokens     DELETE tokens/ID
 //	POST   drain           POST leave      JSON lines, see Progress
+//	GET    snapshot                        bytes, see crdt/snapshot
 func (s *Server) holonRoutes(mux *http.ServeMux) {
 	handle := func(pattern string, f func(http.ResponseWriter, *http.Request) error) {
 		mux.Handle(pattern, s.answer(f))
@@ -62,6 +63,7 @@ func (s *Server) holonRoutes(mux *http.ServeMux) {
 	handle("GET "+holonPath+"tokens", s.tokens)
 	handle("POST "+holonPath+"tokens", s.createToken)
 	handle("DELETE "+holonPath+"tokens/{id}", s.revokeToken)
+	handle("GET "+holonPath+"snapshot", s.snapshot)
 	handle("POST "+holonPath+"drain", s.withProgress(s.config.Backend.Drain))
 	handle("POST "+holonPath+"leave", s.withProgress(s.config.Backend.Leave))
 }

@@ -90,6 +90,10 @@ func (c *Core) asked(id uint64, op Op) {
 		ack.Err = c.admitMember(op)
 	case FirstMember:
 		ack.Err = c.firstMember(op)
+	case Copy:
+		ack.Copied = c.copyStore()
+	case Import:
+		ack.Err = c.createAll(op.Objects)
 	case PutToken:
 		ack.Err = c.putToken(op.Token)
 	case RevokeToken:

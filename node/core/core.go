@@ -41,6 +41,9 @@ type Config struct {
 	// OrphanGrace is how long containers of unknown slots are left alone after
 	// boot. 0: 30 s.
 	OrphanGrace time.Duration
+	// Passive cores only write what they are asked to: they plan nothing. They fill a
+	// store that another core will start from.
+	Passive bool
 	// Ablate switches one rule off, for tests that show that it is needed.
 	Ablate Rule
 }

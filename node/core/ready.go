@@ -100,6 +100,8 @@ type Ack struct {
 	Err error
 	Key state.Key
 	UID crdt.UID
+	// Copied answers Copy.
+	Copied *Copied
 }
 
 // Change is a record that has changed. Token names this state of it, in this

@@ -42,6 +42,9 @@ type deed struct {
 // plan computes what is to be written for every workload that may need it, and
 // writes it if it is this node's turn.
 func (c *Core) plan() {
+	if c.cfg.Passive {
+		return
+	}
 	x := &c.index
 	if !x.dirtyAll && len(x.touched) == 0 && (c.sched.next == 0 || c.now < c.sched.next) {
 		if c.sched.next != 0 {

@@ -136,9 +136,14 @@ func (c *Core) firstMember(op FirstMember) error {
 	if err := c.putMember(state.MakeKey(state.Members, "", string(op.Peer)), op.Admit); err != nil {
 		return err
 	}
-	for _, m := range op.Objects {
+	return c.createAll(op.Objects)
+}
+
+// createAll makes objects and leaves alone those that are there already.
+func (c *Core) createAll(objects []Mutate) error {
+	for _, m := range objects {
 		if _, err := c.mutate(m); err != nil && !errors.Is(err, ErrExists) {
-			return err
+			return fmt.Errorf("%s: %w", m.Key, err)
 		}
 	}
 	return nil
