@@ -28,6 +28,8 @@ type Identity struct {
 	Chain          []byte             `json:"chain"`  // cert.Chain, leaf first
 	CACert         []byte             `json:"caCert"` // PEM, of the API
 	CAKey          []byte             `json:"caKey"`  // PEM; every member can serve the API
+	// DataKeys open what is sealed (crdt/seal), oldest first.
+	DataKeys [][]byte `json:"dataKeys,omitempty"`
 	// Known are the members that let this node in, to be dialled first.
 	Known []p2p.Member `json:"known,omitempty"`
 }
@@ -103,7 +105,11 @@ func Found(name string, key ed25519.PrivateKey, introduce bool) (Identity, error
 	if err != nil {
 		return Identity{}, err
 	}
-	id.Chain, err = chain.Encode()
+	if id.Chain, err = chain.Encode(); err != nil {
+		return Identity{}, err
+	}
+	first, err := NewDataKey()
+	id.DataKeys = [][]byte{first}
 	return id, err
 }
 

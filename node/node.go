@@ -62,6 +62,8 @@ type Config struct {
 	Introduce bool // this node may admit others
 	// Clock is the time that everything here goes by; nil: BootTime.
 	Clock func() core.Instant
+	// SaveDataKeys keeps the data keys beside the identity, synced; nil: nowhere.
+	SaveDataKeys func([][]byte) error
 	// Left is called when this node has left the cluster for good.
 	Left func()
 }
@@ -80,6 +82,7 @@ type Node struct {
 	reasons sync.Map
 	ring    ring
 	tokens  tokenBook
+	keys    *keyring
 	orders  orders
 	door    sync.Mutex // held while the door is opened or closed
 	ready   chan struct{}
@@ -130,6 +133,9 @@ func New(cfg Config) (*Node, error) {
 	n.asks.waiting = map[uint64]chan core.Ack{}
 	n.orders.permits = make(chan struct{}, ordersMax)
 	n.tokens.load(cfg.Store)
+	if n.keys, err = newKeyring(id.DataKeys); err != nil {
+		return nil, err
+	}
 	n.host.current = cfg.Host
 	n.project(c.Snapshot(), nil)
 	n.view.Store(&core.View{})
@@ -156,6 +162,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	n.spawn(func() { n.watchHost(ctx) })
 	n.spawn(func() { n.watchPods(ctx) })
 	n.spawn(func() { n.watchTokens(ctx) })
+	n.spawn(func() { n.watchKeys(ctx) })
 	<-ctx.Done()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return cause

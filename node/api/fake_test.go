@@ -350,6 +350,14 @@ func (m *memory) Status(context.Context) (ClusterStatus, error) {
 	return ClusterStatus{Cluster: "test", Node: "n1"}, m.fail
 }
 
+func (m *memory) Open(o Object) (Object, error) { return o, nil }
+
+func (m *memory) RotateDataKey(context.Context) (string, error) { return "00112233445566aa", nil }
+
+func (m *memory) DataKeys(context.Context) ([]DataKeyInfo, error) {
+	return []DataKeyInfo{{ID: "00112233445566aa", Newest: true, Here: true, Lacking: []string{"n3"}, Sealed: 2}}, nil
+}
+
 func (m *memory) CreateToken(_ context.Context, uses int, ttl time.Duration) (string, TokenInfo, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

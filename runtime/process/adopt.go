@@ -46,7 +46,23 @@ func (r *Runtime) adopt(ctx context.Context) error {
 		r.pods[id] = p
 		r.mu.Unlock()
 	}
+	r.sweepMemory()
 	return nil
+}
+
+// sweepMemory removes the files of Secrets of pods that are gone.
+func (r *Runtime) sweepMemory() {
+	if r.memory == "" {
+		return
+	}
+	entries, _ := os.ReadDir(r.memory) // none: nothing is left over
+	for _, e := range entries {
+		if _, err := os.Lstat(podDir(r.cfg.Dir, runtime.RunID(e.Name()))); errors.Is(err, fs.ErrNotExist) {
+			if err := runtime.ForgetMemory(r.memory, e.Name()); err != nil {
+				r.cfg.Logger.Warn("files of a Secret remain in memory", "run", e.Name(), "error", err)
+			}
+		}
+	}
 }
 
 func sweepPod(dir string) error {
