@@ -66,6 +66,12 @@ func (m *memory) Commit(batch []crdt.KV) error {
 	return nil
 }
 
+func (m *memory) value(key string) []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.pairs[key]
+}
+
 func (m *memory) Close() error { return nil }
 
 func (m *memory) breakWith(err error) {

@@ -176,6 +176,12 @@ func (k *keyring) followMember(c core.Change) {
 	k.poke()
 }
 
+func (k *keyring) hasLeft(peer p2p.PeerID) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.left[peer]
+}
+
 func (k *keyring) poke() {
 	select {
 	case k.changed <- struct{}{}:

@@ -171,7 +171,7 @@ func (n *Node) watchKeys(ctx context.Context) {
 			n.reseal(ctx, &quiet)
 		case due == 0:
 			due, wait = n.now(), time.Millisecond
-		case n.now() < max(due+core.Instant(rank)*keysRankDelay, started+keysBootGrace) && n.waitsForOthers(duty, rank):
+		case n.now() < max(due, started+keysBootGrace)+core.Instant(rank)*keysRankDelay && n.waitsForOthers(duty, rank):
 			wait = keysRankDelay / 2
 		default:
 			n.doKeyDuty(ctx, duty, members)
@@ -195,7 +195,8 @@ func (n *Node) waitsForOthers(d keyDuty, rank int) bool {
 // can act now.
 func (n *Node) keyMembers() (members []p2p.PeerID, alive []string) {
 	for _, m := range n.view.Load().Members {
-		if m.State == "left" {
+		// Records are heard of before the view that follows from them.
+		if m.State == "left" || n.keys.hasLeft(m.Peer) {
 			continue
 		}
 		members = append(members, m.Peer)
