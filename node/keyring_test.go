@@ -206,6 +206,11 @@ func TestAMissingKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.everyoneReads("s", "password", planted)
+		c.await("n1 has heard all there is of the key", func() bool {
+			infos, _ := n.DataKeys(t.Context())
+			return len(infos) == 1 && infos[0].Lacking == nil
+		})
+		time.Sleep(5 * time.Second)
 		n.keys.mu.Lock()
 		lost := n.keys.held
 		n.keys.held = map[seal.ID]seal.Key{}
