@@ -55,15 +55,16 @@ var imports = map[string][]string{
 		"crdt", "crdt/state", "scheduler", "node/core", "p2p", "p2p/cert", "p2p/swim",
 		"runtime", "runtime/runtimetest", "testnet/check",
 	},
-	"testnet/check": {"crdt", "crdt/state", "scheduler", "node/core", "runtime"},
-	"examples/web":  {}, // the server of examples/web.yaml
-	"testnet/live":  {},
-	"testnet/bench": {}, // a module of its own: it executes holon
+	"testnet/check":  {"crdt", "crdt/state", "scheduler", "node/core", "runtime"},
+	"examples/web":   {}, // the server of examples/web.yaml
+	"testnet/golden": {},
+	"testnet/live":   {},
+	"testnet/bench":  {}, // a module of its own: it executes holon
 }
 
 // testPackages hold property tests and conformance suites. Test files of any
 // package may import them; only they may import "testing" outside a test file.
-var testPackages = []string{"crdt/crdttest", "p2p/p2ptest", "runtime/runtimetest"}
+var testPackages = []string{"testnet/golden", "crdt/crdttest", "p2p/p2ptest", "runtime/runtimetest"}
 
 // testLibraries are for test files and testPackages only.
 var testLibraries = []string{"testing", "pgregory.net/rapid", "github.com/rogpeppe/go-internal", "github.com/stretchr/testify"}

@@ -343,3 +343,13 @@ func startsOf(m *member) (starts map[runtimetest.Start]int) {
 	m.host.Do(func(h *runtimetest.Host, _ time.Duration) { starts = h.Starts() })
 	return starts
 }
+
+type publicKey = ed25519.PublicKey
+
+func clusterKey() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(make([]byte, 32)) }
+
+func nodeKey(n byte) ed25519.PrivateKey {
+	seed := make([]byte, 32)
+	seed[0] = n
+	return ed25519.NewKeyFromSeed(seed)
+}

@@ -154,6 +154,8 @@ func (r *Runtime) adoptAttempt(a *attempt) error {
 		held := locked(a.dir) // before reading: what a lock's end leaves is final
 		err := readJSON(filepath.Join(a.dir, stateFile), stateFileBytesMax, &a.state)
 		switch {
+		case errors.Is(err, errNewer):
+			return err
 		case err == nil && a.state.Phase == exited:
 			close(a.ended)
 			return nil
@@ -180,7 +182,7 @@ func (r *Runtime) buryAttempt(a *attempt) error {
 	}
 	a.state.Phase, a.state.ExitCode, a.state.FinishedAt = exited, 137, time.Now()
 	a.state.Message = "killed together with its shim, or by a power cut"
-	if err := writeJSON(filepath.Join(a.dir, stateFile), a.state, durable); err != nil {
+	if err := writeJSON(filepath.Join(a.dir, stateFile), &a.state, durable); err != nil {
 		r.cfg.Logger.Warn("the end of a container is not on disk", "dir", a.dir, "error", err)
 	}
 	close(a.ended)

@@ -260,7 +260,7 @@ func (r *Runtime) writePod(p *pod, volumes []runtime.Volume) error {
 		if err := r.writeVolumes(temp, p.id, volumes); err != nil {
 			return err
 		}
-		if err := writeJSON(filepath.Join(temp, podFile), p.record, durable); err != nil {
+		if err := writeJSON(filepath.Join(temp, podFile), &p.record, durable); err != nil {
 			return err
 		}
 		if err := os.Rename(temp, p.dir(r)); err != nil {

@@ -31,6 +31,7 @@ const (
 
 // startOrder is start.json: all that a shim needs to run an attempt.
 type startOrder struct {
+	Version     int // filesVersion; 0 is 1
 	Argv        []string
 	Env         []string
 	SecretEnv   []string // names of variables that come on secretsFD
@@ -135,7 +136,7 @@ func (s *shim) start() error {
 		}
 	}
 	s.state = attemptState{Phase: starting, Shim: self, Message: strings.Join(s.order.Notes, "; ")}
-	if err := writeJSON(filepath.Join(s.dir, stateFile), s.state, volatile); err != nil {
+	if err := writeJSON(filepath.Join(s.dir, stateFile), &s.state, volatile); err != nil {
 		return err
 	}
 	if s.log, err = openLog(s.dir, s.order.LogBytesMax); err != nil {
@@ -150,7 +151,7 @@ func (s *shim) start() error {
 		return err
 	}
 	s.state.Phase, s.state.StartedAt = running, time.Now()
-	return writeJSON(filepath.Join(s.dir, stateFile), s.state, durable)
+	return writeJSON(filepath.Join(s.dir, stateFile), &s.state, durable)
 }
 
 // launch starts the program with its output going to the log.
