@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
+	"strings"
 
 	"holon/p2p"
 	"holon/p2p/cert"
@@ -76,11 +78,11 @@ func LoadIdentity(dir string) (Identity, error) {
 func decodeIdentity(text []byte) (Identity, error) {
 	var id Identity
 	err := errors.Join(json.Unmarshal(text, &id), json.Unmarshal(text, &id.later))
-	known, encodeErr := id.fields()
-	for name := range known {
+	for field := range reflect.TypeFor[Identity]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		delete(id.later, name)
 	}
-	return id, errors.Join(err, encodeErr)
+	return id, err
 }
 
 // fields is the identity as JSON by field, empty ones left out.
