@@ -30,7 +30,8 @@ const (
 // fails the test, so adding one is a decision and not an accident.
 var imports = map[string][]string{
 	"crdt":                {},
-	"crdt/state":          {"crdt"},
+	"crdt/seal":           {"crdt"},
+	"crdt/state":          {"crdt", "crdt/seal"},
 	"crdt/crdttest":       {"crdt"},
 	"crdt/badger":         {"crdt"},
 	"crdt/snapshot":       {"crdt"},
@@ -44,9 +45,9 @@ var imports = map[string][]string{
 	"runtime/runtimetest": {"runtime"},
 	"runtime/podman":      {"runtime"},
 	"runtime/process":     {"runtime"},
-	"node/core":           {"crdt", "crdt/state", "scheduler", "p2p", "p2p/cert", "p2p/swim", "runtime"}, // of runtime and p2p the data types
-	"node/api":            {"crdt", "crdt/state"},
-	"node":                {"crdt", "crdt/state", "crdt/snapshot", "node/core", "node/api", "p2p", "p2p/cert", "runtime", "scheduler"},
+	"node/core":           {"crdt", "crdt/seal", "crdt/state", "scheduler", "p2p", "p2p/cert", "p2p/swim", "runtime"}, // of runtime and p2p the data types
+	"node/api":            {"crdt", "crdt/seal", "crdt/state"},                                                        // seal for a Backend of its tests
+	"node":                {"crdt", "crdt/seal", "crdt/state", "crdt/snapshot", "node/core", "node/api", "p2p", "p2p/cert", "runtime", "scheduler"},
 	"cmd/holon": {
 		"crdt", "crdt/state", "crdt/badger", "crdt/snapshot", "scheduler", "p2p", "p2p/cert", "p2p/swim", "p2p/libp2p",
 		"runtime", "runtime/podman", "runtime/process", "node/core", "node/api", "node",
@@ -55,22 +56,23 @@ var imports = map[string][]string{
 		"crdt", "crdt/state", "scheduler", "node/core", "p2p", "p2p/cert", "p2p/swim",
 		"runtime", "runtime/runtimetest", "testnet/check",
 	},
-	"testnet/check": {"crdt", "crdt/state", "scheduler", "node/core", "runtime"},
-	"examples/web":  {}, // the server of examples/web.yaml
-	"testnet/live":  {},
-	"testnet/bench": {}, // a module of its own: it executes holon
+	"testnet/check":  {"crdt", "crdt/state", "scheduler", "node/core", "runtime"},
+	"examples/web":   {}, // the server of examples/web.yaml
+	"testnet/golden": {},
+	"testnet/live":   {},
+	"testnet/bench":  {}, // a module of its own: it executes holon
 }
 
 // testPackages hold property tests and conformance suites. Test files of any
 // package may import them; only they may import "testing" outside a test file.
-var testPackages = []string{"crdt/crdttest", "p2p/p2ptest", "runtime/runtimetest"}
+var testPackages = []string{"testnet/golden", "crdt/crdttest", "p2p/p2ptest", "runtime/runtimetest"}
 
 // testLibraries are for test files and testPackages only.
 var testLibraries = []string{"testing", "pgregory.net/rapid", "github.com/rogpeppe/go-internal", "github.com/stretchr/testify"}
 
 // pure packages compute; they never wait, spawn, read a clock or roll dice of
 // their own. What they need of the world comes in as an argument.
-var pure = []string{"crdt", "crdt/state", "crdt/snapshot", "p2p/cert", "p2p/swim", "scheduler", "node/core"}
+var pure = []string{"crdt", "crdt/seal", "crdt/state", "crdt/snapshot", "p2p/cert", "p2p/swim", "scheduler", "node/core"}
 
 // impureImports are banned from pure packages with everything below them,
 // except what pureExceptions names.
@@ -108,6 +110,7 @@ var pureLibraries = map[string]string{
 	"github.com/fxamacker/cbor/v2":                  "deterministic CBOR, RFC 8949 section 4.2",
 	"github.com/klauspost/compress/zstd":            "EncodeAll and DecodeAll, which start no goroutine",
 	"google.golang.org/protobuf/encoding/protowire": "the wire format alone, no reflection",
+	"golang.org/x/crypto/chacha20poly1305":          "an AEAD, its nonces an argument",
 	"github.com/tidwall/btree":                      "ordered map with copy-on-write snapshots",
 }
 

@@ -237,7 +237,7 @@ func (n *Node) admit(ctx context.Context, req cert.JoinRequest) (cert.JoinGrant,
 	case err != nil:
 		return cert.JoinGrant{}, cert.Refuse(cert.NotServing, err.Error())
 	}
-	grant := cert.JoinGrant{Version: cert.Version, Cluster: id.Cluster, Chain: chain, ClusterKey: id.ClusterKey, CACert: id.CACert, CAKey: id.CAKey}
+	grant := cert.JoinGrant{Version: cert.Version, Cluster: id.Cluster, Chain: chain, ClusterKey: id.ClusterKey, CACert: id.CACert, CAKey: id.CAKey, DataKeys: n.keys.bytes()}
 	for _, m := range n.view.Load().Members {
 		if m.State == "left" {
 			continue

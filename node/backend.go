@@ -29,11 +29,15 @@ var _ api.Backend = (*Node)(nil)
 // Mutate performs one write of the API.
 func (n *Node) Mutate(ctx context.Context, m api.Mutation) (api.Object, error) {
 	op, err := n.mutation(m)
+	if errors.Is(err, api.ErrSealed) {
+		return api.Object{}, err
+	}
 	if err != nil {
 		return api.Object{}, fmt.Errorf("%w: %v", api.ErrInvalid, err)
 	}
 	before, _ := n.cfg.Cache.Get(m.Key)
-	if _, err := n.ask(ctx, op); err != nil {
+	ack, err := n.ask(ctx, op)
+	if err != nil {
 		return api.Object{}, apiError(err)
 	}
 	if m.New == nil {
@@ -42,6 +46,13 @@ func (n *Node) Mutate(ctx context.Context, m api.Mutation) (api.Object, error) {
 	after, ok := n.cfg.Cache.Get(m.Key)
 	if !ok { // deleted again meanwhile
 		after = api.Object{Key: m.Key, Value: m.New}
+		if m.Resource == state.Secrets { // whose readers expect it sealed
+			value, err := state.Build(op.New)
+			if err != nil {
+				return api.Object{}, err
+			}
+			after.Value = state.WithMeta(op.Key, ack.UID.String(), value)
+		}
 	}
 	return after, nil
 }
@@ -67,6 +78,9 @@ func (n *Node) mutation(m api.Mutation) (core.Mutate, error) {
 		return op, err
 	}
 	if op.New, err = registers(m.New); err != nil {
+		return op, err
+	}
+	if err := n.sealMutation(&op); err != nil {
 		return op, err
 	}
 	if m.Resource == state.Pods && m.UID != "" && n.derivedPod(m.Key) {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"holon/crdt"
+	"holon/crdt/seal"
 	"holon/crdt/state"
 	"holon/node/api"
 	"holon/node/core"
@@ -65,6 +66,12 @@ func (m *memory) Commit(batch []crdt.KV) error {
 	return nil
 }
 
+func (m *memory) value(key string) []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.pairs[key]
+}
+
 func (m *memory) Close() error { return nil }
 
 func (m *memory) breakWith(err error) {
@@ -90,17 +97,19 @@ type cluster struct {
 	start time.Time
 	nodes []*member
 	key   ed25519.PrivateKey
+	tap   *wiretap
 }
 
 // member is one node of a cluster and what survives its daemon.
 type member struct {
 	*Node
-	c    *cluster
-	id   Identity
-	disk *memory
-	host *runtimetest.Simulated
-	log  journalText // of all its daemons
-	cut  []string    // what it is told to block at its next start
+	c     *cluster
+	id    Identity
+	disk  *memory
+	host  *runtimetest.Simulated
+	specs specLog
+	log   journalText // of all its daemons
+	cut   []string    // what it is told to block at its next start
 
 	blocked func(p2p.PeerID) bool // what its mesh was started with
 	end     context.CancelFunc
@@ -110,7 +119,7 @@ type member struct {
 const testCluster = "0123456789abcdef0123456789abcdef"
 
 func newCluster(t *testing.T, n int) *cluster {
-	c := &cluster{t: t, net: p2ptest.NewNet(1), start: time.Now(), key: ed25519.NewKeyFromSeed(make([]byte, 32))}
+	c := &cluster{t: t, net: p2ptest.NewNet(1), start: time.Now(), key: ed25519.NewKeyFromSeed(make([]byte, 32)), tap: &wiretap{}}
 	c.net.SetFaults(p2ptest.Faults{Delay: time.Millisecond})
 	for i := range n {
 		seed := make([]byte, 32)
@@ -128,6 +137,7 @@ func newCluster(t *testing.T, n int) *cluster {
 		m.host = runtimetest.NewSimulated(runtimetest.HostConfig{Node: m.id.Name, StartDelay: 100 * time.Millisecond, Program: program})
 		c.nodes = append(c.nodes, m)
 	}
+	c.nodes[0].id.DataKeys = [][]byte{bytes.Repeat([]byte{7}, seal.KeySize)}
 	c.nodes[0].up()
 	c.admitOthers()
 	return c
@@ -164,7 +174,7 @@ func (c *cluster) admitOthers() {
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		m.id.Known = grant.Members
+		m.id.Known, m.id.DataKeys = grant.Members, grant.DataKeys
 		m.up()
 		if err := m.Introduce(c.t.Context(), false, nil); err != nil {
 			c.t.Fatal(err)
@@ -185,7 +195,7 @@ func (m *member) up() {
 	ctx, end := context.WithCancel(context.Background())
 	var err error
 	m.Node, err = New(Config{
-		Identity: m.id, Store: m.disk, Runtime: talker{m.host.Runtime()}, Cache: api.NewCache(1, 0, nil), Logger: slog.New(slog.NewTextHandler(&m.log, nil)),
+		Identity: m.id, Store: m.disk, Runtime: talker{m.host.Runtime(), &m.specs}, Cache: api.NewCache(1, 0, nil), Logger: slog.New(slog.NewTextHandler(&m.log, nil)),
 		Introduce: true, Clock: func() core.Instant { return time.Hour + time.Since(m.c.start) },
 		Host:    core.Host{HostIP: "10.0.0.1", Allocatable: state.Resources{CPU: 4000, Memory: 1 << 30, Pods: 50}},
 		Blocked: m.cut,
@@ -193,7 +203,7 @@ func (m *member) up() {
 			m.blocked = blocked
 			mesh := m.c.net.Join(m.id.Peer(), events)
 			mesh.SetMembers(members)
-			return testMesh{mesh}, nil
+			return tappedMesh{testMesh{mesh}, m.c.tap}, nil
 		},
 	})
 	if err != nil {
@@ -241,7 +251,43 @@ func (j *journalText) lines(words ...string) (found []string) {
 
 // talker is a runtime whose containers answer: they repeat the command and what
 // they are told, and exit with 3.
-type talker struct{ runtime.Runtime }
+type talker struct {
+	runtime.Runtime
+	specs *specLog
+}
+
+// specLog keeps the pods that a runtime was told to run.
+type specLog struct {
+	mu  sync.Mutex
+	all []runtime.Spec
+}
+
+func (t talker) EnsurePod(ctx context.Context, spec runtime.Spec) error {
+	t.specs.mu.Lock()
+	t.specs.all = append(t.specs.all, spec)
+	t.specs.mu.Unlock()
+	return t.Runtime.EnsurePod(ctx, spec)
+}
+
+func (m *member) ordered() []runtime.Spec {
+	m.specs.mu.Lock()
+	defer m.specs.mu.Unlock()
+	return slices.Clone(m.specs.all)
+}
+
+// document is what a node has on its disk, decoded.
+func (m *member) document() map[state.Key]*crdt.Record {
+	doc := map[state.Key]*crdt.Record{}
+	err := m.disk.Load("r/", func(key string, value []byte) error {
+		rec, err := crdt.Decode(value)
+		doc[state.Key(key[2:])] = rec
+		return err
+	})
+	if err != nil {
+		m.c.t.Fatal(err)
+	}
+	return doc
+}
 
 func (talker) Exec(_ context.Context, id runtime.RunID, container string, opts runtime.ExecOptions) (int, error) {
 	if opts.TTY {
@@ -341,4 +387,14 @@ var errBroken = errors.New("the disk is full")
 func startsOf(m *member) (starts map[runtimetest.Start]int) {
 	m.host.Do(func(h *runtimetest.Host, _ time.Duration) { starts = h.Starts() })
 	return starts
+}
+
+type publicKey = ed25519.PublicKey
+
+func clusterKey() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(make([]byte, 32)) }
+
+func nodeKey(n byte) ed25519.PrivateKey {
+	seed := make([]byte, 32)
+	seed[0] = n
+	return ed25519.NewKeyFromSeed(seed)
 }

@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
+	"strings"
 
 	"holon/p2p"
 	"holon/p2p/cert"
@@ -19,6 +21,9 @@ import (
 // prove that it belongs. It lives in identity.json of the data directory (mode
 // 0600) and outlives the database.
 type Identity struct {
+	// Version of the file's form, IdentityVersion. Fields of a later holon that
+	// keeps the version are kept when this one writes the file.
+	Version    int                `json:"version,omitempty"`
 	Name       string             `json:"name"`
 	Key        ed25519.PrivateKey `json:"key"`
 	Cluster    string             `json:"cluster"`
@@ -28,9 +33,17 @@ type Identity struct {
 	Chain          []byte             `json:"chain"`  // cert.Chain, leaf first
 	CACert         []byte             `json:"caCert"` // PEM, of the API
 	CAKey          []byte             `json:"caKey"`  // PEM; every member can serve the API
+	// DataKeys open what is sealed (crdt/seal), oldest first.
+	DataKeys [][]byte `json:"dataKeys,omitempty"`
 	// Known are the members that let this node in, to be dialled first.
 	Known []p2p.Member `json:"known,omitempty"`
+
+	later map[string]json.RawMessage // fields that this version does not know
 }
+
+// IdentityVersion is what Save writes. A file without a version is of version 1
+// too: holon 0.1 wrote none.
+const IdentityVersion = 1
 
 // Peer is the peer ID that follows from the key.
 func (id *Identity) Peer() p2p.PeerID {
@@ -53,10 +66,47 @@ func LoadIdentity(dir string) (Identity, error) {
 	if err != nil {
 		return id, err
 	}
-	if err := json.Unmarshal(text, &id); err != nil {
+	if id, err = decodeIdentity(text); err != nil {
 		return id, fmt.Errorf("%s is damaged: %w; restore it from a copy, or move the data directory away and join again", path, err)
 	}
+	if id.Version > IdentityVersion {
+		return id, fmt.Errorf("%s is of version %d, this holon reads up to %d: install the holon that wrote it", path, id.Version, IdentityVersion)
+	}
 	return id, id.check(path)
+}
+
+func decodeIdentity(text []byte) (Identity, error) {
+	var id Identity
+	err := errors.Join(json.Unmarshal(text, &id), json.Unmarshal(text, &id.later))
+	for field := range reflect.TypeFor[Identity]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		delete(id.later, name)
+	}
+	return id, err
+}
+
+// fields is the identity as JSON by field, empty ones left out.
+func (id *Identity) fields() (map[string]json.RawMessage, error) {
+	text, err := json.Marshal(id)
+	if err != nil {
+		return nil, err
+	}
+	var out map[string]json.RawMessage
+	return out, json.Unmarshal(text, &out)
+}
+
+func (id *Identity) encode() ([]byte, error) {
+	id.Version = IdentityVersion
+	all, err := id.fields()
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range id.later {
+		if _, known := all[name]; !known {
+			all[name] = value
+		}
+	}
+	return json.MarshalIndent(all, "", "  ")
 }
 
 func (id *Identity) check(path string) error {
@@ -72,7 +122,7 @@ func (id *Identity) check(path string) error {
 
 // Save writes the identity, whole or not at all.
 func (id *Identity) Save(dir string) error {
-	text, err := json.MarshalIndent(id, "", "  ")
+	text, err := id.encode()
 	if err != nil {
 		return err
 	}
@@ -103,7 +153,11 @@ func Found(name string, key ed25519.PrivateKey, introduce bool) (Identity, error
 	if err != nil {
 		return Identity{}, err
 	}
-	id.Chain, err = chain.Encode()
+	if id.Chain, err = chain.Encode(); err != nil {
+		return Identity{}, err
+	}
+	first, err := NewDataKey()
+	id.DataKeys = [][]byte{first}
 	return id, err
 }
 

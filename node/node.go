@@ -67,6 +67,8 @@ type Config struct {
 	// Blocked names the nodes that this one must not see, in a test network that is
 	// cut when it starts; Block replaces it. Usually nil.
 	Blocked []string
+	// SaveDataKeys keeps the data keys beside the identity, synced; nil: nowhere.
+	SaveDataKeys func([][]byte) error
 	// Left is called when this node has left the cluster for good.
 	Left func()
 }
@@ -85,6 +87,7 @@ type Node struct {
 	reasons sync.Map
 	ring    ring
 	tokens  tokenBook
+	keys    *keyring
 	orders  orders
 	door    sync.Mutex // held while the door is opened or closed
 	ready   chan struct{}
@@ -137,6 +140,9 @@ func New(cfg Config) (*Node, error) {
 	n.asks.waiting = map[uint64]chan core.Ack{}
 	n.orders = orders{starts: make(chan struct{}, ordersMax), stops: make(chan struct{}, ordersMax)}
 	n.tokens.load(cfg.Store)
+	if n.keys, err = newKeyring(id.DataKeys); err != nil {
+		return nil, err
+	}
 	n.host.current = cfg.Host
 	n.project(c.Snapshot(), nil)
 	n.view.Store(c.View()) // Blocked is by name, and the mesh starts before the first step
@@ -163,6 +169,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	n.spawn(func() { n.watchHost(ctx) })
 	n.spawn(func() { n.watchPods(ctx) })
 	n.spawn(func() { n.watchTokens(ctx) })
+	n.spawn(func() { n.watchKeys(ctx) })
 	<-ctx.Done()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return cause

@@ -51,13 +51,17 @@ func (n *Node) execute(ctx context.Context, o core.Order) {
 func (n *Node) carryOut(ctx context.Context, o core.Order) error {
 	ctx, cancel := context.WithTimeout(ctx, orderTimeout)
 	defer cancel()
-	switch o.Kind {
-	case core.Ensure:
-		return n.cfg.Runtime.EnsurePod(ctx, *o.Spec)
-	case core.Restart:
-		return n.cfg.Runtime.StartContainer(ctx, *o.Spec, o.Container, o.Attempt)
+	if o.Kind == core.Stop {
+		return n.cfg.Runtime.StopPod(ctx, o.Run, o.Grace)
 	}
-	return n.cfg.Runtime.StopPod(ctx, o.Run, o.Grace)
+	spec, err := n.withSecrets(o)
+	if err != nil {
+		return err
+	}
+	if o.Kind == core.Restart {
+		return n.cfg.Runtime.StartContainer(ctx, spec, o.Container, o.Attempt)
+	}
+	return n.cfg.Runtime.EnsurePod(ctx, spec)
 }
 
 func asRuntimeError(o core.Order, err error) *runtime.Error {

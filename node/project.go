@@ -15,7 +15,7 @@ func (n *Node) project(changed []core.Change, derived []core.Derived) {
 	}
 	for _, c := range changed {
 		switch c.Key.Resource() {
-		case state.ConfigMaps, state.Namespaces:
+		case state.ConfigMaps, state.Secrets, state.Namespaces: // Secrets as they are: sealed
 			show(apiKey(c.Key), c.Token, n.plain(c))
 		case state.Deployments, state.Pods, state.Nodes:
 			if c.Record.Live() == nil {
@@ -24,6 +24,8 @@ func (n *Node) project(changed []core.Change, derived []core.Derived) {
 			}
 		case state.Tokens:
 			n.tokens.follow(n, c)
+		case state.DataKeys, state.Members:
+			n.followKeys(c)
 		}
 	}
 	for _, d := range derived {

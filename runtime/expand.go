@@ -48,7 +48,10 @@ func (c Container) Resolve(podIP string) (command, args, env []string) {
 	names := make([]string, 0, len(c.Env))
 	for _, e := range c.Env {
 		value := podIP
-		if !e.PodIP {
+		switch {
+		case e.Secret:
+			value = e.Value
+		case !e.PodIP:
 			value = Expand(e.Value, lookup)
 		}
 		if _, again := values[e.Name]; !again {

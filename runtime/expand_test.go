@@ -95,3 +95,17 @@ func TestResolve(t *testing.T) {
 		t.Errorf("an empty container resolves to %q %q %q", command, args, env)
 	}
 }
+
+// A secret's value is nobody's reference, whatever it looks like.
+func TestSecretsAreTakenAsTheyAre(t *testing.T) {
+	c := Container{Command: []string{"$(S)"}, Env: []Env{
+		{Name: "A", Value: "a"}, {Name: "S", Value: "$(A)$$x", Secret: true}, {Name: "B", Value: "$(S)"},
+	}}
+	command, _, env := c.Resolve("")
+	if !slices.Equal(env, []string{"A=a", "S=$(A)$$x", "B=$(A)$$x"}) || !slices.Equal(command, []string{"$(A)$$x"}) {
+		t.Errorf("%q %q", command, env)
+	}
+	if kept := c.WithoutSecrets(); kept.Env[1].Value != "" || kept.Env[0].Value != "a" || c.Env[1].Value == "" {
+		t.Errorf("%+v from %+v", kept, c)
+	}
+}

@@ -74,7 +74,7 @@ type Info struct {
 	Notes []string
 }
 
-// Spec is one pod to run. It is complete: ConfigMaps are resolved, every
+// Spec is one pod to run. It is complete: ConfigMaps and Secrets are resolved, every
 // environment variable is known except those that hold the pod's address.
 type Spec struct {
 	ID         RunID
@@ -108,10 +108,13 @@ type Container struct {
 }
 
 // Env is one environment variable. PodIP asks for the pod's address, which
-// only the runtime knows, and excludes Value.
+// only the runtime knows, and excludes Value. A Secret value is taken as it is
+// ($(VAR) is no reference in it), and a runtime writes it to no file, log or
+// command line of its own.
 type Env struct {
 	Name, Value string
 	PodIP       bool
+	Secret      bool
 }
 
 // Port is a port of a container. HostPort 0: not published on the node.
@@ -123,11 +126,13 @@ type Port struct {
 	Protocol      string // "TCP" or "UDP"
 }
 
-// Volume is a directory of files that holon writes (from a ConfigMap), or an
-// empty directory that lives as long as the pod when Files is nil.
+// Volume is a directory of files that holon writes (from a ConfigMap or a
+// Secret), or an empty directory that lives as long as the pod when Files is
+// nil. Files of a Secret are kept in memory where the host lets the runtime.
 type Volume struct {
-	Name  string
-	Files []File
+	Name   string
+	Files  []File
+	Secret bool
 }
 
 // File is one file of a Volume.

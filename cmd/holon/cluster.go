@@ -19,6 +19,7 @@ const (
 	ownGroup   = "/apis/holon.dev/v1"
 	statusPath = ownGroup + "/status"
 	tokensPath = ownGroup + "/tokens"
+	keysPath   = ownGroup + "/datakeys"
 	drainPath  = ownGroup + "/drain"
 	leavePath  = ownGroup + "/leave"
 )

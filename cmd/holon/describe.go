@@ -81,6 +81,7 @@ func (c *client) describeOne(ctx context.Context, p picked, showEvents bool) (st
 		"replicasets.apps": describeReplicaSet,
 		"nodes":            describeNode,
 		"configmaps":       describeConfigMap,
+		"secrets":          describeSecret,
 		"namespaces":       describeNamespace,
 	}[p.groupResource()]
 	if render == nil {

@@ -32,6 +32,25 @@ func describeConfigMap(_ context.Context, _ *client, d *description, o objectVie
 	return nil
 }
 
+// describeSecret shows how long values are, never the values.
+func describeSecret(_ context.Context, _ *client, d *description, o objectView) error {
+	var s corev1.Secret
+	if err := o.into(&s); err != nil {
+		return err
+	}
+	d.head(o)
+	d.line(0, "")
+	d.line(0, "Type:\t%s", s.Type)
+	d.line(0, "")
+	d.line(0, "Data")
+	d.line(0, "====")
+	for _, key := range sortedKeys(s.Data) {
+		d.line(0, "%s:\t%d bytes", key, len(s.Data[key]))
+	}
+	d.line(0, "")
+	return nil
+}
+
 func describeNamespace(_ context.Context, _ *client, d *description, o objectView) error {
 	var ns corev1.Namespace
 	if err := o.into(&ns); err != nil {

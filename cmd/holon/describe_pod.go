@@ -168,6 +168,9 @@ func (d *description) environment(c *corev1.Container) {
 		if from.ConfigMapRef != nil {
 			d.line(3, "all of:\t<ConfigMap %s> with prefix %q", from.ConfigMapRef.Name, from.Prefix)
 		}
+		if from.SecretRef != nil {
+			d.line(3, "all of:\t<Secret %s> with prefix %q", from.SecretRef.Name, from.Prefix)
+		}
 	}
 	for _, e := range c.Env {
 		value := e.Value

@@ -281,6 +281,14 @@ func (f *fakeNode) Status(context.Context) (api.ClusterStatus, error) {
 }
 
 // CreateToken, Tokens and RevokeToken keep a list.
+func (f *fakeNode) Open(o api.Object) (api.Object, error) { return o, nil }
+
+func (f *fakeNode) RotateDataKey(context.Context) (string, error) { return "00112233445566aa", nil }
+
+func (f *fakeNode) DataKeys(context.Context) ([]api.DataKeyInfo, error) {
+	return []api.DataKeyInfo{{ID: "00112233445566aa", Newest: true, Here: true, Lacking: []string{"n3"}, Sealed: 2}}, nil
+}
+
 func (f *fakeNode) CreateToken(_ context.Context, uses int, ttl time.Duration) (string, api.TokenInfo, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

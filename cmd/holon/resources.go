@@ -31,6 +31,7 @@ var builtin = []resource{
 	{"apps", "v1", "deployments", "deployment", "Deployment", []string{"deploy"}, true, appsv1.Deployment{}},
 	{"apps", "v1", "replicasets", "replicaset", "ReplicaSet", []string{"rs"}, true, appsv1.ReplicaSet{}},
 	{"", "v1", "configmaps", "configmap", "ConfigMap", []string{"cm"}, true, corev1.ConfigMap{}},
+	{"", "v1", "secrets", "secret", "Secret", nil, true, corev1.Secret{}},
 	{"", "v1", "namespaces", "namespace", "Namespace", []string{"ns"}, false, corev1.Namespace{}},
 	{"", "v1", "nodes", "node", "Node", []string{"no"}, false, corev1.Node{}},
 	{"", "v1", "events", "event", "Event", []string{"ev"}, true, corev1.Event{}},

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"holon/runtime"
 	"holon/runtime/process"
 )
 
@@ -23,10 +24,14 @@ func (t *testnet) killProcesses(n *testnetNode) error {
 	return process.Kill(processDir(t.nodeDir(n)))
 }
 
-// cleanProcesses also removes their control groups.
+// cleanProcesses also removes their control groups, and what any pod kept in
+// memory.
 func (t *testnet) cleanProcesses(n *testnetNode) error {
-	return process.Clean(processDir(t.nodeDir(n)))
+	return errors.Join(process.Clean(processDir(t.nodeDir(n))), runtime.ForgetMemory(runtime.MemoryDir(podmanVolumes(t.nodeDir(n))), ""))
 }
+
+// podmanVolumes is where a node keeps the volumes of its Podman pods.
+func podmanVolumes(dataDir string) string { return filepath.Join(dataDir, "podman") }
 
 // podDirEnv marks every process of a pod, see package process.
 const podDirEnv = "HOLON_POD_DIR"

@@ -76,7 +76,7 @@ func (d *daemon) join(ctx context.Context) error {
 	}
 	d.identity = node.Identity{
 		Name: d.options.name, Key: key, Cluster: grant.Cluster, ClusterKey: grant.ClusterKey, Chain: chain,
-		CACert: grant.CACert, CAKey: grant.CAKey, Known: grant.Members,
+		CACert: grant.CACert, CAKey: grant.CAKey, DataKeys: grant.DataKeys, Known: grant.Members,
 	}
 	return d.identity.Save(d.options.dataDir)
 }

@@ -108,6 +108,11 @@ func (d *daemon) run(ctx context.Context) error {
 	d.node, err = node.New(node.Config{
 		Identity: d.identity, Store: d.store, Runtime: d.runtime, NewMesh: d.newMesh, Cache: cache, Logger: d.log,
 		Host: hostFacts(d.options), Introduce: !d.options.noIntroduce, Blocked: d.options.blocked,
+		SaveDataKeys: func(keys [][]byte) error {
+			identity := d.identity
+			identity.DataKeys = keys
+			return identity.Save(d.options.dataDir)
+		},
 		Left: func() { d.left.Store(true); stop(nil) },
 	})
 	if err != nil {

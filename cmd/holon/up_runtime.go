@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"time"
 
 	"holon/runtime/podman"
@@ -40,7 +39,7 @@ func (d *daemon) chooseRuntime(ctx context.Context) error {
 	if kind == "podman" {
 		d.runtime, err = podman.New(ctx, podman.Config{
 			URL: o.podmanURL, Cluster: d.identity.Cluster, Node: d.identity.Name, HostIP: o.hostIP,
-			Dir: filepath.Join(o.dataDir, "podman"), Logger: d.log,
+			Dir: podmanVolumes(o.dataDir), Logger: d.log,
 		})
 		return err
 	}

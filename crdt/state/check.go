@@ -85,6 +85,7 @@ var checks = []struct {
 	{"member", (*checker).checkMembers},
 	{"node", (*checker).checkNodes},
 	{"pod meta", (*checker).checkPodMeta},
+	{"sealed", (*checker).checkSealed},
 }
 
 // checker holds a document, decoded as far as it can be.

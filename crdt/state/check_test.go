@@ -267,6 +267,22 @@ func plants(d *document) map[string][]func() Severity {
 				})
 			}),
 		},
+		"sealed": {
+			broken(func() { d.set(secretKey, crdt.UID{7}, map[string]string{"/data/a": `"cGxhaW4="`}) }),
+			broken(func() { d.set(secretKey, crdt.UID{7}, map[string]string{"/data/a": `{}`}) }),
+			broken(func() {
+				d.set(secretKey, crdt.UID{7}, map[string]string{"/metadata/annotations/a": `"plain"`})
+			}),
+			broken(func() { // the loser of a conflict too
+				sealed := sealedValue(d.t, crdt.UID{7}, "/data/a", "x")
+				d.split(func(d *document) {
+					d.set(secretKey, crdt.UID{7}, map[string]string{"/data/a": `"cGxhaW4="`})
+				}, func(d *document) {
+					d.w.counter += 10
+					d.set(secretKey, crdt.UID{7}, map[string]string{"/data/a": sealed})
+				})
+			}),
+		},
 		"node": {unsettled(func() { delete(d.doc, member) })},
 		"pod meta": {
 			broken(func() { d.set(MakeKey(PodMeta, "default", "web"), crdt.UID{6}, nil) }),

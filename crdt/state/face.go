@@ -83,6 +83,7 @@ func object(parent map[string]any, key string) map[string]any {
 // kinds tells apiVersion and kind of each resource that the API shows.
 var kinds = map[string][2]string{
 	Namespaces: {"v1", "Namespace"}, Nodes: {"v1", "Node"}, Pods: {"v1", "Pod"}, ConfigMaps: {"v1", "ConfigMap"},
+	Secrets:     {"v1", "Secret"},
 	Deployments: {"apps/v1", "Deployment"}, ReplicaSets: {"apps/v1", "ReplicaSet"},
 }
 

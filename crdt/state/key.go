@@ -6,12 +6,13 @@ import (
 )
 
 // The resources that holon stores, as "<plural>.<group>" (the core group has no
-// dot). The last four never leave the store: they are holon's own bookkeeping.
+// dot). The last six never leave the store: they are holon's own bookkeeping.
 const (
 	Namespaces  = "namespaces"
 	Nodes       = "nodes"
 	Pods        = "pods"
 	ConfigMaps  = "configmaps"
+	Secrets     = "secrets" // their values sealed, see SealedPath
 	Deployments = "deployments.apps"
 	ReplicaSets = "replicasets.apps" // derived, never stored
 
@@ -19,6 +20,7 @@ const (
 	Slots     = "slots.holon.dev"     // one per slot, named <workload UID>-<index>
 	Revisions = "revisions.holon.dev" // one per pod template, named <workload UID>-<hash>
 	Tokens    = "tokens.holon.dev"    // join tokens, named by token ID
+	DataKeys  = "datakeys.holon.dev"  // data keys wrapped for each member, named by key ID
 	PodMeta   = "podmeta.holon.dev"   // labels and annotations written on a derived pod, named by pod UID
 )
 

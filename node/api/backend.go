@@ -35,7 +35,8 @@ type Object struct {
 	Value map[string]any
 }
 
-// Mutation is one write of one object of class A. The node diffs Old against
+// Mutation is one write of one object of class A, of a sealed kind in the clear:
+// the node seals it before it goes anywhere. The node diffs Old against
 // New field by field and writes only what changed, so that two clients that
 // change different fields never undo each other.
 type Mutation struct {
@@ -66,6 +67,8 @@ var (
 	ErrBusy = errors.New("this node is busy")
 	// ErrInvalid: the request can never succeed as it is.
 	ErrInvalid = errors.New("invalid")
+	// ErrSealed: the object's values cannot be opened here.
+	ErrSealed = errors.New("sealed values cannot be opened on this node")
 )
 
 // Stream carries one end of an exec session or a log.
@@ -95,6 +98,14 @@ type Backend interface {
 	// It returns the object as stored (metadata.uid and generation filled), also
 	// before the Cache shows it.
 	Mutate(ctx context.Context, m Mutation) (Object, error)
+	// Open makes the values of a sealed object readable. It fails with ErrSealed,
+	// and then names the key that is missing and what to do.
+	Open(o Object) (Object, error)
+	// RotateDataKey makes a new data key for what is sealed from now on and returns
+	// its ID.
+	RotateDataKey(ctx context.Context) (string, error)
+	// DataKeys lists the data keys that the cluster knows.
+	DataKeys(ctx context.Context) ([]DataKeyInfo, error)
 	// DeletePod gives the slot of a derived pod a new run; a bare pod is deleted
 	// through Mutate.
 	DeletePod(ctx context.Context, namespace, name string) error
@@ -167,6 +178,18 @@ type MemberInfo struct {
 	Runtime string   `json:"runtime,omitempty"`
 	Server  string   `json:"server,omitempty"`
 	Addrs   []string `json:"addrs,omitempty"`
+}
+
+// DataKeyInfo describes a data key without the key.
+type DataKeyInfo struct {
+	ID string `json:"id"`
+	// Newest: what is written from now on is sealed with this one.
+	Newest bool `json:"newest,omitempty"`
+	Here   bool `json:"here"` // this node has it
+	// Lacking are the members that it was not wrapped for yet.
+	Lacking []string `json:"lacking,omitempty"`
+	// Sealed is how many Secrets of this node's store have a value under it.
+	Sealed int `json:"sealed"`
 }
 
 // TokenInfo describes a join token without its secret.

@@ -65,6 +65,9 @@ func defaultPodSpec(s *corev1.PodSpec) {
 		if v.ConfigMap != nil {
 			setDefault(&v.ConfigMap.DefaultMode, corev1.ConfigMapVolumeSourceDefaultMode)
 		}
+		if v.Secret != nil {
+			setDefault(&v.Secret.DefaultMode, corev1.SecretVolumeSourceDefaultMode)
+		}
 	}
 }
 

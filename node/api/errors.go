@@ -49,7 +49,7 @@ func ofBackend(err error, gr schema.GroupResource, name string) error {
 		return statusError(http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, "%s %q is invalid: %v", gr, name, err)
 	case errors.Is(err, ErrBusy):
 		return tooMany("%v", err)
-	case errors.Is(err, ErrNotDurable), errors.Is(err, ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, ErrSealed), errors.Is(err, ErrNotDurable), errors.Is(err, ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
 		return apierrors.NewServiceUnavailable(err.Error())
 	}
 	return apierrors.NewInternalError(err)

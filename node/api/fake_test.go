@@ -13,6 +13,10 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"holon/crdt"
+	"holon/crdt/seal"
+	"holon/crdt/state"
 )
 
 // memory is a Backend that keeps objects in a map and derives, in one step, what
@@ -33,6 +37,7 @@ type memory struct {
 	fail      error
 	intervene func(Mutation)
 	snapshot  func(io.Writer) error
+	locked    bool // there is no data key here
 }
 
 func newMemory(cache *Cache) *memory {
@@ -83,6 +88,7 @@ func (m *memory) Mutate(_ context.Context, mu Mutation) (Object, error) {
 		return Object{}, m.fail
 	}
 	m.mutated = append(m.mutated, mu)
+	mu.Old, mu.New = sealed(mu.Key, mu.Old), sealed(mu.Key, mu.New)
 	old, there := m.stored[mu.Key]
 	switch {
 	case mu.UID == "" && there:
@@ -352,6 +358,45 @@ func (m *memory) Why(_ context.Context, k Key) (Why, error) {
 
 func (m *memory) Status(context.Context) (ClusterStatus, error) {
 	return ClusterStatus{Cluster: "test", Node: "n1"}, m.fail
+}
+
+// Open opens what Mutate has sealed, as a node does, unless locked.
+func (m *memory) Open(o Object) (Object, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	value, err := state.OpenObject(state.MakeKey(o.Resource, o.Namespace, o.Name), crdt.UID{}, o.Value, func(seal.ID) (seal.Key, bool) { return testDataKey, !m.locked })
+	if err != nil {
+		return o, fmt.Errorf("%w: %w", ErrSealed, err)
+	}
+	o.Value = value
+	return o, nil
+}
+
+var testDataKey = seal.Key{42}
+
+// sealed is an object as a node would store it.
+func sealed(k Key, value map[string]any) map[string]any {
+	if value == nil || k.Resource != Secrets {
+		return value
+	}
+	flat, err := state.Flatten(value)
+	if err == nil {
+		flat, err = state.SealRegisters(testDataKey, state.MakeKey(k.Resource, k.Namespace, k.Name), crdt.UID{}, flat)
+	}
+	var out map[string]any
+	if err == nil {
+		out, err = state.Build(flat)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return out
+}
+
+func (m *memory) RotateDataKey(context.Context) (string, error) { return "00112233445566aa", nil }
+
+func (m *memory) DataKeys(context.Context) ([]DataKeyInfo, error) {
+	return []DataKeyInfo{{ID: "00112233445566aa", Newest: true, Here: true, Lacking: []string{"n3"}, Sealed: 2}}, nil
 }
 
 func (m *memory) CreateToken(_ context.Context, uses int, ttl time.Duration) (string, TokenInfo, error) {

@@ -67,6 +67,13 @@ var configMapFields = merged(
 	metadataRules.at("metadata"),
 )
 
+var secretFields = merged(
+	fieldRules{
+		honoured: []string{"metadata", "data", "stringData", "type", "immutable"}, filled: []string{"apiVersion", "kind"},
+	}.at(""),
+	metadataRules.at("metadata"),
+)
+
 var namespaceFields = merged(
 	typeRules.at(""), metadataRules.at("metadata"), fieldRules{filled: []string{"finalizers"}}.at("spec"),
 )

@@ -6,8 +6,7 @@ const (
 	imageUser      = "not applied yet: the container runs as its image says"
 	noHostAccess   = "holon gives no pod access to its host; remove the field"
 	noPlacement    = "not honoured yet when pods are placed; use nodeSelector or taints"
-	noVolumeKind   = "this kind of volume is not served yet; configMap and emptyDir are"
-	noSecrets      = "Secrets are not served yet; use a ConfigMap for what is not secret"
+	noVolumeKind   = "this kind of volume is not served yet; configMap, secret and emptyDir are"
 	notYetDNS      = "not applied yet: the pod uses the resolver of its node"
 	notYetPriority = "priorities are not honoured yet: all pods are equal"
 	noTerminal     = "a container is started without standard input yet; use exec"
@@ -26,6 +25,9 @@ var podSpecRules = fieldRules{
 		"volumes[].configMap", "volumes[].configMap.name", "volumes[].configMap.optional", "volumes[].configMap.defaultMode",
 		"volumes[].configMap.items", "volumes[].configMap.items[].key", "volumes[].configMap.items[].path",
 		"volumes[].configMap.items[].mode",
+		"volumes[].secret", "volumes[].secret.secretName", "volumes[].secret.optional", "volumes[].secret.defaultMode",
+		"volumes[].secret.items", "volumes[].secret.items[].key", "volumes[].secret.items[].path",
+		"volumes[].secret.items[].mode",
 	},
 	warned: map[string]string{
 		"activeDeadlineSeconds":           "not honoured yet: the pod runs on",
@@ -97,7 +99,7 @@ var podSpecRules = fieldRules{
 		"volumes[].image": noVolumeKind, "volumes[].iscsi": noVolumeKind, "volumes[].nfs": noVolumeKind,
 		"volumes[].persistentVolumeClaim": noVolumeKind, "volumes[].photonPersistentDisk": noVolumeKind,
 		"volumes[].portworxVolume": noVolumeKind, "volumes[].projected": noVolumeKind, "volumes[].quobyte": noVolumeKind,
-		"volumes[].rbd": noVolumeKind, "volumes[].scaleIO": noVolumeKind, "volumes[].secret": noSecrets,
+		"volumes[].rbd": noVolumeKind, "volumes[].scaleIO": noVolumeKind,
 		"volumes[].storageos": noVolumeKind, "volumes[].vsphereVolume": noVolumeKind,
 	},
 	harmless: map[string][]any{
@@ -123,6 +125,9 @@ var containerRules = fieldRules{
 		"env[].valueFrom.fieldRef", "env[].valueFrom.fieldRef.apiVersion", "env[].valueFrom.fieldRef.fieldPath",
 		"env[].valueFrom.configMapKeyRef", "env[].valueFrom.configMapKeyRef.name",
 		"env[].valueFrom.configMapKeyRef.key", "env[].valueFrom.configMapKeyRef.optional",
+		"env[].valueFrom.secretKeyRef", "env[].valueFrom.secretKeyRef.name",
+		"env[].valueFrom.secretKeyRef.key", "env[].valueFrom.secretKeyRef.optional",
+		"envFrom[].secretRef", "envFrom[].secretRef.name", "envFrom[].secretRef.optional",
 		"envFrom", "envFrom[].prefix", "envFrom[].configMapRef", "envFrom[].configMapRef.name", "envFrom[].configMapRef.optional",
 		"resources", "resources.requests", "resources.requests.cpu", "resources.requests.memory",
 		"resources.limits", "resources.limits.cpu", "resources.limits.memory",
@@ -160,8 +165,6 @@ var containerRules = fieldRules{
 	refused: map[string]string{
 		"env[].valueFrom.fileKeyRef":       "variables from files are not served",
 		"env[].valueFrom.resourceFieldRef": "variables from resources are not served yet",
-		"env[].valueFrom.secretKeyRef":     noSecrets,
-		"envFrom[].secretRef":              noSecrets,
 		"resources.claims":                 noDevices,
 		"resources.limits.*":               noDevices,
 		"resources.requests.*":             noDevices,

@@ -76,6 +76,7 @@ var fieldTables = map[string]struct {
 	"Pod":        {corev1.Pod{}, podFields},
 	"Deployment": {appsv1.Deployment{}, deploymentFields},
 	"ConfigMap":  {corev1.ConfigMap{}, configMapFields},
+	"Secret":     {corev1.Secret{}, secretFields},
 	"Namespace":  {corev1.Namespace{}, namespaceFields},
 	"Node":       {corev1.Node{}, nodeFields},
 }

@@ -52,6 +52,7 @@ type Progress struct {
 //	GET    status
 //	GET    why/RESOURCE/NAMESPACE/NAME     NAMESPACE "-" for none
 //	GET    tokens          POST tokens     DELETE tokens/ID
+//	GET    datakeys        POST datakeys   the latter makes a new one
 //	POST   drain           POST leave      JSON lines, see Progress
 //	GET    snapshot                        bytes, see crdt/snapshot
 func (s *Server) holonRoutes(mux *http.ServeMux) {
@@ -64,6 +65,8 @@ func (s *Server) holonRoutes(mux *http.ServeMux) {
 	handle("POST "+holonPath+"tokens", s.createToken)
 	handle("DELETE "+holonPath+"tokens/{id}", s.revokeToken)
 	handle("GET "+holonPath+"snapshot", s.snapshot)
+	handle("GET "+holonPath+"datakeys", s.dataKeys)
+	handle("POST "+holonPath+"datakeys", s.rotateDataKey)
 	handle("POST "+holonPath+"drain", s.withProgress(s.config.Backend.Drain))
 	handle("POST "+holonPath+"leave", s.withProgress(s.config.Backend.Leave))
 }
@@ -72,6 +75,7 @@ func (s *Server) holonRoutes(mux *http.ServeMux) {
 // without resources for a broken one.
 var holonResources = []metav1.APIResource{
 	{Name: "status", SingularName: "status", Kind: "ClusterStatus", Verbs: []string{"get"}},
+	{Name: "datakeys", SingularName: "datakey", Kind: "DataKey", Verbs: []string{"create", "list"}},
 	{Name: "tokens", SingularName: "token", Kind: "JoinToken", Verbs: []string{"create", "delete"}},
 }
 
@@ -145,6 +149,32 @@ func (s *Server) revokeToken(w http.ResponseWriter, r *http.Request) error {
 		return ofBackend(err, holonResource("tokens"), id)
 	}
 	writeJSON(w, r, http.StatusOK, successStatus())
+	return nil
+}
+
+// DataKeyList is the answer to a list of data keys, oldest first.
+type DataKeyList struct {
+	Items []DataKeyInfo `json:"items"`
+}
+
+func (s *Server) dataKeys(w http.ResponseWriter, r *http.Request) error {
+	keys, err := s.config.Backend.DataKeys(r.Context())
+	if err != nil {
+		return ofBackend(err, holonResource("datakeys"), "")
+	}
+	if keys == nil {
+		keys = []DataKeyInfo{}
+	}
+	writeJSON(w, r, http.StatusOK, DataKeyList{Items: keys})
+	return nil
+}
+
+func (s *Server) rotateDataKey(w http.ResponseWriter, r *http.Request) error {
+	id, err := s.config.Backend.RotateDataKey(r.Context())
+	if err != nil {
+		return ofBackend(err, holonResource("datakeys"), id)
+	}
+	writeJSON(w, r, http.StatusCreated, DataKeyInfo{ID: id, Newest: true, Here: true})
 	return nil
 }
 

@@ -55,7 +55,7 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request, t *target) error 
 		if err != nil {
 			return err
 		}
-		return respond(w, r, http.StatusOK, t.kind, stored)
+		return s.respond(w, r, http.StatusOK, t.kind, stored)
 	}
 }
 
@@ -64,7 +64,11 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request, t *target) error 
 func (s *Server) patchOnce(
 	r *http.Request, t *target, current Object, p *patcher, opts writeOptions, warn *warnings,
 ) (stored Object, fresh bool, err error) {
-	original := current.versioned()
+	opened, err := s.open(t.kind, current)
+	if err != nil {
+		return Object{}, false, err
+	}
+	original := opened.versioned()
 	patched, err := p.apply(original)
 	if err != nil {
 		return Object{}, false, err

@@ -28,7 +28,7 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, t *target) error {
 	if err != nil {
 		return err
 	}
-	return respond(w, r, http.StatusOK, t.kind, o)
+	return s.respond(w, r, http.StatusOK, t.kind, o)
 }
 
 func (s *Server) list(w http.ResponseWriter, r *http.Request, t *target) error {
@@ -43,7 +43,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, t *target) error {
 		s.askEvents(w, r)
 	}
 	objects, rv := s.config.Cache.List(t.kind.key(), t.namespace)
-	return respondList(w, r, t.kind, sel.filter(objects), rv)
+	return s.respondList(w, r, t.kind, sel.filter(objects), rv)
 }
 
 // checkListVersion refuses the versions that cannot be served. "At least this

@@ -24,6 +24,9 @@ type kind struct {
 	refuses map[string]string
 	// subresources by name: the kind they speak and their verbs.
 	subresources []subresource
+	// sealed objects are stored and cached sealed, and opened when somebody reads or
+	// changes them.
+	sealed bool
 	// asked objects live on their nodes and are gathered when somebody looks.
 	asked bool
 
@@ -35,6 +38,8 @@ type kind struct {
 	validate       func(runtime.Object) field.ErrorList
 	validateCreate func(runtime.Object) field.ErrorList
 	validateUpdate func(obj, old runtime.Object) field.ErrorList
+	// advise says what will not be as the author may expect; nil: nothing.
+	advise func(runtime.Object) []string
 	// selectable are the fields that a field selector may name, besides metadata.name and metadata.namespace.
 	selectable []string
 	columns    []metav1.TableColumnDefinition
@@ -68,6 +73,7 @@ const (
 	Nodes       = "nodes"
 	Pods        = "pods"
 	ConfigMaps  = "configmaps"
+	Secrets     = "secrets"
 	EventsOf    = "events"
 	Deployments = "deployments.apps"
 	ReplicaSets = "replicasets.apps"
@@ -120,6 +126,7 @@ var kinds = []*kind{
 			"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
 			"status.phase", "status.podIP", "status.nominatedNodeName",
 		},
+		advise:  adviceOn(func(p *corev1.Pod) []string { return adviseOnSecrets(&p.Spec, "spec") }),
 		columns: podColumns, row: row(podRow),
 	},
 	{
@@ -129,6 +136,15 @@ var kinds = []*kind{
 		fields:   configMapFields,
 		validate: on(validateConfigMap), validateUpdate: onUpdate(validateConfigMapUpdate),
 		columns: configMapColumns, row: row(configMapRow),
+	},
+	{
+		GroupVersionKind: core("Secret"), plural: "secrets", singular: "secret",
+		namespaced: true, verbs: allVerbs, sealed: true,
+		make:     func() runtime.Object { return &corev1.Secret{} },
+		fields:   secretFields,
+		defaults: by(defaultSecret), validate: on(validateSecret), validateUpdate: onUpdate(validateSecretUpdate),
+		advise: adviceOn(adviseSecret), selectable: []string{"type"},
+		columns: secretColumns, row: row(secretRow),
 	},
 	{
 		GroupVersionKind: core("Event"), plural: "events", singular: "event", short: []string{"ev"},
@@ -149,6 +165,9 @@ var kinds = []*kind{
 		make:         func() runtime.Object { return &appsv1.Deployment{} },
 		fields:       deploymentFields,
 		defaults:     by(defaultDeployment), validate: on(validateDeployment), validateUpdate: onUpdate(validateDeploymentUpdate),
+		advise: adviceOn(func(d *appsv1.Deployment) []string {
+			return adviseOnSecrets(&d.Spec.Template.Spec, "spec.template.spec")
+		}),
 		columns: deploymentColumns, row: row(deploymentRow),
 	},
 	{
@@ -173,6 +192,10 @@ func on[T runtime.Object](f func(T) field.ErrorList) func(runtime.Object) field.
 
 func onUpdate[T runtime.Object](f func(obj, old T) field.ErrorList) func(obj, old runtime.Object) field.ErrorList {
 	return func(obj, old runtime.Object) field.ErrorList { return f(obj.(T), old.(T)) }
+}
+
+func adviceOn[T runtime.Object](f func(T) []string) func(runtime.Object) []string {
+	return func(o runtime.Object) []string { return f(o.(T)) }
 }
 
 func by[T runtime.Object](f func(T)) func(runtime.Object) {

@@ -126,9 +126,12 @@ func includeObject(r *http.Request) metav1.IncludeObjectPolicy {
 }
 
 // respond answers with one object.
-func respond(w http.ResponseWriter, r *http.Request, code int, k *kind, o Object) error {
+func (s *Server) respond(w http.ResponseWriter, r *http.Request, code int, k *kind, o Object) error {
 	f, err := negotiate(r)
 	if err != nil {
+		return err
+	}
+	if o, err = s.reveal(k, o, f, r); err != nil {
 		return err
 	}
 	body, err := shaped(k, o, f, r)
@@ -152,10 +155,15 @@ func encode(w http.ResponseWriter, r *http.Request, code int, f format, body any
 }
 
 // respondList answers with a collection.
-func respondList(w http.ResponseWriter, r *http.Request, k *kind, objects []Object, rv uint64) error {
+func (s *Server) respondList(w http.ResponseWriter, r *http.Request, k *kind, objects []Object, rv uint64) error {
 	f, err := negotiate(r)
 	if err != nil {
 		return err
+	}
+	for i := range objects {
+		if objects[i], err = s.reveal(k, objects[i], f, r); err != nil {
+			return err
+		}
 	}
 	if f.shape == asTable {
 		table, err := tableOf(k, objects, rv, includeObject(r), true)

@@ -36,22 +36,37 @@ func validateEnvSource(e *corev1.EnvVar, at *field.Path) field.ErrorList {
 	switch {
 	case e.Value != "":
 		return field.ErrorList{field.Invalid(at, "", "may not be specified when `value` is not empty")}
-	case from.FieldRef == nil && from.ConfigMapKeyRef == nil:
-		return field.ErrorList{field.Invalid(at, "", "must specify one of: `fieldRef` or `configMapKeyRef`")}
-	case from.FieldRef != nil && from.ConfigMapKeyRef != nil:
+	case from.FieldRef == nil && from.ConfigMapKeyRef == nil && from.SecretKeyRef == nil:
+		return field.ErrorList{field.Invalid(at, "", "must specify one of: `fieldRef`, `configMapKeyRef` or `secretKeyRef`")}
+	case count(from.FieldRef != nil, from.ConfigMapKeyRef != nil, from.SecretKeyRef != nil) > 1:
 		return field.ErrorList{field.Invalid(at, "", "may not have more than one field specified at a time")}
 	case from.FieldRef != nil:
 		return validateFieldRef(from.FieldRef, at.Child("fieldRef"))
 	}
+	if ref := from.SecretKeyRef; ref != nil {
+		return validateKeyRef(ref.Name, ref.Key, at.Child("secretKeyRef"))
+	}
+	return validateKeyRef(from.ConfigMapKeyRef.Name, from.ConfigMapKeyRef.Key, at.Child("configMapKeyRef"))
+}
+
+func validateKeyRef(name, key string, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	ref, at := from.ConfigMapKeyRef, at.Child("configMapKeyRef")
-	if ref.Name == "" {
+	if name == "" {
 		errs = append(errs, field.Required(at.Child("name"), ""))
 	}
-	if ref.Key == "" {
+	if key == "" {
 		return append(errs, field.Required(at.Child("key"), ""))
 	}
-	return append(errs, invalids(at.Child("key"), ref.Key, validation.IsConfigMapKey(ref.Key))...)
+	return append(errs, invalids(at.Child("key"), key, validation.IsConfigMapKey(key))...)
+}
+
+func count(conditions ...bool) (n int) {
+	for _, c := range conditions {
+		if c {
+			n++
+		}
+	}
+	return n
 }
 
 func validateFieldRef(ref *corev1.ObjectFieldSelector, at *field.Path) field.ErrorList {
@@ -83,9 +98,13 @@ func validateEnvFrom(sources []corev1.EnvFromSource, at *field.Path) field.Error
 			errs = append(errs, invalids(at.Child("prefix"), s.Prefix, validation.IsRelaxedEnvVarName(s.Prefix))...)
 		}
 		switch {
-		case s.ConfigMapRef == nil:
-			errs = append(errs, field.Invalid(at, "", "must specify one of: `configMapRef`"))
-		case s.ConfigMapRef.Name == "":
+		case s.ConfigMapRef == nil && s.SecretRef == nil:
+			errs = append(errs, field.Invalid(at, "", "must specify one of: `configMapRef` or `secretRef`"))
+		case s.ConfigMapRef != nil && s.SecretRef != nil:
+			errs = append(errs, field.Invalid(at, "", "may not have more than one field specified at a time"))
+		case s.SecretRef != nil && s.SecretRef.Name == "":
+			errs = append(errs, field.Required(at.Child("secretRef", "name"), ""))
+		case s.ConfigMapRef != nil && s.ConfigMapRef.Name == "":
 			errs = append(errs, field.Required(at.Child("configMapRef", "name"), ""))
 		}
 	}

@@ -146,23 +146,33 @@ func validateVolumes(volumes []corev1.Volume, at *field.Path) (errs field.ErrorL
 			errs = append(errs, invalids(at.Child("name"), v.Name, validation.IsDNS1123Label(v.Name))...)
 		}
 		names.Insert(v.Name)
-		if v.EmptyDir != nil && v.ConfigMap != nil {
-			errs = append(errs, field.Forbidden(at.Child("configMap"), "may not specify more than 1 volume type"))
+		if count(v.EmptyDir != nil, v.ConfigMap != nil, v.Secret != nil) > 1 {
+			second := "secret"
+			if v.Secret == nil || v.EmptyDir != nil && v.ConfigMap != nil {
+				second = "configMap"
+			}
+			errs = append(errs, field.Forbidden(at.Child(second), "may not specify more than 1 volume type"))
 		}
-		if v.ConfigMap != nil {
-			errs = append(errs, validateConfigMapVolume(v.ConfigMap, at.Child("configMap"))...)
+		if c := v.ConfigMap; c != nil {
+			at := at.Child("configMap")
+			errs = append(errs, validateFiles(c.Name, at.Child("name"), c.DefaultMode, c.Items, at)...)
+		}
+		if s := v.Secret; s != nil {
+			at := at.Child("secret")
+			errs = append(errs, validateFiles(s.SecretName, at.Child("secretName"), s.DefaultMode, s.Items, at)...)
 		}
 	}
 	return errs, names
 }
 
-func validateConfigMapVolume(v *corev1.ConfigMapVolumeSource, at *field.Path) field.ErrorList {
+// validateFiles checks a volume that shows the keys of an object as files.
+func validateFiles(name string, atName *field.Path, mode *int32, items []corev1.KeyToPath, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	if v.Name == "" {
-		errs = append(errs, field.Required(at.Child("name"), ""))
+	if name == "" {
+		errs = append(errs, field.Required(atName, ""))
 	}
-	errs = append(errs, validateMode(v.DefaultMode, at.Child("defaultMode"))...)
-	for i, item := range v.Items {
+	errs = append(errs, validateMode(mode, at.Child("defaultMode"))...)
+	for i, item := range items {
 		at := at.Child("items").Index(i)
 		if item.Key == "" {
 			errs = append(errs, field.Required(at.Child("key"), ""))

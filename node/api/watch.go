@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -78,7 +79,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, t *target) error 
 		return expired(err)
 	}
 	defer watcher.Stop()
-	frames := &frameWriter{w: w, control: http.NewResponseController(w), r: r, kind: t.kind, format: f}
+	frames := &frameWriter{s: s, w: w, control: http.NewResponseController(w), r: r, kind: t.kind, format: f}
 	defer func() { _ = frames.control.SetWriteDeadline(time.Time{}) }() // the connection may serve more
 	w.Header().Set("Content-Type", typeJSON)
 	w.WriteHeader(http.StatusOK)
@@ -129,6 +130,7 @@ func follow(watcher *Watcher, sel *selector, opts watchOptions, frames *frameWri
 
 // frameWriter writes the events of one watch.
 type frameWriter struct {
+	s       *Server
 	w       http.ResponseWriter
 	control *http.ResponseController
 	r       *http.Request
@@ -151,6 +153,10 @@ func (f *frameWriter) change(sel *selector, c Change) error {
 	case c.Type == Modified && !matches:
 		kind, object = Deleted, *c.Prev
 		object.RV = c.Object.RV
+	}
+	object, err := f.s.reveal(f.kind, object, f.format, f.r)
+	if err != nil { // the client is told why, and lists again
+		return errors.Join(err, f.send("ERROR", statusOf(err)), f.flush())
 	}
 	body, err := f.shape(object)
 	if err != nil {

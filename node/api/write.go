@@ -54,7 +54,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, t *target) error
 	if err != nil {
 		return err
 	}
-	return respond(w, r, http.StatusCreated, t.kind, stored)
+	return s.respond(w, r, http.StatusCreated, t.kind, stored)
 }
 
 func (s *Server) createObject(ctx context.Context, t *target, obj runtime.Object, opts writeOptions, warn *warnings) (Object, error) {
@@ -144,6 +144,11 @@ func (s *Server) prepare(k *kind, asSent map[string]any, obj, old runtime.Object
 	if err != nil {
 		return nil, err
 	}
+	if k.advise != nil {
+		for _, text := range k.advise(obj) {
+			advice.add("%s", text)
+		}
+	}
 	if s.config.Review != nil {
 		for _, text := range s.config.Review(k.key(), value) {
 			advice.add("%s", text)
@@ -223,7 +228,7 @@ func (s *Server) update(w http.ResponseWriter, r *http.Request, t *target) error
 	if err != nil {
 		return err
 	}
-	return respond(w, r, http.StatusOK, t.kind, stored)
+	return s.respond(w, r, http.StatusOK, t.kind, stored)
 }
 
 // replace writes obj over current. If obj names a resourceVersion it must be
@@ -238,8 +243,12 @@ func (s *Server) replace(
 	if err := s.sameObject(t, current, m.GetUID(), m.GetResourceVersion()); err != nil {
 		return Object{}, err
 	}
+	opened, err := s.open(t.kind, current)
+	if err != nil {
+		return Object{}, err // what cannot be read is not overwritten
+	}
 	old := t.kind.make()
-	if _, err := fromMap(current.Value, old); err != nil {
+	if _, err := fromMap(opened.Value, old); err != nil {
 		return Object{}, apierrors.NewInternalError(err)
 	}
 	oldValue, err := toMap(old)

@@ -117,6 +117,9 @@ func (c *Core) mutate(op Mutate) (crdt.UID, error) {
 	if err := op.Key.Validate(); err != nil {
 		return crdt.UID{}, err
 	}
+	if err := checkSealed(op); err != nil {
+		return crdt.UID{}, err
+	}
 	rec := c.store.record(op.Key)
 	live := rec.Live()
 	if op.Token != 0 && c.store.entries[op.Key] != nil && c.store.entries[op.Key].token != op.Token {
@@ -137,6 +140,20 @@ func (c *Core) mutate(op Mutate) (crdt.UID, error) {
 		return live.UID, c.bury(op.Key)
 	}
 	return live.UID, c.update(op, live)
+}
+
+// checkSealed refuses a write that would put a Secret's value into a record in
+// the clear: whoever asks has to seal it first.
+func checkSealed(op Mutate) error {
+	for path, value := range op.New {
+		if value == nil || !state.SealedPath(op.Key.Resource(), path) {
+			continue
+		}
+		if _, err := state.SealedWith(value); err != nil {
+			return fmt.Errorf("core: %s %s: %w; nothing was stored", op.Key, path, err)
+		}
+	}
+	return nil
 }
 
 func (c *Core) create(op Mutate) error {

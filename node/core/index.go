@@ -85,7 +85,7 @@ func (c *Core) reindex(key state.Key) {
 		err = x.reindexPodMeta(key, rec)
 	case state.Members:
 		c.reindexMember(key)
-	case state.ConfigMaps:
+	case state.ConfigMaps, state.Secrets:
 		c.runner.dirty = true
 	}
 	if err != nil {

@@ -13,11 +13,14 @@ import (
 	"holon/runtime"
 )
 
-// podSpec makes the complete order for a run: ConfigMaps resolved, every
-// variable known except the pod's address, which only the runtime knows. It
-// fails while a ConfigMap that is not optional is missing.
-func (c *Core) podSpec(r *run) (*runtime.Spec, error) {
+// podSpec makes the order for a run: ConfigMaps resolved, every variable known
+// except the pod's address, which only the runtime knows, and the values of
+// Secrets, which stay sealed: the shell opens them right before the runtime gets
+// them, so that no plaintext waits in a queue. It fails while a ConfigMap or
+// Secret that is not optional is missing.
+func (c *Core) podSpec(r *run) (*runtime.Spec, []SealedUse, error) {
 	t := r.template
+	var sealed []SealedUse
 	spec := &runtime.Spec{
 		ID: runtime.RunID(r.id), Namespace: r.workload.Namespace, Name: podName(r.workload, r.revision, r.id),
 		UID: c.podUID(r.workload, r.slot.ID, r.id), Slot: r.slot.ID.String(), Hostname: t.Spec.Hostname,
@@ -27,20 +30,28 @@ func (c *Core) podSpec(r *run) (*runtime.Spec, error) {
 		spec.Hostname = spec.Name
 	}
 	for i := range t.Spec.Volumes {
-		v, err := c.volume(spec.Namespace, &t.Spec.Volumes[i])
+		v, uses, err := c.volume(spec.Namespace, &t.Spec.Volumes[i])
 		if err != nil {
-			return nil, err
+			return nil, nil, err
+		}
+		for _, use := range uses {
+			use.Volume = i
+			sealed = append(sealed, use)
 		}
 		spec.Volumes = append(spec.Volumes, v)
 	}
 	for i := range t.Spec.Containers {
-		container, err := c.container(r, spec, &t.Spec.Containers[i])
+		container, uses, err := c.container(r, spec, &t.Spec.Containers[i])
 		if err != nil {
-			return nil, fmt.Errorf("container %s: %w", t.Spec.Containers[i].Name, err)
+			return nil, nil, fmt.Errorf("container %s: %w", t.Spec.Containers[i].Name, err)
+		}
+		for _, use := range uses {
+			use.Container = i
+			sealed = append(sealed, use)
 		}
 		spec.Containers = append(spec.Containers, container)
 	}
-	return spec, nil
+	return spec, sealed, nil
 }
 
 // podUID is the UID of the Pod object that shows a run: the object's own for a
@@ -52,7 +63,16 @@ func (c *Core) podUID(w *state.Workload, slot state.SlotID, run state.RunID) str
 	return state.PodUID(slot, run).String()
 }
 
-func (c *Core) container(r *run, spec *runtime.Spec, from *corev1.Container) (runtime.Container, error) {
+func (c *Core) container(r *run, spec *runtime.Spec, from *corev1.Container) (runtime.Container, []SealedUse, error) {
+	var sealed []SealedUse
+	// add appends a variable, and where its value comes from if that is sealed.
+	add := func(out *runtime.Container, env runtime.Env, use *SealedUse) {
+		if use != nil {
+			use.Env, env.Secret = len(out.Env), true
+			sealed = append(sealed, *use)
+		}
+		out.Env = append(out.Env, env)
+	}
 	out := runtime.Container{
 		Name: from.Name, Image: from.Image, PullPolicy: string(from.ImagePullPolicy),
 		Command: from.Command, Args: from.Args, WorkingDir: from.WorkingDir,
@@ -61,19 +81,39 @@ func (c *Core) container(r *run, spec *runtime.Spec, from *corev1.Container) (ru
 		MemLimit:   from.Resources.Limits.Memory().Value(),
 	}
 	for _, source := range from.EnvFrom {
+		if source.SecretRef != nil {
+			uses, err := c.secretUses(spec.Namespace, source.SecretRef.Name, source.SecretRef.Optional)
+			if err != nil {
+				return out, nil, err
+			}
+			for _, use := range uses {
+				add(&out, runtime.Env{Name: source.Prefix + use.name}, &use.SealedUse)
+			}
+			continue
+		}
 		env, err := c.envFrom(spec.Namespace, &source)
 		if err != nil {
-			return out, err
+			return out, nil, err
 		}
 		out.Env = append(out.Env, env...)
 	}
 	for i := range from.Env {
+		if source := from.Env[i].ValueFrom; source != nil && source.SecretKeyRef != nil {
+			use, err := c.secretKey(spec.Namespace, source.SecretKeyRef)
+			if err != nil {
+				return out, nil, err
+			}
+			if use != nil {
+				add(&out, runtime.Env{Name: from.Env[i].Name}, use)
+			}
+			continue
+		}
 		env, ok, err := c.env(r, spec, &from.Env[i])
 		if err != nil {
-			return out, err
+			return out, nil, err
 		}
 		if ok {
-			out.Env = append(out.Env, env)
+			add(&out, env, nil)
 		}
 	}
 	for _, p := range from.Ports {
@@ -88,7 +128,7 @@ func (c *Core) container(r *run, spec *runtime.Spec, from *corev1.Container) (ru
 	for _, m := range from.VolumeMounts {
 		out.Mounts = append(out.Mounts, runtime.Mount{Volume: m.Name, Path: m.MountPath, SubPath: m.SubPath, ReadOnly: m.ReadOnly})
 	}
-	return out, nil
+	return out, sealed, nil
 }
 
 func (c *Core) envFrom(namespace string, source *corev1.EnvFromSource) ([]runtime.Env, error) {
@@ -170,16 +210,23 @@ func (c *Core) downward(r *run, spec *runtime.Spec, env runtime.Env, path string
 	return env, true, nil
 }
 
-func (c *Core) volume(namespace string, v *corev1.Volume) (runtime.Volume, error) {
-	out := runtime.Volume{Name: v.Name}
-	source := v.ConfigMap
-	if source == nil {
-		return out, nil // an empty directory
+// volume makes the files of a volume, and says which of them are sealed.
+func (c *Core) volume(namespace string, v *corev1.Volume) (runtime.Volume, []SealedUse, error) {
+	switch {
+	case v.Secret != nil:
+		return c.secretVolume(namespace, v.Name, v.Secret)
+	case v.ConfigMap != nil:
+		out, err := c.configMapVolume(namespace, v.Name, v.ConfigMap)
+		return out, nil, err
 	}
-	out.Files = []runtime.File{}
+	return runtime.Volume{Name: v.Name}, nil, nil // an empty directory
+}
+
+func (c *Core) configMapVolume(namespace, name string, source *corev1.ConfigMapVolumeSource) (runtime.Volume, error) {
+	out := runtime.Volume{Name: name, Files: []runtime.File{}}
 	cm, err := c.configMap(namespace, source.Name)
 	if err != nil || cm == nil {
-		return out, missing(err, source.Optional, "volume %s: configmap %q not found", v.Name, source.Name)
+		return out, missing(err, source.Optional, "volume %s: configmap %q not found", name, source.Name)
 	}
 	data := map[string][]byte{}
 	for key, text := range cm.Data {
@@ -199,7 +246,7 @@ func (c *Core) volume(namespace string, v *corev1.Volume) (runtime.Volume, error
 	for _, item := range items {
 		content, have := data[item.Key]
 		if !have {
-			if err := missing(nil, source.Optional, "volume %s: configmap %q has no key %q", v.Name, source.Name, item.Key); err != nil {
+			if err := missing(nil, source.Optional, "volume %s: configmap %q has no key %q", name, source.Name, item.Key); err != nil {
 				return out, err
 			}
 			continue

@@ -148,9 +148,23 @@ type Order struct {
 	Kind      OrderKind
 	Run       runtime.RunID
 	Spec      *runtime.Spec
+	Sealed    []SealedUse // values that Spec lacks until the shell has opened them
 	Container string
 	Attempt   int
 	Grace     time.Duration
+}
+
+// SealedUse is a sealed register of a Secret and where its plaintext belongs in a
+// Spec: an environment variable, or else a file of a volume.
+type SealedUse struct {
+	Secret state.Key
+	UID    crdt.UID
+	Path   string
+	Value  []byte // the register, sealed
+
+	InFile         bool
+	Container, Env int
+	Volume, File   int
 }
 
 // Fact is something that happened, in words. The shell makes logs, metrics,

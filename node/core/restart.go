@@ -35,13 +35,13 @@ func (c *Core) restartExited(r *run) {
 		if !c.mayRestart(r, seen) {
 			continue
 		}
-		spec, err := c.podSpec(r)
+		spec, sealed, err := c.podSpec(r)
 		if err != nil {
 			r.reason, r.message, r.retryAt = "CreateContainerConfigError", err.Error(), c.now+orderRetryMax
 			return
 		}
 		c.fact(true, r.about(), "Restarting", "container %s exited with code %d; starting it again (attempt %d)", seen.Name, seen.ExitCode, seen.Attempt+1)
-		c.order(r, Order{Kind: Restart, Spec: spec, Container: seen.Name, Attempt: seen.Attempt + 1})
+		c.order(r, Order{Kind: Restart, Spec: spec, Sealed: sealed, Container: seen.Name, Attempt: seen.Attempt + 1})
 		return // one order at a time; the next outcome comes back here
 	}
 }

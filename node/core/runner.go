@@ -225,7 +225,7 @@ func grace(template *corev1.PodTemplateSpec) time.Duration {
 }
 
 func (c *Core) ensure(r *run) {
-	spec, err := c.podSpec(r)
+	spec, sealed, err := c.podSpec(r)
 	if err != nil {
 		if r.message != err.Error() {
 			c.fact(true, r.about(), "CreateContainerConfigError", "%v", err)
@@ -235,5 +235,5 @@ func (c *Core) ensure(r *run) {
 		return
 	}
 	r.ensured = c.now
-	c.order(r, Order{Kind: Ensure, Spec: spec})
+	c.order(r, Order{Kind: Ensure, Spec: spec, Sealed: sealed})
 }

@@ -57,7 +57,8 @@ type JoinRequest struct {
 }
 
 // JoinGrant makes the newcomer a member. Every member can serve the API and sign
-// credentials for it, so the grant carries the CA's key.
+// credentials for it, so the grant carries the CA's key; and every member can
+// read Secrets, so it carries the data keys.
 type JoinGrant struct {
 	_          struct{} `cbor:",toarray"`
 	Version    int
@@ -66,6 +67,7 @@ type JoinGrant struct {
 	ClusterKey []byte
 	CACert     []byte // PEM
 	CAKey      []byte // PEM
+	DataKeys   [][]byte
 	Members    []p2p.Member
 }
 

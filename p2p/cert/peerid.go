@@ -1,8 +1,11 @@
 package cert
 
 import (
+	"bytes"
 	"crypto/ed25519"
+	"fmt"
 	"slices"
+	"strings"
 
 	"holon/p2p"
 )
@@ -19,6 +22,39 @@ func PeerIDOf(key ed25519.PublicKey) p2p.PeerID {
 		return ""
 	}
 	return p2p.PeerID(base58(slices.Concat(publicKeyHeader, key)))
+}
+
+// PublicKeyOf is the inverse of PeerIDOf: the ID of an ed25519 key holds the key.
+func PublicKeyOf(peer p2p.PeerID) (ed25519.PublicKey, error) {
+	b, ok := unbase58(string(peer), len(publicKeyHeader)+ed25519.PublicKeySize)
+	key, header := bytes.CutPrefix(b, publicKeyHeader)
+	if !ok || !header || PeerIDOf(key) != peer {
+		return nil, fmt.Errorf("peer ID %.80q is not that of an ed25519 key", string(peer))
+	}
+	return key, nil
+}
+
+// unbase58 reads the base58 form of size bytes.
+func unbase58(text string, size int) ([]byte, bool) {
+	if len(text) > 2*size {
+		return nil, false
+	}
+	out := make([]byte, size)
+	for i := range len(text) {
+		carry := strings.IndexByte(base58Digits, text[i])
+		if carry < 0 {
+			return nil, false
+		}
+		for j := size - 1; j >= 0; j-- {
+			carry += 58 * int(out[j])
+			out[j] = byte(carry)
+			carry >>= 8
+		}
+		if carry > 0 {
+			return nil, false
+		}
+	}
+	return out, true
 }
 
 const base58Digits = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"

@@ -20,6 +20,9 @@ import (
 // bookFile is where a book is kept, inside Config.Dir.
 const bookFile = "peers.json"
 
+// bookVersion is of the file's form. A file of a later one counts as unreadable.
+const bookVersion = 1
+
 // bookBytesMax bounds what is read back: recordsMax records of the usual size.
 const bookBytesMax = 8 << 20
 
@@ -42,6 +45,7 @@ type book struct {
 
 // bookState is the file's form.
 type bookState struct {
+	Version int               `json:"version"` // bookVersion; 0 is 1
 	Boot    uint64            `json:"boot"`
 	Listen  map[string]string `json:"listen"`
 	Records []addrRecord      `json:"records"`
@@ -70,6 +74,16 @@ func openBook(dir, cluster string, key ed25519.PrivateKey, self peer.ID, log *sl
 	return b, nil
 }
 
+func decodeBook(data []byte) (s bookState, err error) {
+	if err := json.Unmarshal(data, &s); err != nil {
+		return s, err
+	}
+	if s.Version > bookVersion {
+		return s, fmt.Errorf("file is of version %d, this holon reads up to %d", s.Version, bookVersion)
+	}
+	return s, nil
+}
+
 func (b *book) load() error {
 	info, err := os.Stat(b.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -85,8 +99,8 @@ func (b *book) load() error {
 	if err != nil {
 		return err
 	}
-	var s bookState
-	if err := json.Unmarshal(data, &s); err != nil {
+	s, err := decodeBook(data)
+	if err != nil {
 		return err
 	}
 	b.boot = s.Boot
@@ -108,7 +122,7 @@ func (b *book) save() error {
 		b.mu.Unlock()
 		return nil
 	}
-	s := bookState{Boot: b.boot, Listen: maps.Clone(b.listen), Records: slices.Collect(maps.Values(b.records))}
+	s := bookState{Version: bookVersion, Boot: b.boot, Listen: maps.Clone(b.listen), Records: slices.Collect(maps.Values(b.records))}
 	b.dirty = false
 	b.mu.Unlock()
 	slices.SortFunc(s.Records, func(x, y addrRecord) int { return compare(x.Peer, y.Peer) })

@@ -33,6 +33,7 @@ const (
 
 // Keys of the TXT record.
 const (
+	lanVersion = "v=" // 1; missing is 1, any other is not read
 	lanCluster = "c="
 	lanPeer    = "p="
 	lanAddr    = "a="
@@ -49,7 +50,7 @@ type announcement struct {
 }
 
 func (a announcement) text() []string {
-	txt := []string{lanCluster + a.cluster, lanPeer + a.peer.String()}
+	txt := []string{lanVersion + "1", lanCluster + a.cluster, lanPeer + a.peer.String()}
 	for _, x := range a.addrs[:min(len(a.addrs), lanAddrsMax)] {
 		txt = append(txt, lanAddr+x.String())
 	}
@@ -61,8 +62,11 @@ func (a announcement) text() []string {
 
 func parseAnnouncement(txt []string) (a announcement, ok bool) {
 	var addrs, door []string
+	version := "1"
 	for _, s := range txt {
 		switch {
+		case strings.HasPrefix(s, lanVersion):
+			version = s[len(lanVersion):]
 		case strings.HasPrefix(s, lanCluster):
 			a.cluster = s[len(lanCluster):]
 		case strings.HasPrefix(s, lanPeer):
@@ -74,7 +78,7 @@ func parseAnnouncement(txt []string) (a announcement, ok bool) {
 		}
 	}
 	a.addrs, a.door = parseAddrs(addrs), parseAddrs(door)
-	return a, cert.ValidClusterID(a.cluster) && a.peer != ""
+	return a, version == "1" && cert.ValidClusterID(a.cluster) && a.peer != ""
 }
 
 // ips are the IP addresses among the announced ones; mDNS wants some.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -53,7 +52,7 @@ func (r *Runtime) EnsurePod(ctx context.Context, spec runtime.Spec) error {
 		if a == nil {
 			err = r.runAttempt(ctx, spec, i, 0, v.pod, ip)
 		} else if a.state == runtime.Created {
-			err = r.startAttempt(ctx, spec, c, a.ID)
+			err = r.startMade(ctx, spec, c, a.ID)
 		} else {
 			continue
 		}
@@ -82,7 +81,7 @@ func (v *podView) complete(spec runtime.Spec) bool {
 // of ours that a crash left, or somebody else's.
 func (r *Runtime) createPod(ctx context.Context, spec runtime.Spec) (*podView, error) {
 	op := "create pod " + podName(spec.ID)
-	if err := os.RemoveAll(r.cfg.runDir(spec.ID)); err != nil {
+	if err := r.cfg.removeVolumes(spec.ID); err != nil {
 		return nil, failed(op, err)
 	}
 	// Looked up first: a create that fails for its name leaks a cgroup (4.3).
@@ -180,6 +179,15 @@ func (r *Runtime) runAttempt(ctx context.Context, spec runtime.Spec, index, numb
 	return r.startAttempt(ctx, spec, c, made.ID)
 }
 
+// startMade starts a container that was made before, maybe before a reboot, which
+// takes the files of Secrets.
+func (r *Runtime) startMade(ctx context.Context, spec runtime.Spec, c runtime.Container, id string) error {
+	if err := r.cfg.writeVolumes(spec); err != nil {
+		return failed("write the volumes of pod "+spec.Name, err)
+	}
+	return r.startAttempt(ctx, spec, c, id)
+}
+
 func (r *Runtime) startAttempt(ctx context.Context, spec runtime.Spec, c runtime.Container, id string) error {
 	op := fmt.Sprintf("start container %s/%s", spec.Name, c.Name)
 	if len(c.Command) > 0 {
@@ -224,7 +232,7 @@ func (r *Runtime) StartContainer(ctx context.Context, spec runtime.Spec, contain
 		if _, err := r.startSandbox(ctx, spec, v); err != nil {
 			return err
 		}
-		return r.startAttempt(ctx, spec, spec.Containers[index], last.ID)
+		return r.startMade(ctx, spec, spec.Containers[index], last.ID)
 	}
 	if err := r.endFormer(ctx, op, v, last); err != nil {
 		return err

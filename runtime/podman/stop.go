@@ -5,7 +5,6 @@ package podman
 import (
 	"context"
 	"math"
-	"os"
 	"sync"
 	"time"
 
@@ -44,7 +43,7 @@ func (r *Runtime) StopPod(ctx context.Context, run runtime.RunID, grace time.Dur
 	if err := r.removeStrays(ctx, run); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(r.cfg.runDir(run)); err != nil {
+	if err := r.cfg.removeVolumes(run); err != nil {
 		return failed("remove the volumes of pod "+string(run), err)
 	}
 	return nil

@@ -12,6 +12,14 @@ import (
 
 func (c Config) runDir(run runtime.RunID) string { return filepath.Join(c.Dir, string(run)) }
 
+// memory is where files of Secrets lie; empty: on disk with the others.
+func (c Config) memory() string { return runtime.MemoryDir(c.Dir) }
+
+// removeVolumes removes all that a run has here.
+func (c Config) removeVolumes(run runtime.RunID) error {
+	return errors.Join(runtime.ForgetMemory(c.memory(), string(run)), os.RemoveAll(c.runDir(run)))
+}
+
 func (c Config) volumeDir(run runtime.RunID, volume string) string {
 	return filepath.Join(c.runDir(run), volume)
 }
@@ -57,6 +65,11 @@ func (c Config) writeVolumes(spec runtime.Spec) error {
 		return err
 	}
 	for _, v := range spec.Volumes {
+		if v.Secret && c.memory() != "" {
+			if err := runtime.LinkToMemory(c.volumeDir(spec.ID, v.Name), c.memory(), string(spec.ID), v.Name); err != nil {
+				return fmt.Errorf("volume %q: %w", v.Name, err)
+			}
+		}
 		if err := writeVolume(c.volumeDir(spec.ID, v.Name), v.Files); err != nil {
 			return fmt.Errorf("volume %q: %w", v.Name, err)
 		}
@@ -88,6 +101,11 @@ func writeVolume(dir string, files []runtime.File) error {
 		if err := root.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
 			return err
 		}
+		if mode&0o200 == 0 { // written before, and not by root
+			if err := root.Chmod(f.Path, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
 		if err := root.WriteFile(f.Path, f.Data, mode); err != nil {
 			return err
 		}
@@ -102,9 +120,9 @@ func writeVolume(dir string, files []runtime.File) error {
 // not there becomes a directory. A container can write links into a volume, so
 // a subPath that goes through one is refused: it could lead out of the pod.
 func (c Config) mountSource(run runtime.RunID, m runtime.Mount) (string, error) {
-	dir := c.volumeDir(run, m.Volume)
-	if m.SubPath == "" {
-		return dir, nil
+	dir, err := filepath.EvalSymlinks(c.volumeDir(run, m.Volume)) // of a Secret it is a link into memory
+	if err != nil || m.SubPath == "" {
+		return dir, err
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {

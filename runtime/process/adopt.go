@@ -46,7 +46,23 @@ func (r *Runtime) adopt(ctx context.Context) error {
 		r.pods[id] = p
 		r.mu.Unlock()
 	}
+	r.sweepMemory()
 	return nil
+}
+
+// sweepMemory removes the files of Secrets of pods that are gone.
+func (r *Runtime) sweepMemory() {
+	if r.memory == "" {
+		return
+	}
+	entries, _ := os.ReadDir(r.memory) // none: nothing is left over
+	for _, e := range entries {
+		if _, err := os.Lstat(podDir(r.cfg.Dir, runtime.RunID(e.Name()))); errors.Is(err, fs.ErrNotExist) {
+			if err := runtime.ForgetMemory(r.memory, e.Name()); err != nil {
+				r.cfg.Logger.Warn("files of a Secret remain in memory", "run", e.Name(), "error", err)
+			}
+		}
+	}
 }
 
 func sweepPod(dir string) error {
@@ -138,6 +154,8 @@ func (r *Runtime) adoptAttempt(a *attempt) error {
 		held := locked(a.dir) // before reading: what a lock's end leaves is final
 		err := readJSON(filepath.Join(a.dir, stateFile), stateFileBytesMax, &a.state)
 		switch {
+		case errors.Is(err, errNewer):
+			return err
 		case err == nil && a.state.Phase == exited:
 			close(a.ended)
 			return nil
@@ -164,7 +182,7 @@ func (r *Runtime) buryAttempt(a *attempt) error {
 	}
 	a.state.Phase, a.state.ExitCode, a.state.FinishedAt = exited, 137, time.Now()
 	a.state.Message = "killed together with its shim, or by a power cut"
-	if err := writeJSON(filepath.Join(a.dir, stateFile), a.state, durable); err != nil {
+	if err := writeJSON(filepath.Join(a.dir, stateFile), &a.state, durable); err != nil {
 		r.cfg.Logger.Warn("the end of a container is not on disk", "dir", a.dir, "error", err)
 	}
 	close(a.ended)

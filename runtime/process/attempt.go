@@ -26,7 +26,7 @@ func (r *Runtime) start(ctx context.Context, p *pod, c *container, spec runtime.
 	if err := ctx.Err(); err != nil {
 		return &runtime.Error{Kind: runtime.Failed, Op: op, Err: err}
 	}
-	order, err := r.plan(p, spec, n)
+	order, secrets, err := r.plan(p, spec, n)
 	if err != nil {
 		return &runtime.Error{Kind: runtime.BadSpec, Op: op, Err: err}
 	}
@@ -47,7 +47,7 @@ func (r *Runtime) start(ctx context.Context, p *pod, c *container, spec runtime.
 	if err != nil {
 		return diskError(op, r.cfg.Dir, err)
 	}
-	err = r.launch(a, lock)
+	err = r.launch(a, lock, secrets)
 	failed := filepath.Join(containerDir(p.dir(r), spec.Name), failedFile)
 	if err != nil {
 		var e *runtime.Error
@@ -79,7 +79,7 @@ func (r *Runtime) follow(a *attempt, spec runtime.Container) error {
 		if c.newest != nil {
 			c.previous = c.newest.number
 		}
-		c.newest, c.failed, c.spec = a, "", spec
+		c.newest, c.failed, c.spec = a, "", spec.WithoutSecrets()
 	})
 	if stale >= 0 {
 		if err := removeDir(attemptDir(p.dir(r), spec.Name, stale)); err != nil {
@@ -105,8 +105,9 @@ func (r *Runtime) record(change func()) {
 	r.changed()
 }
 
-// plan resolves a container into what its shim runs.
-func (r *Runtime) plan(p *pod, spec runtime.Container, n int) (*startOrder, error) {
+// plan resolves a container into what its shim runs, and the variables that no
+// file may hold.
+func (r *Runtime) plan(p *pod, spec runtime.Container, n int) (*startOrder, []string, error) {
 	dir := workDir(p.dir(r), spec.Name)
 	base := []runtime.Env{
 		{Name: "PATH", Value: escape(pathOrDefault())},
@@ -119,11 +120,17 @@ func (r *Runtime) plan(p *pod, spec runtime.Container, n int) (*startOrder, erro
 	resolved.Env = append(base, spec.Env...)
 	command, args, env := resolved.Resolve(p.record.IP)
 	order := &startOrder{
-		Argv: append(command, args...), Env: env, WorkingDir: dir, PodDir: dir, PodIP: p.record.IP,
+		Argv: append(command, args...), WorkingDir: dir, PodDir: dir, PodIP: p.record.IP,
 		Private: r.private, LogBytesMax: r.cfg.LogBytesMax,
 	}
+	var secrets []string
+	order.Env, secrets = splitSecrets(spec, env)
+	for _, variable := range secrets {
+		name, _, _ := strings.Cut(variable, "=")
+		order.SecretEnv = append(order.SecretEnv, name)
+	}
 	if len(order.Argv) == 0 {
-		return nil, errors.New("the process runtime ignores images: give a command")
+		return nil, nil, errors.New("the process runtime ignores images: give a command")
 	}
 	if spec.WorkingDir != "" {
 		order.WorkingDir = workingDir(dir, spec.WorkingDir)
@@ -131,15 +138,15 @@ func (r *Runtime) plan(p *pod, spec runtime.Container, n int) (*startOrder, erro
 	var err error
 	var notes []string
 	if order.Mounts, notes, err = planMounts(p.dir(r), p.record.Spec, spec, r.private); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	order.Notes = append(order.Notes, notes...)
 	if order.Listens, order.Forwards, err = planPorts(spec, p.record.IP, r.hostAddress(&p.record.Spec), r.cfg.Subnet.IsValid()); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	order.Cgroups, notes = r.cgroups.attempt(p.id, spec, n)
 	order.Notes = append(order.Notes, notes...)
-	return order, nil
+	return order, secrets, nil
 }
 
 // escape keeps Resolve from expanding a value of ours.
@@ -195,7 +202,7 @@ func (r *Runtime) makeAttempt(a *attempt, order *startOrder) (lock *os.File, err
 
 // launch runs the shim and waits for its answer. It is not given up with a
 // context: a shim that has begun must be known to us.
-func (r *Runtime) launch(a *attempt, lock *os.File) error {
+func (r *Runtime) launch(a *attempt, lock *os.File, secrets []string) error {
 	defer lock.Close()
 	answers, reply, err := os.Pipe()
 	if err != nil {
@@ -208,8 +215,14 @@ func (r *Runtime) launch(a *attempt, lock *os.File) error {
 		return err
 	}
 	defer words.Close()
-	shim, err := r.spawnShim([]string{"run", a.dir}, words, lock, reply)
+	hidden, err := hiddenFile(secrets)
+	if err != nil {
+		reply.Close()
+		return err
+	}
+	shim, err := r.spawnShim([]string{"run", a.dir}, words, lock, reply, hidden)
 	reply.Close()
+	hidden.Close()
 	if err != nil {
 		return &runtime.Error{Kind: runtime.Failed, Err: fmt.Errorf("run the shim %q: %w", r.cfg.Shim[0], err), Next: "check that this program still exists"}
 	}
@@ -243,7 +256,7 @@ func nextStep(kind runtime.Kind) string {
 
 // spawnShim starts a shim in a session of its own, so that no signal meant
 // for the daemon reaches it.
-func (r *Runtime) spawnShim(args []string, stderr, lock, reply *os.File) (processID, error) {
+func (r *Runtime) spawnShim(args []string, stderr, lock, reply, hidden *os.File) (processID, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
 		return processID{}, err
@@ -252,7 +265,7 @@ func (r *Runtime) spawnShim(args []string, stderr, lock, reply *os.File) (proces
 	p, err := os.StartProcess(r.cfg.Shim[0], append(append([]string{}, r.cfg.Shim...), args...), &os.ProcAttr{
 		Dir:   "/",
 		Env:   shimEnv(),
-		Files: []*os.File{null, stderr, stderr, lock, reply},
+		Files: []*os.File{null, stderr, stderr, lock, reply, hidden},
 		Sys:   &unix.SysProcAttr{Setsid: true},
 	})
 	if err != nil {

@@ -46,7 +46,7 @@ type Config struct {
 	Logger      *slog.Logger // nil: discard
 
 	// What an unprivileged host lacks, so that tests can take it away.
-	withoutCgroups, withoutNamespaces bool
+	withoutCgroups, withoutNamespaces, withoutMemory bool
 }
 
 func (c *Config) validate() error {

@@ -224,7 +224,7 @@ func TestPIDReuse(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(attemptDir(podDir(cfg.Dir, "a"), "c0", 0), stateFile)
-	if err := writeJSON(path, attemptState{Phase: running, Shim: reused, Main: reused}, durable); err != nil {
+	if err := writeJSON(path, &attemptState{Phase: running, Shim: reused, Main: reused}, durable); err != nil {
 		t.Fatal(err)
 	}
 	r = open(t, cfg)

@@ -28,6 +28,11 @@ func (r *Runtime) EnsurePod(ctx context.Context, spec runtime.Spec) error {
 			return err
 		}
 	}
+	if !fresh {
+		if err := r.refill(p, spec.Volumes); err != nil {
+			return diskError(op, r.cfg.Dir, err)
+		}
+	}
 	for _, c := range p.containers {
 		if c.newest != nil {
 			continue
@@ -69,6 +74,9 @@ func (r *Runtime) StartContainer(ctx context.Context, spec runtime.Spec, name st
 		return &runtime.Error{Kind: runtime.Failed, Op: op, Err: errors.New("it has never been started"), Next: "ensure the pod first"}
 	case !over:
 		return &runtime.Error{Kind: runtime.Failed, Op: op, Err: fmt.Errorf("attempt %d has not exited", newest)}
+	}
+	if err := r.refill(p, spec.Volumes); err != nil {
+		return diskError(op, r.cfg.Dir, err)
 	}
 	return r.start(ctx, p, c, containerOf(spec, c.spec), attempt)
 }
@@ -222,13 +230,19 @@ func (r *Runtime) admit(op string, spec runtime.Spec) (*pod, error) {
 	return p, nil
 }
 
-// withoutData drops the contents of files, which are written as files.
+// withoutData drops the contents of files, which are written as files, and the
+// values of Secrets, which are written nowhere.
 func withoutData(spec runtime.Spec) runtime.Spec {
 	volumes := make([]runtime.Volume, 0, len(spec.Volumes))
 	for _, v := range spec.Volumes {
 		volumes = append(volumes, runtime.Volume{Name: v.Name})
 	}
 	spec.Volumes = volumes
+	containers := make([]runtime.Container, len(spec.Containers))
+	for i, c := range spec.Containers {
+		containers[i] = c.WithoutSecrets()
+	}
+	spec.Containers = containers
 	return spec
 }
 
@@ -243,10 +257,10 @@ func (r *Runtime) writePod(p *pod, volumes []runtime.Volume) error {
 		if err := os.Chmod(temp, 0o711); err != nil {
 			return err
 		}
-		if err := writeVolumes(temp, volumes); err != nil {
+		if err := r.writeVolumes(temp, p.id, volumes); err != nil {
 			return err
 		}
-		if err := writeJSON(filepath.Join(temp, podFile), p.record, durable); err != nil {
+		if err := writeJSON(filepath.Join(temp, podFile), &p.record, durable); err != nil {
 			return err
 		}
 		if err := os.Rename(temp, p.dir(r)); err != nil {

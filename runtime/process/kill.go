@@ -38,7 +38,7 @@ func Kill(dir string) error {
 	for _, s := range shims {
 		s.awaitGone(killTimeout)
 	}
-	return all
+	return errors.Join(all, runtime.ForgetMemory(runtime.MemoryDir(dir), "")) // a power cut empties memory
 }
 
 // Clean is Kill, and removes the pods' files and control groups: nothing of
@@ -59,7 +59,7 @@ func Clean(dir string) error {
 		err = errors.Join(err, removeCgroup(tree))
 		os.Remove(filepath.Dir(tree)) // shared by all nodes of the host; the last one succeeds
 	}
-	return errors.Join(err, os.RemoveAll(podsDir(real)))
+	return errors.Join(err, runtime.ForgetMemory(runtime.MemoryDir(real), ""), os.RemoveAll(podsDir(real)))
 }
 
 // eachAttempt visits every attempt directory of a state directory.

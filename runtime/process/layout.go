@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -51,8 +52,9 @@ var (
 
 // podRecord is pod.json. Volumes hold no data: it is in the volume directories.
 type podRecord struct {
-	Spec runtime.Spec
-	IP   string
+	Version int // filesVersion; 0 is 1
+	Spec    runtime.Spec
+	IP      string
 }
 
 // phase is where an attempt is: starting -> running -> exited.
@@ -66,6 +68,7 @@ const (
 
 // attemptState is state.json.
 type attemptState struct {
+	Version    int // filesVersion; 0 is 1
 	Phase      phase
 	Shim       processID
 	Main       processID // the container's first process
@@ -76,8 +79,22 @@ type attemptState struct {
 	Message    string
 }
 
+// filesVersion is of pod.json, start.json and state.json. Within a version fields
+// may be added: a daemon, and shims that it or an older one started, read each
+// other's files and pass over what they do not know.
+const filesVersion = 1
+
+var errNewer = errors.New("it is of version")
+
+// versioned is a file that says which version it is of.
+type versioned interface{ version() *int }
+
+func (p *podRecord) version() *int    { return &p.Version }
+func (s *attemptState) version() *int { return &s.Version }
+func (o *startOrder) version() *int   { return &o.Version }
+
 // readJSON reads a file of at most max bytes.
-func readJSON(path string, max int64, into any) error {
+func readJSON(path string, max int64, into versioned) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -90,8 +107,18 @@ func readJSON(path string, max int64, into any) error {
 	if info.Size() > max {
 		return fmt.Errorf("%s has %d bytes, more than %d", path, info.Size(), max)
 	}
-	if err := json.NewDecoder(f).Decode(into); err != nil {
+	if err := decodeFile(f, into); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+func decodeFile(r io.Reader, into versioned) error {
+	if err := json.NewDecoder(r).Decode(into); err != nil {
+		return err
+	}
+	if v := *into.version(); v > filesVersion {
+		return fmt.Errorf("%w %d, this holon reads up to %d: install the holon that wrote it", errNewer, v, filesVersion)
 	}
 	return nil
 }
@@ -106,7 +133,8 @@ const (
 )
 
 // writeJSON replaces a file whole or not at all.
-func writeJSON(path string, value any, keep durability) error {
+func writeJSON(path string, value versioned, keep durability) error {
+	*value.version() = filesVersion
 	data, err := json.Marshal(value)
 	if err != nil {
 		return err

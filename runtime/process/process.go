@@ -23,7 +23,8 @@ import (
 type Runtime struct {
 	cfg     Config
 	cgroups cgroups
-	private bool // containers get mount namespaces
+	private bool   // containers get mount namespaces
+	memory  string // directory for the files of Secrets; empty: they lie on disk
 	notes   []string
 	locks   podLocks
 	watch   *watcher
@@ -96,6 +97,10 @@ func New(ctx context.Context, cfg Config) (*Runtime, error) {
 		locks:   podLocks{held: map[runtime.RunID]*podLock{}},
 		changes: make(chan struct{}, 1),
 		pods:    map[runtime.RunID]*pod{},
+	}
+	if r.memory = runtime.MemoryDir(dir); r.memory == "" || cfg.withoutMemory {
+		r.memory = ""
+		r.notes = append(r.notes, "files of Secrets lie on disk while their pod is there: this host has no tmpfs that holon may write to")
 	}
 	if !cfg.withoutCgroups {
 		r.cgroups = findCgroups(dir)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	goruntime "runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,14 +24,17 @@ const podDirEnv = "HOLON_POD_DIR"
 
 // File descriptors that the daemon hands to a shim.
 const (
-	lockFD   = 3 // the attempt's lock, held while the shim lives
-	answerFD = 4 // one JSON answer, then closed
+	lockFD    = 3 // the attempt's lock, held while the shim lives
+	answerFD  = 4 // one JSON answer, then closed
+	secretsFD = 5 // variables that no file holds, see hiddenFile; read, then closed
 )
 
 // startOrder is start.json: all that a shim needs to run an attempt.
 type startOrder struct {
+	Version     int // filesVersion; 0 is 1
 	Argv        []string
 	Env         []string
+	SecretEnv   []string // names of variables that come on secretsFD
 	WorkingDir  string
 	PodDir      string // $HOLON_POD_DIR
 	PodIP       string
@@ -77,6 +81,7 @@ type shim struct {
 func runShim(dir string) int {
 	unix.CloseOnExec(lockFD)
 	unix.CloseOnExec(answerFD)
+	unix.CloseOnExec(secretsFD)
 	reply := os.NewFile(answerFD, "answer")
 	// A handler, not SIG_IGN: the program must not inherit ignored signals.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGTERM, unix.SIGQUIT, unix.SIGPIPE)
@@ -114,6 +119,13 @@ func (s *shim) start() error {
 	if err := readJSON(filepath.Join(s.dir, startFile), startFileBytesMax, &s.order); err != nil {
 		return err
 	}
+	secrets, err := readHidden(os.NewFile(secretsFD, "secrets"))
+	if err != nil {
+		return err
+	}
+	env := s.order.Env
+	s.order.Env = append(slices.Clip(env), secrets...)
+	defer func() { s.order.Env = env }() // the program has them now
 	self, err := identify(os.Getpid())
 	if err != nil {
 		return err
@@ -124,7 +136,7 @@ func (s *shim) start() error {
 		}
 	}
 	s.state = attemptState{Phase: starting, Shim: self, Message: strings.Join(s.order.Notes, "; ")}
-	if err := writeJSON(filepath.Join(s.dir, stateFile), s.state, volatile); err != nil {
+	if err := writeJSON(filepath.Join(s.dir, stateFile), &s.state, volatile); err != nil {
 		return err
 	}
 	if s.log, err = openLog(s.dir, s.order.LogBytesMax); err != nil {
@@ -139,7 +151,7 @@ func (s *shim) start() error {
 		return err
 	}
 	s.state.Phase, s.state.StartedAt = running, time.Now()
-	return writeJSON(filepath.Join(s.dir, stateFile), s.state, durable)
+	return writeJSON(filepath.Join(s.dir, stateFile), &s.state, durable)
 }
 
 // launch starts the program with its output going to the log.

@@ -50,6 +50,7 @@ func enterContainer(dir string, order *startOrder) error {
 	); err != nil {
 		return err
 	}
+	order.Env = append(order.Env, secretsOf(state.Main, order.SecretEnv)...)
 	groups := order.Cgroups.V1
 	if order.Cgroups.Track != "" {
 		groups = append(groups, order.Cgroups.Track)

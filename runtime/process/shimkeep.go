@@ -129,7 +129,7 @@ func (s *shim) explainExit() string {
 // overwritten in place, which needs no new block: an exit is never forgotten.
 func (s *shim) writeFinal() error {
 	path := filepath.Join(s.dir, stateFile)
-	err := writeJSON(path, s.state, durable)
+	err := writeJSON(path, &s.state, durable)
 	if err == nil {
 		return nil
 	}

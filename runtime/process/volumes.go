@@ -3,6 +3,7 @@ package process
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -26,10 +27,23 @@ func checkVolumes(volumes []runtime.Volume) error {
 	return nil
 }
 
-// writeVolumes fills the volume directories of a pod that is being made.
-func writeVolumes(pod string, volumes []runtime.Volume) error {
+// writeVolumes fills the volume directories of a pod that is being made. Those
+// of Secrets are links into memory, where the host has a place for them.
+func (r *Runtime) writeVolumes(pod string, id runtime.RunID, volumes []runtime.Volume) error {
 	for _, v := range volumes {
 		dir := volumeDir(pod, v.Name)
+		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+			return err
+		}
+		if v.Secret && r.memory != "" {
+			// What a crash left of an earlier try is written anew.
+			if err := os.RemoveAll(filepath.Join(r.memory, string(id), v.Name)); err != nil {
+				return err
+			}
+			if err := runtime.LinkToMemory(dir, r.memory, string(id), v.Name); err != nil {
+				return err
+			}
+		}
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
@@ -40,6 +54,17 @@ func writeVolumes(pod string, volumes []runtime.Volume) error {
 		}
 	}
 	return nil
+}
+
+// refill writes the files of Secrets again that a reboot has taken from memory.
+func (r *Runtime) refill(p *pod, volumes []runtime.Volume) error {
+	var lost []runtime.Volume
+	for _, v := range volumes {
+		if _, err := os.Stat(volumeDir(p.dir(r), v.Name)); v.Secret && errors.Is(err, fs.ErrNotExist) {
+			lost = append(lost, v)
+		}
+	}
+	return r.writeVolumes(p.dir(r), p.id, lost)
 }
 
 func writeVolumeFile(path string, f runtime.File) error {
