@@ -88,11 +88,13 @@ func SnapshotStore(ctx context.Context, store Store, id Identity, version string
 
 // corruptKeys are those of damaged pairs, if they are all that err speaks of.
 func corruptKeys(err error) []string {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok && len(joined.Unwrap()) == 1 {
-		err = joined.Unwrap()[0]
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) && len(joined.Unwrap()) > 1 {
+		return nil
 	}
-	if c, ok := err.(interface{ CorruptKeys() []string }); ok {
-		return c.CorruptKeys()
+	var corrupt interface{ CorruptKeys() []string }
+	if !errors.As(err, &corrupt) {
+		return nil
 	}
-	return nil
+	return corrupt.CorruptKeys()
 }

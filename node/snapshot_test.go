@@ -80,7 +80,7 @@ func TestASnapshotHasWhatWasAcknowledged(t *testing.T) {
 				t.Fatal(err)
 			}
 			header, all := records(t, file.Bytes())
-			context, err := crdt.DecodeContext(header.Context)
+			covered, err := crdt.DecodeContext(header.Context)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -89,7 +89,7 @@ func TestASnapshotHasWhatWasAcknowledged(t *testing.T) {
 				if key.Resource() == state.ConfigMaps {
 					count++
 				}
-				if !context.CoversVector(rec.Vector) {
+				if !covered.CoversVector(rec.Vector) {
 					t.Errorf("the context of the snapshot lacks writes of %s", key)
 				}
 			}

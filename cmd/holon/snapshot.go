@@ -174,11 +174,11 @@ node it is of, when it was taken, and what it holds. No node is asked. - is stdi
   holon snapshot inspect cluster.snap -o json`,
 		Args: wantArgs(1, 1, "the file of a snapshot, or - for stdin"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in, close, err := a.openSnapshot(args[0])
+			in, done, err := a.openSnapshot(args[0])
 			if err != nil {
 				return err
 			}
-			defer close()
+			defer done()
 			wait := a.startProgress("reading %s", args[0])
 			defer wait.stop()
 			info, err := readSnapshot(cmd.Context(), in, nil, wait)

@@ -71,11 +71,11 @@ func checkedOnTheWay(ctx context.Context, out io.Writer, wait *progress, write f
 	done := make(chan error, 1)
 	go func() {
 		err := write(io.MultiWriter(out, written))
-		written.CloseWithError(err) //nolint:errcheck // never fails
+		written.CloseWithError(err)
 		done <- err
 	}()
 	info, err := readSnapshot(ctx, read, nil, wait)
-	read.CloseWithError(err) //nolint:errcheck // never fails
+	read.CloseWithError(err)
 	if failed := <-done; failed != nil {
 		err = failed
 	}

@@ -25,7 +25,7 @@ func writeWhole(path string, fill func(io.Writer) error) (err error) {
 	if err != nil {
 		return err
 	}
-	defer f.Close() //nolint:errcheck // closed below where it matters
+	defer f.Close()
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return fmt.Errorf("another command is writing %s; wait for it, or name another file", partial)
 	}

@@ -23,7 +23,6 @@ type scheduleRig struct {
 	out   bytes.Buffer
 	errs  bytes.Buffer
 	clock time.Duration
-	end   time.Duration
 	down  bool
 	saves []time.Duration
 }

@@ -20,7 +20,7 @@ func Copy(dir, to string) error {
 	// A store that was ever opened has a lock file; a copy of one may lack it.
 	lock, err := os.Open(filepath.Join(dir, lockName))
 	if err == nil {
-		defer lock.Close() //nolint:errcheck // ends the lock; nothing was written
+		defer lock.Close() // ends the lock
 		err = take(lock, dir)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -49,7 +49,7 @@ func copyFile(from, to string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer in.Close() //nolint:errcheck // read only
+	defer in.Close()
 	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

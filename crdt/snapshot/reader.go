@@ -52,7 +52,7 @@ func NewReader(in io.Reader) (*Reader, error) {
 	if v := head[len(magic)]; v != version {
 		return nil, fmt.Errorf("%w: it has format %d, this version knows %d", ErrNewer, v, version)
 	}
-	r.sum.Write(head) //nolint:errcheck // hash.Hash never fails
+	r.sum.Write(head)
 	kind, err := r.section()
 	if err != nil {
 		return nil, err
@@ -180,9 +180,9 @@ func (r *Reader) payload(head []byte, most uint32) error {
 	if crc != binary.BigEndian.Uint32(check[:]) {
 		return damaged("the checksum of section %d does not match", r.totals.Chunks+1)
 	}
-	r.sum.Write(head)           //nolint:errcheck // hash.Hash never fails
-	r.sum.Write(r.body.Bytes()) //nolint:errcheck
-	r.sum.Write(check[:])       //nolint:errcheck
+	r.sum.Write(head)
+	r.sum.Write(r.body.Bytes())
+	r.sum.Write(check[:])
 	return nil
 }
 

@@ -115,7 +115,7 @@ func (w *Writer) section(kind byte, payload []byte) error {
 
 func (w *Writer) write(parts ...[]byte) error {
 	for _, p := range parts {
-		w.sum.Write(p) //nolint:errcheck // hash.Hash never fails
+		w.sum.Write(p)
 		if _, err := w.out.Write(p); err != nil {
 			return err
 		}
