@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -97,9 +98,13 @@ type member struct {
 	c    *cluster
 	id   Identity
 	disk *memory
+	dir  string // its data directory
+	log  bytes.Buffer
 	host *runtimetest.Simulated
 	end  context.CancelFunc
 	done chan error
+
+	machine Machine
 }
 
 const testCluster = "0123456789abcdef0123456789abcdef"
@@ -110,7 +115,7 @@ func newCluster(t *testing.T, n int) *cluster {
 	for i := range n {
 		seed := make([]byte, 32)
 		seed[0] = byte(i + 1)
-		m := &member{c: c, disk: &memory{pairs: map[string][]byte{}}, id: Identity{
+		m := &member{c: c, disk: &memory{pairs: map[string][]byte{}}, dir: t.TempDir(), machine: Machine{"machine-id": "here"}, id: Identity{
 			Name: fmt.Sprintf("n%d", i+1), Key: ed25519.NewKeyFromSeed(seed), Cluster: testCluster, ClusterKey: c.key.Public().(ed25519.PublicKey), ClusterPrivate: c.key,
 		}}
 		chain, err := cert.Issue(c.key, nil, cert.Request{Cluster: testCluster, Name: m.id.Name, PublicKey: m.id.Key.Public().(ed25519.PublicKey), Introducer: true})
@@ -171,7 +176,7 @@ func (m *member) up() {
 	ctx, end := context.WithCancel(context.Background())
 	var err error
 	m.Node, err = New(Config{
-		Identity: m.id, Store: m.disk, Runtime: talker{m.host.Runtime()}, Cache: api.NewCache(1, 0, nil), Logger: slog.New(slog.DiscardHandler),
+		Identity: m.id, Store: m.disk, DataDir: m.dir, Machine: m.machine, Runtime: talker{m.host.Runtime()}, Cache: api.NewCache(1, 0, nil), Logger: slog.New(slog.NewTextHandler(&m.log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Introduce: true, Clock: func() core.Instant { return time.Hour + time.Since(m.c.start) },
 		Host: core.Host{HostIP: "10.0.0.1", Allocatable: state.Resources{CPU: 4000, Memory: 1 << 30, Pods: 50}},
 		NewMesh: func(_ context.Context, members []p2p.Member, events p2p.Events) (Mesh, error) {
