@@ -45,7 +45,7 @@ import (
 	"github.com/dgraph-io/badger/v4/options"
 )
 
-// Sizes for a small machine, in bytes; BenchmarkCommit and TestFootprint
+// Sizes for a small machine, in bytes; BenchmarkCommit and BenchmarkDisk
 // measure them.
 const (
 	memTableBytes = 4 << 20
@@ -69,6 +69,9 @@ type Options struct {
 	// GCInterval is how often space in the value log is reclaimed, by the
 	// monotonic clock; 0 means hourly.
 	GCInterval time.Duration
+
+	// tune changes Badger's options, for benchmarks that compare them.
+	tune func(dgraph.Options) dgraph.Options
 }
 
 // DefaultReserve covers, at once, a flush of all memtables (12 MiB) and two
@@ -84,6 +87,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.GCInterval == 0 {
 		o.GCInterval = time.Hour
+	}
+	if o.tune == nil {
+		o.tune = func(b dgraph.Options) dgraph.Options { return b }
 	}
 	return o
 }
@@ -101,6 +107,9 @@ type Store struct {
 	closed bool
 	loads  sync.WaitGroup // walks under way; added to under mu and before closed
 	names  logNames
+	// valueLog is set under mu, and while reclaiming it stays on.
+	valueLog   valueLogSync
+	reclaiming bool
 
 	failMu  sync.Mutex // not mu: Badger reports failures while a commit holds that
 	failure error
@@ -134,7 +143,7 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 		return nil, err
 	}
 	err = guarded(func() (err error) {
-		s.db, err = dgraph.Open(s.badgerOptions())
+		s.db, err = dgraph.Open(s.opts.tune(s.badgerOptions()))
 		return err
 	})
 	if errors.Is(err, errPanic) {
@@ -149,6 +158,7 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	if s.names, err = newLogNames(dir); err != nil {
 		return nil, errors.Join(classify(dir, err), s.db.Close())
 	}
+	s.valueLog = findValueLogSync(s.db)
 	go s.collect()
 	return s, nil
 }

@@ -33,6 +33,8 @@ func (s *Store) collect() {
 
 // reclaim is one turn of the collector.
 func (s *Store) reclaim() error {
+	s.moveLarge(true)
+	defer s.moveLarge(false)
 	for range maxRewrites {
 		if err := s.failed(); err != nil {
 			return err
@@ -57,6 +59,15 @@ func (s *Store) reclaim() error {
 		}
 	}
 	return nil
+}
+
+// moveLarge says that Badger may write to the value log by itself from now on, or
+// does not any more.
+func (s *Store) moveLarge(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reclaiming = on
+	s.valueLog.set(true)
 }
 
 // sealedLogsAreSound guards a rewrite: Badger takes a bad entry for the end of
