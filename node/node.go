@@ -134,7 +134,8 @@ func New(cfg Config) (*Node, error) {
 	n.tokens.load(cfg.Store)
 	n.host.current = cfg.Host
 	n.sayDoubt()
-	n.project(c.Snapshot(), nil)
+	all := c.Snapshot()
+	n.project(n.plainObjects(all), all, nil)
 	n.view.Store(&core.View{})
 	return n, nil
 }
