@@ -128,10 +128,11 @@ func (n *Node) persist(ctx context.Context, b batch) bool {
 	}
 }
 
-// Bounds of one transaction of the store.
+// Bounds of one transaction: less than the store takes, because the guard adds a
+// pair.
 const (
 	partPairsMax = 1024
-	partBytesMax = 256 << 10
+	partBytesMax = 240 << 10
 )
 
 // commitParts writes a batch in transactions that the store takes, in order: a

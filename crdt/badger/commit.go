@@ -13,7 +13,7 @@ import (
 // always fits; so does any batch of at most MaxBatchPairs pairs whose keys and
 // values together have at most MaxBatchBytes.
 const (
-	MaxBatchBytes = 384 << 10
+	MaxBatchBytes = 256 << 10
 	MaxBatchPairs = 2048
 	MaxKeyBytes   = 4 << 10
 	MaxValueBytes = 8 << 20
@@ -45,6 +45,7 @@ func (s *Store) commit(batch []crdt.KV) error {
 	if err := s.room(total); err != nil {
 		return err
 	}
+	s.unclean = true
 	if !s.reclaiming { // else Badger may be writing large values of its own
 		s.valueLog.set(large)
 	}

@@ -109,9 +109,6 @@ func TestCollectorLeavesNoDirtyPage(t *testing.T) {
 		closeStore(t, s)
 	}
 	s := open(t, dir)
-	if err := s.db.Flatten(1); err != nil { // Badger finds garbage when it compacts
-		t.Fatal(err)
-	}
 	before := len(filesOf(t, dir, ".vlog"))
 	_, sealed, err := logPages(dir) // where Badger cut a synced log off, at the last Close
 	if err != nil {

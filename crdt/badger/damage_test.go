@@ -308,6 +308,7 @@ func TestCollectorLeavesDamagedLogsAlone(t *testing.T) {
 		t.Errorf("sound logs: %v", err)
 	}
 	flip(t, logs[0], 5000, 1)
+	commit(t, s, crdt.KV{Key: "a turn", Value: []byte("is due again")})
 	var c *CorruptFileError
 	if err := s.reclaim(); !errors.As(err, &c) || c.File != logs[0] {
 		t.Errorf("damaged log: %v", err)

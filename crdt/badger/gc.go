@@ -31,10 +31,17 @@ func (s *Store) collect() {
 	}
 }
 
-// reclaim is one turn of the collector.
+// reclaim is one turn of the collector, if anything was committed since the last
+// one: a node at rest writes nothing.
 func (s *Store) reclaim() error {
-	s.moveLarge(true)
-	defer s.moveLarge(false)
+	if !s.begins() {
+		return nil
+	}
+	done := false
+	defer func() { s.ends(done) }()
+	if err := s.flatten(); err != nil {
+		return err
+	}
 	for range maxRewrites {
 		if err := s.failed(); err != nil {
 			return err
@@ -46,7 +53,7 @@ func (s *Store) reclaim() error {
 			return err
 		}
 		err := guarded(func() error { return s.db.RunValueLogGC(discardRatio) })
-		if errors.Is(err, dgraph.ErrNoRewrite) {
+		if done = errors.Is(err, dgraph.ErrNoRewrite); done {
 			return nil
 		}
 		if err != nil {
@@ -61,13 +68,46 @@ func (s *Store) reclaim() error {
 	return nil
 }
 
-// moveLarge says that Badger may write to the value log by itself from now on, or
-// does not any more.
-func (s *Store) moveLarge(on bool) {
+// begins says that Badger may write to the value log by itself from now on, until
+// ends; false if there is nothing to collect.
+func (s *Store) begins() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.reclaiming = on
+	if !s.unclean {
+		return false
+	}
+	s.unclean, s.reclaiming = false, true
 	s.valueLog.set(true)
+	return true
+}
+
+// ends is told whether nothing is left to collect.
+func (s *Store) ends(done bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reclaiming = false
+	s.unclean = s.unclean || !done
+}
+
+// flattenBytes is the size of all tables up to which a turn merges them. Above,
+// the tables that Badger leaves unmerged are few beside the others.
+const flattenBytes = 16 << 20
+
+// flatten merges the tables of a small database: otherwise the newest ones, which
+// overwrite each other, take several times the room of what they hold, and the
+// value log does not learn what in it is garbage.
+func (s *Store) flatten() error {
+	var total int64
+	for _, l := range s.db.Levels() {
+		total += l.Size
+	}
+	if total == 0 || total > flattenBytes {
+		return nil
+	}
+	if err := errors.Join(s.failed(), s.room(2*total)); err != nil {
+		return err
+	}
+	return guarded(func() error { return s.db.Flatten(1) })
 }
 
 // sealedLogsAreSound guards a rewrite: Badger takes a bad entry for the end of
