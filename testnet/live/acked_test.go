@@ -177,21 +177,8 @@ func (l *ledger) check(a *api) error {
 // through it, cut off from its peers so that only its own disk can give back what
 // it acknowledged; after the heal the others must have it too.
 func TestKilledWhileClientsWrite(t *testing.T) {
-	for name, kill := range map[string]func(n *network){
-		"daemon": func(n *network) {
-			if err := syscall.Kill(n.node("n1").PID, syscall.SIGKILL); err != nil {
-				n.t.Fatal(err)
-			}
-			eventually(n.t, "n1 is gone", func() error {
-				if s := n.node("n1"); s.State == "running" {
-					return fmt.Errorf("%+v", s)
-				}
-				return nil
-			})
-		},
-		"node": func(n *network) { n.must("kill", "n1") },
-	} {
-		t.Run(name, func(t *testing.T) {
+	for _, what := range []string{"daemon", "node"} {
+		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			rounds := 4
 			if os.Getenv("HOLON_TEST_LONG") != "" {
@@ -211,8 +198,20 @@ func TestKilledWhileClientsWrite(t *testing.T) {
 			})
 			defer end()
 			for round := range rounds {
+				pid := n.node("n1").PID
 				l.await(t, 20+round*37%200)
-				kill(n)
+				if err := syscall.Kill(pid, syscall.SIGKILL); err != nil { // in the instant of an acknowledgement
+					t.Fatal(err)
+				}
+				if what == "node" {
+					n.must("kill", "n1") // and all that it runs
+				}
+				eventually(t, "n1 is gone", func() error {
+					if s := n.node("n1"); s.State == "running" {
+						return fmt.Errorf("%+v", s)
+					}
+					return nil
+				})
 				n.must("start", "n1")
 				eventually(t, "n1 answers", func() error {
 					_, err := a.values()
