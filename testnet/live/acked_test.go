@@ -106,6 +106,21 @@ func (l *ledger) await(t testing.TB, more int) {
 	}
 }
 
+// stalls returns once no write is acknowledged any more.
+func (l *ledger) stalls(t testing.TB) {
+	t.Helper()
+	seen := -1
+	eventually(t, "no write is acknowledged", func() error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if seen == l.acks {
+			return nil
+		}
+		seen = l.acks
+		return fmt.Errorf("%d writes", seen)
+	})
+}
+
 func (l *ledger) acknowledge(note func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -113,6 +128,19 @@ func (l *ledger) acknowledge(note func()) {
 	if l.acks++; l.acks == l.enough {
 		close(l.reached)
 	}
+}
+
+// clients lets four of them write until the function that it returns is called.
+func (l *ledger) clients(a *api) (end func()) {
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	for c := range 4 {
+		all.Go(func() { l.write(a, c, stop) })
+	}
+	return sync.OnceFunc(func() {
+		close(stop)
+		all.Wait()
+	})
 }
 
 // write makes ConfigMaps and counts in one of its own until stop is closed.
@@ -187,15 +215,7 @@ func TestKilledWhileClientsWrite(t *testing.T) {
 			n := up(t, 3, "process")
 			n.must("partition", "n1|n2,n3")
 			a, l := newAPI(n.at("net", "n1", "holon.sock")), newLedger()
-			stop := make(chan struct{})
-			var clients sync.WaitGroup
-			for c := range 4 {
-				clients.Go(func() { l.write(a, c, stop) })
-			}
-			end := sync.OnceFunc(func() {
-				close(stop)
-				clients.Wait()
-			})
+			end := l.clients(a)
 			defer end()
 			for round := range rounds {
 				pid := n.node("n1").PID
