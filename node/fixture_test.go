@@ -32,10 +32,26 @@ type memory struct {
 	mu    sync.Mutex
 	pairs map[string][]byte
 	fail  error
+	rot   map[string]bool // keys whose pairs do not read back
 }
+
+// corrupt is how a store tells of pairs that it has set aside.
+type corrupt []string
+
+func (c corrupt) Error() string         { return fmt.Sprint("damaged: ", []string(c)) }
+func (c corrupt) CorruptKeys() []string { return c }
 
 func (m *memory) Load(prefix string, f func(string, []byte) error) error {
 	m.mu.Lock()
+	var set corrupt
+	for key := range m.rot {
+		if strings.HasPrefix(key, prefix) {
+			set = append(set, key)
+			delete(m.rot, key)
+			delete(m.pairs, key)
+			m.pairs[diskDamage] = []byte(key)
+		}
+	}
 	pairs := maps.Clone(m.pairs)
 	m.mu.Unlock()
 	for _, key := range slices.Sorted(maps.Keys(pairs)) {
@@ -44,6 +60,9 @@ func (m *memory) Load(prefix string, f func(string, []byte) error) error {
 				return err
 			}
 		}
+	}
+	if len(set) > 0 {
+		return set
 	}
 	return nil
 }
