@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"holon/crdt"
-	"holon/node/api"
 	"holon/node/core"
 	"holon/p2p"
 )
@@ -79,14 +78,10 @@ func (n *Node) commit(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case b := <-n.commits:
-			plain := make(chan []api.Object, 1)
-			go func() { plain <- n.plainObjects(b.changed) }() // while the disk works
-			durable := n.persist(ctx, b)
-			states := <-plain
-			if !durable {
+			if !n.persist(ctx, b) {
 				return
 			}
-			n.release(ctx, b, states)
+			n.release(ctx, b)
 		}
 	}
 }
@@ -158,9 +153,9 @@ func (n *Node) commitParts(batch *[]crdt.KV) error {
 }
 
 // release lets out what a durable batch brought: first to readers here, then to
-// askers, then to peers, then to the runtime. states are its plain objects.
-func (n *Node) release(ctx context.Context, b batch, states []api.Object) {
-	n.project(states, b.changed, b.derived)
+// askers, then to peers, then to the runtime.
+func (n *Node) release(ctx context.Context, b batch) {
+	n.project(b.changed, b.derived)
 	if b.view != nil {
 		n.view.Store(b.view)
 	}

@@ -134,8 +134,7 @@ func New(cfg Config) (*Node, error) {
 	n.tokens.load(cfg.Store)
 	n.host.current = cfg.Host
 	n.sayDoubt()
-	all := c.Snapshot()
-	n.project(n.plainObjects(all), all, nil)
+	n.project(c.Snapshot(), nil)
 	n.view.Store(&core.View{})
 	return n, nil
 }

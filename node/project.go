@@ -6,26 +6,17 @@ import (
 	"holon/node/core"
 )
 
-// plainObjects decodes the plain kinds among what changed, which are shown as
-// they are stored. Value nil: gone. It may run before the change is durable.
-func (n *Node) plainObjects(changed []core.Change) (states []api.Object) {
-	for _, c := range changed {
-		switch c.Key.Resource() {
-		case state.ConfigMaps, state.Namespaces:
-			states = append(states, api.Object{Key: apiKey(c.Key), Token: c.Token, Value: n.plain(c)})
-		}
-	}
-	return states
-}
-
-// project makes the cache show what a durable batch brought; states are its plain
-// objects. Derived objects come from the core.
-func (n *Node) project(states []api.Object, changed []core.Change, derived []core.Derived) {
+// project makes the cache show what a durable batch brought. Plain kinds are
+// shown as they are stored; derived objects come from the core.
+func (n *Node) project(changed []core.Change, derived []core.Derived) {
+	var states []api.Object // Value nil: gone
 	show := func(key api.Key, token uint64, value map[string]any) {
 		states = append(states, api.Object{Key: key, Token: token, Value: value})
 	}
 	for _, c := range changed {
 		switch c.Key.Resource() {
+		case state.ConfigMaps, state.Namespaces:
+			show(apiKey(c.Key), c.Token, n.plain(c))
 		case state.Deployments, state.Pods, state.Nodes:
 			if c.Record.Live() == nil {
 				show(apiKey(c.Key), 0, nil)
