@@ -29,6 +29,7 @@ type boot struct {
 	replica crdt.ReplicaID
 	former  crdt.ReplicaID // the one before, if the database is in doubt
 	doubt   string         // why it is; empty: it is not
+	fresh   bool           // the database is new
 	epoch   uint64
 	seed    uint64
 }
@@ -52,14 +53,14 @@ func bootStore(s Store, dir string, machine Machine) (*guard, boot, error) {
 	if on.used() {
 		b.doubt = on.doubt(&m, inode, machine, err)
 	}
-	b.replica, b.epoch = on.replica, max(on.epoch, m.Epoch)+1
+	b.fresh, b.replica, b.epoch = !on.used(), on.replica, max(on.epoch, m.Epoch)+1
 	batch := []crdt.KV{}
 	if b.doubt != "" {
 		b.former = on.replica
 		b.epoch += doubtEpochs
 		batch = append(core.Disown(), crdt.KV{Key: diskDamage})
 	}
-	if b.doubt != "" || !on.used() {
+	if b.doubt != "" || b.fresh {
 		var random [16]byte
 		if err := errors.Join(randomly(b.replica[:]), randomly(random[:])); err != nil {
 			return nil, b, err

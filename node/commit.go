@@ -164,6 +164,7 @@ func (n *Node) release(ctx context.Context, b batch) {
 	}
 	if b.members != nil {
 		n.mesh.SetMembers(b.members)
+		n.remember(b.members)
 	}
 	n.asks.answer(b.acks)
 	for _, e := range b.send {

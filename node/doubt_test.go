@@ -116,26 +116,32 @@ func (m *member) wantEvent(reason, says string) {
 	m.c.t.Errorf("no Event %s that says %q", reason, says)
 }
 
-// A database that is gone makes a new replica and no doubt; the node's word
-// still counts, because the mark knows how often it has booted.
+// A database that is gone makes a new replica and no doubt; the node's word still
+// counts, because the mark knows how often it has booted, and it finds its peers,
+// also if it made the cluster and nobody let it in.
 func TestALostDatabaseIsNoDoubt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(t, 3)
-		defer c.close()
-		n := c.nodes[1] // it knows the peer that let it in
-		for range 5 {
-			n.down()
-			n.up()
-		}
-		n.config("a", "v")
-		c.awaitConfigs(1)
-		before := n.cfg.Core
-		n.down()
-		n.disk.pairs = map[string][]byte{}
-		n.up()
-		if after := n.cfg.Core; after.Doubt != "" || after.Replica == before.Replica || after.Epoch <= before.Epoch {
-			t.Errorf("before %v in epoch %d, now %v in epoch %d, doubt %q", before.Replica, before.Epoch, after.Replica, after.Epoch, after.Doubt)
-		}
-		c.awaitConfigs(1)
-	})
+	for i, who := range []string{"the founder", "another"} {
+		t.Run(who, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCluster(t, 3)
+				defer c.close()
+				n := c.nodes[i]
+				for range 5 {
+					n.down()
+					n.up()
+				}
+				n.config("a", "v")
+				c.awaitConfigs(1)
+				before := n.cfg.Core
+				n.down()
+				n.disk.pairs = map[string][]byte{}
+				n.up()
+				if after := n.cfg.Core; after.Doubt != "" || after.Replica == before.Replica || after.Epoch <= before.Epoch {
+					t.Errorf("before %v in epoch %d, now %v in epoch %d, doubt %q", before.Replica, before.Epoch, after.Replica, after.Epoch, after.Doubt)
+				}
+				c.awaitConfigs(1)
+				c.await("all see all ready", func() bool { return n.readyNodes() == 3 && c.nodes[2].readyNodes() == 3 })
+			})
+		})
+	}
 }

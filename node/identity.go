@@ -107,10 +107,10 @@ func Found(name string, key ed25519.PrivateKey, introduce bool) (Identity, error
 	return id, err
 }
 
-// Retire sets the identity, database and mark of a node that has left aside, so
-// that the data directory can serve another life.
+// Retire sets aside the identity and the database of a node that has left, and
+// what goes with them, so that the data directory can serve another life.
 func Retire(dir string) error {
-	for _, name := range []string{identityFile, StateDir, MarkFile} {
+	for _, name := range []string{identityFile, StateDir, MarkFile, KnownFile} {
 		old := filepath.Join(dir, name+".left")
 		if err := os.RemoveAll(old); err != nil {
 			return err

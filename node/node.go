@@ -149,6 +149,13 @@ func (cfg *Config) load(s Store) (*core.Core, error) {
 	cc := &cfg.Core
 	cc.Node, cc.Peer, cc.Cluster, cc.ClusterKey = id.Name, id.Peer(), id.Cluster, id.ClusterKey
 	cc.Known = id.Known
+	if boot.fresh {
+		more, err := remembered(cfg.DataDir, cc.Peer)
+		if err != nil {
+			cfg.Logger.Warn("the members that this node knew do not read; it goes by those that let it in", "file", KnownFile, "error", err)
+		}
+		cc.Known = alsoKnown(id.Known, more)
+	}
 	cc.Epoch, cc.Seed = boot.epoch, boot.seed
 	cc.Replica, cc.Former, cc.Doubt = boot.replica, boot.former, boot.doubt
 	cfg.Store = store

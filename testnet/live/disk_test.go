@@ -261,6 +261,25 @@ func TestOldStatePutBack(t *testing.T) {
 	}
 }
 
+// TestLostDatabase takes the database of the node that made the cluster away, as
+// the words about a damaged file advise: it comes back by itself, with everything.
+func TestLostDatabase(t *testing.T) {
+	t.Parallel()
+	n := up(t, 3, "process")
+	n.apply("n1", configMap("before", "k", "v"))
+	n.awaitOutput("n2", "v", "get", "configmap", "before", "-o", "jsonpath={.data.k}")
+	n.must("kill", "n1")
+	n.apply("n2", configMap("meanwhile", "k", "v"))
+	shell(t, `rm -r "$1"`, n.at("net", "n1", "state"))
+	n.must("start", "n1")
+	n.apply("n1", configMap("after", "k", "v"))
+	for _, node := range n.names() {
+		for _, name := range []string{"before", "meanwhile", "after"} {
+			n.awaitOutput(node, "v", "get", "configmap", name, "-o", "jsonpath={.data.k}")
+		}
+	}
+}
+
 // flip changes 16 bytes of a file.
 func flip(path string, offset int64) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
