@@ -78,7 +78,7 @@ func bootStore(s Store, dir string, machine Machine) (*guard, boot, error) {
 	// The mark first: after a crash between the two the database is new, or in
 	// doubt again, or the same as before.
 	g := &guard{Store: s, dir: dir, seq: on.seq}
-	err = g.put(mark{DB: on.db, Replica: b.replica, Epoch: b.epoch, Committed: on.counter, Reserved: on.counter, Machine: machine, seq: on.seq})
+	err = errors.Join(sweep(dir), g.put(mark{DB: on.db, Replica: b.replica, Epoch: b.epoch, Committed: on.counter, Reserved: on.counter, Machine: machine, seq: on.seq}))
 	if err == nil {
 		err = g.Commit(batch)
 	}

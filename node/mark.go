@@ -124,6 +124,15 @@ func (m *mark) write(dir string) error {
 	return nil
 }
 
+// sweep removes what crashes in the middle of a write have left.
+func sweep(dir string) error {
+	left, err := filepath.Glob(filepath.Join(dir, "."+MarkFile+"-*"))
+	for _, file := range left {
+		err = errors.Join(err, os.Remove(file))
+	}
+	return err
+}
+
 // note puts the head into the file as it is.
 func (m *mark) note(dir string) error {
 	f, err := os.OpenFile(filepath.Join(dir, MarkFile), os.O_WRONLY, 0)

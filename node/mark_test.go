@@ -291,7 +291,14 @@ func TestNoFalseAlarm(t *testing.T) {
 // Somebody removes the mark under a running node: it is written again.
 func TestMarkRemovedUnderARunningNode(t *testing.T) {
 	d := &traced{memory: memory{pairs: map[string][]byte{}}, dir: t.TempDir()}
+	left := filepath.Join(d.dir, "."+MarkFile+"-123")
+	if err := os.WriteFile(left, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	g, _ := bootFor(t, d)
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what a crash left is still there: %v", err)
+	}
 	if err := os.Remove(filepath.Join(d.dir, MarkFile)); err != nil {
 		t.Fatal(err)
 	}

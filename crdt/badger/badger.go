@@ -109,10 +109,10 @@ type Store struct {
 	closed bool
 	loads  sync.WaitGroup // walks under way; added to under mu and before closed
 	names  logNames
-	// valueLog is set under mu, and while reclaiming it stays on.
-	valueLog   valueLogSync
-	reclaiming bool
-	unclean    bool // something was committed since the last turn of the collector; under mu
+	// Both under mu: the switch, and whether something was committed since the
+	// last turn of the collector.
+	valueLog valueLogSync
+	unclean  bool
 
 	failMu  sync.Mutex // not mu: Badger reports failures while a commit holds that
 	failure error

@@ -46,9 +46,7 @@ func (s *Store) commit(batch []crdt.KV) error {
 		return err
 	}
 	s.unclean = true
-	if !s.reclaiming { // else Badger may be writing large values of its own
-		s.valueLog.set(large)
-	}
+	s.valueLog.set(large)
 	txn := s.db.NewTransaction(true)
 	defer txn.Discard()
 	for _, kv := range batch {

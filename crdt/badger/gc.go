@@ -52,7 +52,7 @@ func (s *Store) reclaim() error {
 		if err := s.sealedLogsAreSound(); err != nil {
 			return err
 		}
-		err := guarded(func() error { return s.db.RunValueLogGC(discardRatio) })
+		err := s.rewrite()
 		if done = errors.Is(err, dgraph.ErrNoRewrite); done {
 			return nil
 		}
@@ -68,24 +68,32 @@ func (s *Store) reclaim() error {
 	return nil
 }
 
-// begins says that Badger may write to the value log by itself from now on, until
-// ends; false if there is nothing to collect.
+// rewrite reclaims one file of the value log. Commits wait meanwhile, for what it
+// takes to read 16 MiB and write half of it: Badger reads the version of the newest
+// write without a lock here, and does so while nobody writes.
+func (s *Store) rewrite() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return dgraph.ErrNoRewrite
+	}
+	s.valueLog.set(true)
+	return guarded(func() error { return s.db.RunValueLogGC(discardRatio) })
+}
+
+// begins starts a turn; false if none is due.
 func (s *Store) begins() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.unclean {
-		return false
-	}
-	s.unclean, s.reclaiming = false, true
-	s.valueLog.set(true)
-	return true
+	due := s.unclean
+	s.unclean = false
+	return due
 }
 
 // ends is told whether nothing is left to collect.
 func (s *Store) ends(done bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.reclaiming = false
 	s.unclean = s.unclean || !done
 }
 
@@ -95,13 +103,17 @@ const flattenBytes = 16 << 20
 
 // flatten merges the tables of a small database: otherwise the newest ones, which
 // overwrite each other, take several times the room of what they hold, and the
-// value log does not learn what in it is garbage.
+// value log does not learn what in it is garbage. It waits until they are half as
+// large as the others, so that a byte is not written more than three times more.
 func (s *Store) flatten() error {
-	var total int64
+	var total, merged int64
 	for _, l := range s.db.Levels() {
 		total += l.Size
+		if l.Level > 0 { // where tables do not overlap
+			merged = max(merged, l.Size)
+		}
 	}
-	if total == 0 || total > flattenBytes {
+	if total > flattenBytes || total-merged <= merged/2 {
 		return nil
 	}
 	if err := errors.Join(s.failed(), s.room(2*total)); err != nil {
