@@ -39,7 +39,16 @@ var decoders = map[string]string{
 	"crdt/state Convert":               "- between forms of one value, in memory",
 	"node/core decodeMessage":          "put digest pull chunk",
 	"node/core Core.loadStore":         "marks",
+	"node/core Reserved":               "marks",
+	"crdt/snapshot NewReader":          "snapshot",
+	"crdt/snapshot Reader.payload":     "snapshot",
+	"crdt/snapshot Reader.entry":       "snapshot",
+	"crdt/snapshot Reader.finish":      "snapshot",
+	"crdt/snapshot parseEntry":         "snapshot",
 	"node bootStore":                   "stored",
+	"node onDisk.read":                 "stored",
+	"node decodeMark":                  "mark",
+	"node decodeKnown":                 "known",
 	"node RVBlock":                     "stored",
 	"node tokenBook.load":              "stored",
 	"node decodeIdentity":              "identity",
@@ -75,7 +84,7 @@ var decodes = regexp.MustCompile(`^(Unmarshal|NewDecoder|Consume\w+|Uvarint|Read
 
 // decoderDirs hold what reads peers and disks. node/api and cmd/holon speak
 // Kubernetes' formats, and their own only to themselves.
-var decoderDirs = []string{"crdt", "crdt/seal", "crdt/state", "crdt/badger", "scheduler", "node", "node/core", "p2p", "p2p/cert", "p2p/swim", "p2p/libp2p", "runtime", "runtime/process", "runtime/podman"}
+var decoderDirs = []string{"crdt", "crdt/seal", "crdt/snapshot", "crdt/state", "crdt/badger", "scheduler", "node", "node/core", "p2p", "p2p/cert", "p2p/swim", "p2p/libp2p", "runtime", "runtime/process", "runtime/podman"}
 
 // findDecoders lists the functions of a directory that call one of decodes.
 func findDecoders(fsys fs.FS, dir string) (found []string, err error) {

@@ -3,9 +3,12 @@ package node
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"holon/crdt"
+	"holon/node/core"
 )
 
 // Keys of the shell in the store; the core's begin with "r/" and "m/".
@@ -14,49 +17,80 @@ const (
 	diskEpoch   = "n/epoch"
 	diskRV      = "n/rv"     // resourceVersion counters below this may have been issued
 	diskTokens  = "n/token/" // + ID: deadline of a token that this node issued
+	diskDB      = "n/db"     // names the database, in the mark too
+	diskSeq     = "n/seq"    // counts the batches of this node
+	// diskDamage is there while damaged pairs were set aside and the claims to
+	// what was in them stand; the store writes it in the batch that sets one aside.
+	diskDamage = "n/damage"
 )
 
 // boot is what a start of the daemon finds and makes in the store.
 type boot struct {
 	replica crdt.ReplicaID
+	former  crdt.ReplicaID // the one before, if the database is in doubt
+	doubt   string         // why it is; empty: it is not
+	fresh   bool           // the database is new
 	epoch   uint64
 	seed    uint64
 }
 
-// bootStore counts this boot and reads the replica ID, which names the database:
-// a new database gets a new one, whatever the node is called.
-func bootStore(s Store) (boot, error) {
-	var b boot
-	err := s.Load("n/", func(key string, value []byte) error {
-		switch {
-		case key == diskReplica && len(value) == len(b.replica):
-			copy(b.replica[:], value)
-		case key == diskEpoch && len(value) == 8:
-			b.epoch = binary.BigEndian.Uint64(value)
-		}
-		return nil
-	})
+// doubtEpochs is how far the boot counter jumps when the database may be an old
+// copy: further than a node can have booted since it was made. Peers ignore what
+// a node says under an epoch that they have seen the end of.
+const doubtEpochs = 1 << 20
+
+// bootStore counts this boot and finds out whether the database is what the mark
+// says that it is. A new database gets a replica ID, which names it whatever the
+// node is called; one in doubt gets another. What it returns is the store to use
+// from now on.
+func bootStore(s Store, dir string, machine Machine) (*guard, boot, error) {
+	on, err := readDisk(s)
 	if err != nil {
-		return b, err
+		return nil, boot{}, err
 	}
+	m, inode, err := readMark(dir)
+	var b boot
+	if on.used() {
+		b.doubt = on.doubt(&m, inode, machine, err)
+	}
+	b.fresh, b.replica, b.epoch = !on.used(), on.replica, max(on.epoch, m.Epoch)+1
 	batch := []crdt.KV{}
-	if b.replica == (crdt.ReplicaID{}) {
-		if _, err := rand.Read(b.replica[:]); err != nil {
-			return b, err
+	if b.doubt != "" {
+		b.former = on.replica
+		b.epoch += doubtEpochs
+		batch = append(core.Disown(), crdt.KV{Key: diskDamage})
+	}
+	if b.doubt != "" || b.fresh {
+		var random [16]byte
+		if err := errors.Join(randomly(b.replica[:]), randomly(random[:])); err != nil {
+			return nil, b, err
 		}
-		batch = append(batch, crdt.KV{Key: diskReplica, Value: b.replica[:]})
+		on.db = hex.EncodeToString(random[:])
+		batch = append(batch, crdt.KV{Key: diskReplica, Value: b.replica[:]}, crdt.KV{Key: diskDB, Value: []byte(on.db)})
 	}
 	var random [8]byte
-	if _, err := rand.Read(random[:]); err != nil {
-		return b, err
+	if err := randomly(random[:]); err != nil {
+		return nil, b, err
 	}
 	b.seed = binary.BigEndian.Uint64(random[:])
-	b.epoch++
 	batch = append(batch, crdt.KV{Key: diskEpoch, Value: binary.BigEndian.AppendUint64(nil, b.epoch)})
-	if err := s.Commit(batch); err != nil {
-		return b, fmt.Errorf("count this boot: %w", err)
+
+	// The mark first: after a crash between the two the database is new, or in
+	// doubt again, or the same as before.
+	g := &guard{Store: s, dir: dir, turn: make(chan struct{}, 1), seq: on.seq}
+	err = errors.Join(sweep(dir), g.put(mark{DB: on.db, Replica: b.replica, Epoch: b.epoch, Committed: on.counter, Reserved: on.counter, Machine: machine, seq: on.seq}))
+	if err == nil {
+		err = g.Commit(batch)
 	}
-	return b, nil
+	if err != nil {
+		return nil, b, fmt.Errorf("count this boot: %w", err)
+	}
+	return g, b, nil
+}
+
+func randomly(b []byte) error {
+	_, err := rand.Read(b)
+	return err
 }
 
 // Used reports whether a store belongs to a node already.

@@ -146,10 +146,11 @@ func (n *Node) showDiskFailure(text string) (again func()) {
 	return func() { show(before.Value) }
 }
 
-// Bounds of one transaction of the store.
+// Bounds of one transaction: less than the store takes, because the guard adds a
+// pair.
 const (
 	partPairsMax = 1024
-	partBytesMax = 256 << 10
+	partBytesMax = 240 << 10
 )
 
 // commitParts writes a batch in transactions that the store takes, in order: a
@@ -186,6 +187,7 @@ func (n *Node) release(ctx context.Context, b batch) {
 	}
 	if b.members != nil {
 		n.mesh.SetMembers(b.members)
+		n.remember(b.members)
 	}
 	n.asks.answer(b.acks)
 	for _, e := range b.send {

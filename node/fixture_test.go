@@ -33,10 +33,26 @@ type memory struct {
 	mu    sync.Mutex
 	pairs map[string][]byte
 	fail  error
+	rot   map[string]bool // keys whose pairs do not read back
 }
+
+// corrupt is how a store tells of pairs that it has set aside.
+type corrupt []string
+
+func (c corrupt) Error() string         { return fmt.Sprint("damaged: ", []string(c)) }
+func (c corrupt) CorruptKeys() []string { return c }
 
 func (m *memory) Load(prefix string, f func(string, []byte) error) error {
 	m.mu.Lock()
+	var set corrupt
+	for key := range m.rot {
+		if strings.HasPrefix(key, prefix) {
+			set = append(set, key)
+			delete(m.rot, key)
+			delete(m.pairs, key)
+			m.pairs[diskDamage] = []byte(key)
+		}
+	}
 	pairs := maps.Clone(m.pairs)
 	m.mu.Unlock()
 	for _, key := range slices.Sorted(maps.Keys(pairs)) {
@@ -45,6 +61,9 @@ func (m *memory) Load(prefix string, f func(string, []byte) error) error {
 				return err
 			}
 		}
+	}
+	if len(set) > 0 {
+		return set
 	}
 	return nil
 }
@@ -106,6 +125,7 @@ type member struct {
 	c     *cluster
 	id    Identity
 	disk  *memory
+	dir   string // its data directory
 	host  *runtimetest.Simulated
 	specs specLog
 	log   journalText // of all its daemons
@@ -114,6 +134,8 @@ type member struct {
 	blocked func(p2p.PeerID) bool // what its mesh was started with
 	end     context.CancelFunc
 	done    chan error
+
+	machine Machine
 }
 
 const testCluster = "0123456789abcdef0123456789abcdef"
@@ -124,7 +146,7 @@ func newCluster(t *testing.T, n int) *cluster {
 	for i := range n {
 		seed := make([]byte, 32)
 		seed[0] = byte(i + 1)
-		m := &member{c: c, disk: &memory{pairs: map[string][]byte{}}, id: Identity{
+		m := &member{c: c, disk: &memory{pairs: map[string][]byte{}}, dir: t.TempDir(), machine: Machine{"machine-id": "here"}, id: Identity{
 			Name: fmt.Sprintf("n%d", i+1), Key: ed25519.NewKeyFromSeed(seed), Cluster: testCluster, ClusterKey: c.key.Public().(ed25519.PublicKey), ClusterPrivate: c.key,
 		}}
 		chain, err := cert.Issue(c.key, nil, cert.Request{Cluster: testCluster, Name: m.id.Name, PublicKey: m.id.Key.Public().(ed25519.PublicKey), Introducer: true})
@@ -195,7 +217,8 @@ func (m *member) up() {
 	ctx, end := context.WithCancel(context.Background())
 	var err error
 	m.Node, err = New(Config{
-		Identity: m.id, Store: m.disk, Runtime: talker{m.host.Runtime(), &m.specs}, Cache: api.NewCache(1, 0, nil), Logger: slog.New(slog.NewTextHandler(&m.log, nil)),
+		Identity: m.id, Store: m.disk, DataDir: m.dir, Machine: m.machine, Runtime: talker{m.host.Runtime(), &m.specs},
+		Cache: api.NewCache(1, 0, nil), Logger: slog.New(slog.NewTextHandler(&m.log, nil)),
 		Introduce: true, Clock: func() core.Instant { return time.Hour + time.Since(m.c.start) },
 		Host:    core.Host{HostIP: "10.0.0.1", Allocatable: state.Resources{CPU: 4000, Memory: 1 << 30, Pods: 50}},
 		Blocked: m.cut,

@@ -61,6 +61,31 @@ func TestGoldenFormats(t *testing.T) {
 			},
 		},
 		{
+			Name: "mark.v1", Text: true,
+			Make: func(*testing.T) []byte {
+				m := mark{DB: testCluster, Replica: crdt.ReplicaID{1}, Epoch: 7, Committed: 4096, Reserved: 8192, Machine: Machine{"machine-id": "m"}, Inode: 12, seq: 99}
+				return m.encode()
+			},
+			Read: func(b []byte) (string, error) {
+				m, err := decodeMark(b)
+				return fmt.Sprintf("database %s of replica %s, boot %d\ncounter %d to %d, batch %d\non %v, inode %d\n", m.DB, m.Replica, m.Epoch, m.Committed, m.Reserved, m.seq, m.Machine, m.Inode), err
+			},
+		},
+		{
+			Name: "known.v1", Text: true,
+			Make: func(t *testing.T) []byte {
+				text, err := json.Marshal(known{Version: knownFormat, Members: []p2p.Member{{ID: "p", Addrs: []string{"/ip4/192.0.2.1/tcp/1"}}}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return text
+			},
+			Read: func(b []byte) (string, error) {
+				members, err := decodeKnown(b)
+				return fmt.Sprintf("members %v\n", members), err
+			},
+		},
+		{
 			Name: "session.v1",
 			Make: func(t *testing.T) []byte {
 				line, err := json.Marshal(sessionRequest{Run: "r1", Container: "app", Logs: &runtime.LogOptions{Tail: 5, Follow: true}, Command: []string{"sh"}, TTY: true, Stdin: true, User: "u"})

@@ -161,10 +161,10 @@ func Found(name string, key ed25519.PrivateKey, introduce bool) (Identity, error
 	return id, err
 }
 
-// Retire sets the identity and the database of a node that has left aside, so
-// that the data directory can serve another life.
+// Retire sets aside the identity and the database of a node that has left, and
+// what goes with them, so that the data directory can serve another life.
 func Retire(dir string) error {
-	for _, name := range []string{identityFile, StateDir} {
+	for _, name := range []string{identityFile, StateDir, MarkFile, KnownFile} {
 		old := filepath.Join(dir, name+".left")
 		if err := os.RemoveAll(old); err != nil {
 			return err
@@ -182,14 +182,24 @@ const StateDir = "state"
 // WriteFile replaces a file atomically and syncs it and its directory, so that a
 // power cut leaves the old content or the new one.
 func WriteFile(path string, data []byte, mode fs.FileMode) error {
+	return replaceFile(path, mode, func(f *os.File) error {
+		_, err := f.Write(data)
+		return err
+	})
+}
+
+// replaceFile is WriteFile for content that depends on the file.
+func replaceFile(path string, mode fs.FileMode, write func(f *os.File) error) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(data)
-	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
-	if err != nil {
+	err = errors.Join(write(tmp), tmp.Chmod(mode))
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if err = errors.Join(err, tmp.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(tmp.Name(), path); err != nil {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"holon/crdt"
+	"holon/crdt/state"
 	"holon/node/api"
 	"holon/node/core"
 	"holon/p2p"
@@ -52,13 +53,17 @@ type Mesh interface {
 type Config struct {
 	Identity Identity
 	Store    Store
-	Runtime  runtime.Runtime
+	// DataDir holds the mark, which must not lie in the store's own directory.
+	DataDir string
+	// Machine is where this node runs; nil: ThisMachine.
+	Machine Machine
+	Runtime runtime.Runtime
 	// NewMesh connects this node to all members but the blocked ones (nil: none);
 	// it is called once, when events can be taken.
 	NewMesh func(ctx context.Context, members []p2p.Member, blocked func(p2p.PeerID) bool, events p2p.Events) (Mesh, error)
 	Cache   *api.Cache
 	Logger  *slog.Logger
-	Core    core.Config // Node, Peer, Cluster, keys, Epoch and Replica are filled by New
+	Core    core.Config // identity, Epoch, Replica, Former, Doubt and Seed are filled by New
 	// Facts of this host that do not change.
 	Host      core.Host
 	Introduce bool // this node may admit others
@@ -117,20 +122,17 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = BootTime
 	}
-	boot, err := bootStore(cfg.Store)
+	if cfg.Machine == nil {
+		cfg.Machine = ThisMachine()
+	}
+	given := cfg.Store
+	c, err := cfg.load(given)
+	if damaged(err) { // again, without what was in the damaged records
+		c, err = cfg.load(given)
+	}
 	if err != nil {
 		return nil, err
 	}
-	id := cfg.Identity
-	cc := cfg.Core
-	cc.Node, cc.Peer, cc.Cluster, cc.ClusterKey = id.Name, id.Peer(), id.Cluster, id.ClusterKey
-	cc.Known = id.Known
-	cc.Epoch, cc.Replica, cc.Seed = boot.epoch, boot.replica, boot.seed
-	c, err := core.New(cc, cfg.Clock(), cfg.Store.Load)
-	if err != nil {
-		return nil, err
-	}
-	cfg.Core = cc
 	n := &Node{
 		cfg: cfg, log: cfg.Logger, core: c,
 		inbox: make(chan core.Event, inboxMax), commits: make(chan batch),
@@ -140,13 +142,50 @@ func New(cfg Config) (*Node, error) {
 	n.asks.waiting = map[uint64]chan core.Ack{}
 	n.orders = orders{starts: make(chan struct{}, ordersMax), stops: make(chan struct{}, ordersMax)}
 	n.tokens.load(cfg.Store)
-	if n.keys, err = newKeyring(id.DataKeys); err != nil {
+	if n.keys, err = newKeyring(cfg.Identity.DataKeys); err != nil {
 		return nil, err
 	}
 	n.host.current = cfg.Host
+	n.sayDoubt()
 	n.project(c.Snapshot(), nil)
 	n.view.Store(c.View()) // Blocked is by name, and the mesh starts before the first step
 	return n, nil
+}
+
+// load boots a store and makes the core from it. It fills in Core and Store.
+func (cfg *Config) load(s Store) (*core.Core, error) {
+	store, boot, err := bootStore(s, cfg.DataDir, cfg.Machine)
+	if err != nil {
+		return nil, err
+	}
+	id := cfg.Identity
+	cc := &cfg.Core
+	cc.Node, cc.Peer, cc.Cluster, cc.ClusterKey = id.Name, id.Peer(), id.Cluster, id.ClusterKey
+	cc.Known = id.Known
+	if boot.fresh {
+		more, err := remembered(cfg.DataDir, cc.Peer)
+		if err != nil {
+			cfg.Logger.Warn("the members that this node knew do not read; it goes by those that let it in", "file", KnownFile, "error", err)
+		}
+		cc.Known = alsoKnown(id.Known, more)
+	}
+	cc.Epoch, cc.Seed = boot.epoch, boot.seed
+	cc.Replica, cc.Former, cc.Doubt = boot.replica, boot.former, boot.doubt
+	cfg.Store = store
+	return core.New(*cc, cfg.Clock(), store.Load)
+}
+
+// sayDoubt tells the operator that this node goes on under a fresh replica ID.
+func (n *Node) sayDoubt() {
+	cc := &n.cfg.Core
+	if cc.Doubt == "" {
+		return
+	}
+	n.journal(core.Fact{
+		Warning: true, Reason: "ReplicaReplaced", About: state.MakeKey(state.Nodes, "", cc.Node),
+		Message: fmt.Sprintf("the database of this node is in doubt: %s. So the node goes on as a new replica (%s, formerly %s) and asks its peers for what it lacks; nothing needs to be done, unless its data directory runs on two machines: then stop one of them and let it join anew",
+			cc.Doubt, cc.Replica, cc.Former),
+	})
 }
 
 // Run connects the node and runs it until ctx ends. Pods go on running: stopping

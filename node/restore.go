@@ -32,13 +32,14 @@ const (
 	restoreBytes   = 4 << 20
 )
 
-// NewRestorer begins to fill store for the node that id names.
-func NewRestorer(store Store, id Identity) (*Restorer, error) {
-	boot, err := bootStore(store)
+// NewRestorer begins to fill store for the node that id names; dir is its data
+// directory, where the mark of the database goes.
+func NewRestorer(store Store, dir string, id Identity) (*Restorer, error) {
+	guarded, boot, err := bootStore(store, dir, ThisMachine())
 	if err != nil {
 		return nil, err
 	}
-	r := &Restorer{store: store, id: id, now: BootTime()}
+	r := &Restorer{store: guarded, id: id, now: BootTime()}
 	r.core, err = core.New(core.Config{
 		Node: id.Name, Peer: id.Peer(), Cluster: id.Cluster, ClusterKey: id.ClusterKey,
 		Epoch: boot.epoch, Replica: boot.replica, Seed: boot.seed, Passive: true,

@@ -58,11 +58,11 @@ func SnapshotStore(ctx context.Context, store Store, id Identity, version string
 	if used, err := Used(store); err != nil || !used {
 		return nil, errors.Join(err, errors.New("the database holds no state of a cluster"))
 	}
-	boot, err := bootStore(store)
+	on, err := readDisk(store)
 	if err != nil {
 		return nil, err
 	}
-	cfg := core.Config{Node: "nobody", Peer: "nobody", Cluster: "unknown", Replica: boot.replica, Passive: true}
+	cfg := core.Config{Node: "nobody", Peer: "nobody", Cluster: "unknown", Replica: on.replica, Passive: true}
 	if id.Cluster != "" {
 		cfg.Node, cfg.Peer, cfg.Cluster, cfg.ClusterKey = id.Name, id.Peer(), id.Cluster, id.ClusterKey
 	}

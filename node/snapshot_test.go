@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -163,8 +164,13 @@ func restore(t rapid.TB, all map[state.Key]*crdt.Record) (Identity, *memory, int
 	if err != nil {
 		t.Fatal(err)
 	}
+	dir, err := os.MkdirTemp("", "restore")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
 	disk := &memory{pairs: map[string][]byte{}}
-	r, err := NewRestorer(disk, id)
+	r, err := NewRestorer(disk, dir, id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,7 +352,7 @@ func TestARestoredClusterWorks(t *testing.T) {
 		c.close()
 		_, old := records(t, file.Bytes())
 		id, disk, _ := restore(t, old)
-		c.nodes = []*member{{c: c, id: id, disk: disk, host: runtimetest.NewSimulated(runtimetest.HostConfig{Node: "r1", StartDelay: 100 * time.Millisecond})}}
+		c.nodes = []*member{{c: c, id: id, disk: disk, dir: t.TempDir(), host: runtimetest.NewSimulated(runtimetest.HostConfig{Node: "r1", StartDelay: 100 * time.Millisecond})}}
 		r := c.nodes[0]
 		r.up()
 		defer c.close()

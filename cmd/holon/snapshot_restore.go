@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -140,14 +141,15 @@ func (a *app) warnUnreadable(info snapshotInfo) {
 	}
 }
 
-// wantEmpty refuses a data directory that somebody may need.
+// wantEmpty refuses a data directory that somebody may need. A half-full database
+// and its mark are what an interrupted restore leaves.
 func wantEmpty(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("data directory: %w; name another one with --data-dir", err)
 	}
 	for _, e := range entries {
-		if e.Name() != restoringDir && e.Name() != "lost+found" {
+		if !slices.Contains([]string{restoringDir, node.MarkFile, "lost+found"}, e.Name()) {
 			return fmt.Errorf("data directory %s is not empty (%s is in it), and a new cluster needs an empty one: name another one with --data-dir, or move this one away", dir, e.Name())
 		}
 	}
@@ -187,12 +189,13 @@ func (a *app) fillDatabase(ctx context.Context, file string, checked snapshotInf
 	if err != nil {
 		return 0, err
 	}
-	restored, err = a.fill(ctx, store, file, checked, id, wait)
+	restored, err = a.fill(ctx, store, dir, file, checked, id, wait)
 	if closing := store.Close(); err == nil {
 		err = closing
 	}
 	if err != nil {
 		_ = os.RemoveAll(partial) // the next attempt would
+		_ = os.Remove(filepath.Join(dir, node.MarkFile))
 		return 0, err
 	}
 	if err := os.Rename(partial, filepath.Join(dir, node.StateDir)); err != nil {
@@ -201,8 +204,8 @@ func (a *app) fillDatabase(ctx context.Context, file string, checked snapshotInf
 	return restored, syncDir(dir)
 }
 
-func (a *app) fill(ctx context.Context, store node.Store, file string, checked snapshotInfo, id node.Identity, wait *progress) (restored int, err error) {
-	r, err := node.NewRestorer(store, id)
+func (a *app) fill(ctx context.Context, store node.Store, dir, file string, checked snapshotInfo, id node.Identity, wait *progress) (restored int, err error) {
+	r, err := node.NewRestorer(store, dir, id)
 	if err != nil {
 		return 0, err
 	}

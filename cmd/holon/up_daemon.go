@@ -106,7 +106,7 @@ func (d *daemon) run(ctx context.Context) error {
 		return err
 	}
 	d.node, err = node.New(node.Config{
-		Identity: d.identity, Store: d.store, Runtime: d.runtime, NewMesh: d.newMesh, Cache: cache, Logger: d.log,
+		Identity: d.identity, Store: d.store, DataDir: d.options.dataDir, Runtime: d.runtime, NewMesh: d.newMesh, Cache: cache, Logger: d.log,
 		Host: hostFacts(d.options), Introduce: !d.options.noIntroduce, Blocked: d.options.blocked,
 		SaveDataKeys: func(keys [][]byte) error {
 			identity := d.identity

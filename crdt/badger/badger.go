@@ -45,10 +45,10 @@ import (
 	"github.com/dgraph-io/badger/v4/options"
 )
 
-// Sizes for a small machine, in bytes; BenchmarkCommit and TestFootprint
+// Sizes for a small machine, in bytes; BenchmarkCommit and BenchmarkDisk
 // measure them.
 const (
-	memTableBytes = 4 << 20
+	memTableBytes = 2 << 20
 	valueLogBytes = 16 << 20
 	// inlineBytes is the size from which a value lives in the value log instead
 	// of being copied by every compaction.
@@ -67,12 +67,17 @@ type Options struct {
 	// DefaultReserve. Less than the default risks a crash on a full disk.
 	Reserve int64
 	// GCInterval is how often space in the value log is reclaimed, by the
-	// monotonic clock; 0 means hourly.
+	// monotonic clock; 0 means every ten minutes. A turn after which nothing was
+	// committed does nothing.
 	GCInterval time.Duration
+
+	// tune changes Badger's options, for benchmarks that compare them.
+	tune func(dgraph.Options) dgraph.Options
 }
 
-// DefaultReserve covers, at once, a flush of all memtables (12 MiB) and two
-// compactions of eight level-0 tables and a base level (2 x 24 MiB).
+// DefaultReserve covers, at once, a flush of all memtables (6 MiB), two
+// compactions of eight level-0 tables and a base level (2 x 24 MiB), and the
+// mark and what else a node writes beside its database.
 const DefaultReserve = 64 << 20
 
 func (o Options) withDefaults() Options {
@@ -83,7 +88,10 @@ func (o Options) withDefaults() Options {
 		o.Reserve = DefaultReserve
 	}
 	if o.GCInterval == 0 {
-		o.GCInterval = time.Hour
+		o.GCInterval = 10 * time.Minute
+	}
+	if o.tune == nil {
+		o.tune = func(b dgraph.Options) dgraph.Options { return b }
 	}
 	return o
 }
@@ -101,6 +109,10 @@ type Store struct {
 	closed bool
 	loads  sync.WaitGroup // walks under way; added to under mu and before closed
 	names  logNames
+	// Both under mu: the switch, and whether something was committed since the
+	// last turn of the collector.
+	valueLog valueLogSync
+	unclean  bool
 
 	failMu  sync.Mutex // not mu: Badger reports failures while a commit holds that
 	failure error
@@ -134,7 +146,7 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 		return nil, err
 	}
 	err = guarded(func() (err error) {
-		s.db, err = dgraph.Open(s.badgerOptions())
+		s.db, err = dgraph.Open(s.opts.tune(s.badgerOptions()))
 		return err
 	})
 	if errors.Is(err, errPanic) {
@@ -149,6 +161,7 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	if s.names, err = newLogNames(dir); err != nil {
 		return nil, errors.Join(classify(dir, err), s.db.Close())
 	}
+	s.valueLog, s.unclean = findValueLogSync(s.db), true
 	go s.collect()
 	return s, nil
 }
@@ -165,7 +178,7 @@ func (s *Store) badgerOptions() dgraph.Options {
 		WithValueLogFileSize(valueLogBytes).
 		WithVerifyValueChecksum(true).
 		WithBaseLevelSize(8 << 20).
-		WithNumLevelZeroTables(4).
+		WithNumLevelZeroTables(2).
 		WithNumLevelZeroTablesStall(8).
 		WithNumCompactors(2). // the least Badger takes
 		WithNumGoroutines(1).

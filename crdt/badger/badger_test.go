@@ -3,6 +3,7 @@ package badger
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -172,4 +173,40 @@ func TestSetAsideSparesANewerValue(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantContents(t, s, map[string]string{"r/a": "new"})
+}
+
+// What a small database holds decides what its tables take, however often it was
+// overwritten; and the collector's turn after that writes nothing.
+func TestTablesFollowWhatIsLive(t *testing.T) {
+	s := open(t, t.TempDir())
+	const keys, size = 500, 1024
+	value := randomBytes(rand.New(rand.NewPCG(1, 2)), size)
+	for n := range 200 {
+		batch := make([]crdt.KV, 100)
+		for i := range batch {
+			batch[i] = crdt.KV{Key: fmt.Sprintf("r/%03d", (n*100+i)%keys), Value: value}
+		}
+		commit(t, s, batch...)
+	}
+	if err := s.reclaim(); err != nil {
+		t.Fatal(err)
+	}
+	var tables int64
+	for _, l := range s.db.Levels() {
+		tables += l.Size
+	}
+	if tables > 2*keys*size {
+		t.Errorf("%d bytes of tables for %d bytes that are live", tables, keys*size)
+	}
+	before := s.unclean
+	for range 2 {
+		if before || s.begins() {
+			t.Error("a turn is due though nothing was committed")
+		}
+	}
+	commit(t, s, crdt.KV{Key: "a", Value: value})
+	if !s.begins() {
+		t.Error("no turn is due after a commit")
+	}
+	s.ends(true)
 }

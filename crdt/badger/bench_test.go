@@ -44,19 +44,25 @@ func BenchmarkCommit(b *testing.B) {
 }
 
 func resident(b *testing.B, field string) float64 {
-	status, err := os.ReadFile("/proc/self/status")
+	b.Helper()
+	mb, err := residentSet(field)
 	if err != nil {
 		b.Fatal(err)
 	}
+	return mb
+}
+
+// residentSet reads a field of /proc/self/status, in MB of 10^6 bytes.
+func residentSet(field string) (float64, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, err
+	}
 	for _, line := range strings.Split(string(status), "\n") {
 		if rest, ok := strings.CutPrefix(line, field); ok {
-			kb, err := strconv.Atoi(strings.Fields(rest)[0])
-			if err != nil {
-				b.Fatal(err)
-			}
-			return float64(kb) / 1024
+			kib, err := strconv.Atoi(strings.Fields(rest)[0])
+			return float64(kib) * 1024 / 1e6, err
 		}
 	}
-	b.Fatalf("no %s in /proc/self/status", field)
-	return 0
+	return 0, fmt.Errorf("no %s in /proc/self/status", field)
 }

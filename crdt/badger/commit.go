@@ -13,7 +13,7 @@ import (
 // always fits; so does any batch of at most MaxBatchPairs pairs whose keys and
 // values together have at most MaxBatchBytes.
 const (
-	MaxBatchBytes = 384 << 10
+	MaxBatchBytes = 256 << 10
 	MaxBatchPairs = 2048
 	MaxKeyBytes   = 4 << 10
 	MaxValueBytes = 8 << 20
@@ -38,13 +38,15 @@ func (s *Store) commit(batch []crdt.KV) error {
 	if err := s.failed(); err != nil {
 		return err
 	}
-	total, err := measure(batch)
+	total, large, err := measure(batch)
 	if err != nil {
 		return err
 	}
 	if err := s.room(total); err != nil {
 		return err
 	}
+	s.unclean = true
+	s.valueLog.set(large)
 	txn := s.db.NewTransaction(true)
 	defer txn.Discard()
 	for _, kv := range batch {
@@ -68,27 +70,30 @@ func (s *Store) commit(batch []crdt.KV) error {
 	return s.failed()
 }
 
-// measure returns the bytes that the batch will write.
-func measure(batch []crdt.KV) (int64, error) {
+// measure returns the bytes that the batch will write, and whether a value of it
+// goes into the value log.
+func measure(batch []crdt.KV) (bytes int64, large bool, err error) {
 	if len(batch) > MaxBatchPairs {
-		return 0, fmt.Errorf("%w: %d pairs, at most %d", ErrBatchTooBig, len(batch), MaxBatchPairs)
+		return 0, false, fmt.Errorf("%w: %d pairs, at most %d", ErrBatchTooBig, len(batch), MaxBatchPairs)
 	}
 	inline, total := 0, 0
 	for _, kv := range batch {
 		if len(kv.Key) == 0 || len(kv.Key) > MaxKeyBytes {
-			return 0, fmt.Errorf("key %.100q has %d bytes; 1 to %d are allowed", kv.Key, len(kv.Key), MaxKeyBytes)
+			return 0, false, fmt.Errorf("key %.100q has %d bytes; 1 to %d are allowed", kv.Key, len(kv.Key), MaxKeyBytes)
 		}
 		if len(kv.Value) > MaxValueBytes {
-			return 0, fmt.Errorf("%w: value of %.100q has %d bytes, at most %d", ErrBatchTooBig, kv.Key, len(kv.Value), MaxValueBytes)
+			return 0, false, fmt.Errorf("%w: value of %.100q has %d bytes, at most %d", ErrBatchTooBig, kv.Key, len(kv.Value), MaxValueBytes)
 		}
 		total += len(kv.Key) + len(kv.Value)
 		inline += len(kv.Key)
 		if len(kv.Value)+overhead < inlineBytes {
 			inline += len(kv.Value)
+		} else {
+			large = true
 		}
 	}
 	if inline > MaxBatchBytes || total > 2*MaxValueBytes {
-		return 0, fmt.Errorf("%w: %d bytes, at most %d; split it", ErrBatchTooBig, total, MaxBatchBytes)
+		return 0, false, fmt.Errorf("%w: %d bytes, at most %d; split it", ErrBatchTooBig, total, MaxBatchBytes)
 	}
-	return int64(total), nil
+	return int64(total), large, nil
 }

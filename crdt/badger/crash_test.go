@@ -81,19 +81,7 @@ func TestKilledProcessKeepsWhatItAcknowledged(t *testing.T) {
 // After Commit no page of a log is dirty: msync happened, not only a copy into
 // the page cache. With SyncWrites off this fails.
 func TestCommitLeavesNoDirtyPage(t *testing.T) {
-	dir := t.TempDir()
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(dir, &fs); err != nil {
-		t.Fatal(err)
-	}
-	const tmpfs = 0x01021994
-	if fs.Type == tmpfs { // where every page is dirty for ever
-		var err error
-		if dir, err = os.MkdirTemp(".", "dirty"); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	}
+	dir := diskDir(t)
 	s := open(t, dir)
 	for i, size := range []int{10, 4 << 10, inlineBytes + 1, 300 << 10} {
 		commit(t, s, crdt.KV{Key: fmt.Sprint(i), Value: bytes.Repeat([]byte{1}, size)})
@@ -105,6 +93,93 @@ func TestCommitLeavesNoDirtyPage(t *testing.T) {
 			t.Errorf("value of %d bytes: %d log mappings, %d KiB dirty after Commit", size, mapped, dirty)
 		}
 	}
+}
+
+// What the collector moves is synced too, also when commits of small values come
+// in between.
+func TestCollectorLeavesNoDirtyPage(t *testing.T) {
+	dir := diskDir(t)
+	for round := range 6 { // two of three values become garbage; each Close makes a table
+		s := open(t, dir)
+		for n := range 30 {
+			if round == 0 || n%3 != 0 {
+				commit(t, s, crdt.KV{Key: fmt.Sprint("k", n), Value: bytes.Repeat([]byte{1}, 500<<10)})
+			}
+		}
+		closeStore(t, s)
+	}
+	s := open(t, dir)
+	before := len(filesOf(t, dir, ".vlog"))
+	_, sealed, err := logPages(dir) // where Badger cut a synced log off, at the last Close
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			default:
+			}
+			if err := s.Commit([]crdt.KV{{Key: "small", Value: fmt.Append(nil, n)}}); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	if err := s.reclaim(); err != nil {
+		t.Error(err)
+	}
+	close(stop)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if after := len(filesOf(t, dir, ".vlog")); after >= before {
+		t.Errorf("%d value logs before the collector, %d after", before, after)
+	}
+	if _, dirty, err := logPages(dir); err != nil || dirty > sealed {
+		t.Errorf("%d KiB dirty after the collector, %d before, %v", dirty, sealed, err)
+	}
+}
+
+// If this fails, Badger has changed: commits are right, and slow.
+func TestValueLogSyncIsFound(t *testing.T) {
+	s := open(t, t.TempDir())
+	if s.valueLog.field == nil || !*s.valueLog.field {
+		t.Fatal("no option of the value log to switch")
+	}
+	for _, large := range []bool{false, true, false} {
+		size := 10
+		if large {
+			size = inlineBytes
+		}
+		if commit(t, s, crdt.KV{Key: "a", Value: make([]byte, size)}); *s.valueLog.field != large {
+			t.Errorf("after a value of %d bytes the value log's sync is %v", size, *s.valueLog.field)
+		}
+	}
+}
+
+// diskDir is a temporary directory that is not on a tmpfs, where every page is
+// dirty for ever.
+func diskDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(dir, &fs); err != nil {
+		t.Fatal(err)
+	}
+	const tmpfs = 0x01021994
+	if fs.Type == tmpfs {
+		var err error
+		if dir, err = os.MkdirTemp(".", "dirty"); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	}
+	return dir
 }
 
 // logPages counts the mappings of logs below dir and their dirty KiB.

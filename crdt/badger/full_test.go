@@ -6,13 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
-
-	dgraph "github.com/dgraph-io/badger/v4"
 
 	"holon/crdt"
 )
@@ -201,17 +197,11 @@ func TestDiskTurnsReadOnly(t *testing.T) {
 	wantContents(t, s, map[string]string{"a": "v", "b": "v"})
 }
 
-// awaitCompactions returns when Badger has nothing more to write by itself. It
-// offers no event for that.
+// awaitCompactions returns when Badger has nothing more to write by itself.
 func awaitCompactions(t *testing.T, s *Store) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	busy := func(l dgraph.LevelInfo) bool { return l.Score >= 1 }
-	for slices.ContainsFunc(s.db.Levels(), busy) {
-		if time.Now().After(deadline) {
-			t.Fatal("compactions do not end")
-		}
-		time.Sleep(10 * time.Millisecond)
+	if err := settled(s); err != nil {
+		t.Fatal(err)
 	}
 }
 

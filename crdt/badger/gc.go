@@ -31,8 +31,17 @@ func (s *Store) collect() {
 	}
 }
 
-// reclaim is one turn of the collector.
+// reclaim is one turn of the collector, if anything was committed since the last
+// one: a node at rest writes nothing.
 func (s *Store) reclaim() error {
+	if !s.begins() {
+		return nil
+	}
+	done := false
+	defer func() { s.ends(done) }()
+	if err := s.flatten(); err != nil {
+		return err
+	}
 	for range maxRewrites {
 		if err := s.failed(); err != nil {
 			return err
@@ -43,8 +52,8 @@ func (s *Store) reclaim() error {
 		if err := s.sealedLogsAreSound(); err != nil {
 			return err
 		}
-		err := guarded(func() error { return s.db.RunValueLogGC(discardRatio) })
-		if errors.Is(err, dgraph.ErrNoRewrite) {
+		err := s.rewrite()
+		if done = errors.Is(err, dgraph.ErrNoRewrite); done {
 			return nil
 		}
 		if err != nil {
@@ -57,6 +66,60 @@ func (s *Store) reclaim() error {
 		}
 	}
 	return nil
+}
+
+// rewrite reclaims one file of the value log. Commits wait meanwhile, for what it
+// takes to read 16 MiB and write half of it: Badger reads the version of the newest
+// write without a lock here, and does so while nobody writes.
+func (s *Store) rewrite() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return dgraph.ErrNoRewrite
+	}
+	s.valueLog.set(true)
+	return guarded(func() error { return s.db.RunValueLogGC(discardRatio) })
+}
+
+// begins starts a turn; false if none is due.
+func (s *Store) begins() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	due := s.unclean
+	s.unclean = false
+	return due
+}
+
+// ends is told whether nothing is left to collect.
+func (s *Store) ends(done bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unclean = s.unclean || !done
+}
+
+// flattenBytes is the size of all tables up to which a turn merges them. Above,
+// the tables that Badger leaves unmerged are few beside the others.
+const flattenBytes = 16 << 20
+
+// flatten merges the tables of a small database: otherwise the newest ones, which
+// overwrite each other, take several times the room of what they hold, and the
+// value log does not learn what in it is garbage. It waits until they are half as
+// large as the others, so that a byte is not written more than three times more.
+func (s *Store) flatten() error {
+	var total, merged int64
+	for _, l := range s.db.Levels() {
+		total += l.Size
+		if l.Level > 0 { // where tables do not overlap
+			merged = max(merged, l.Size)
+		}
+	}
+	if total > flattenBytes || total-merged <= merged/2 {
+		return nil
+	}
+	if err := errors.Join(s.failed(), s.room(2*total)); err != nil {
+		return err
+	}
+	return guarded(func() error { return s.db.Flatten(1) })
 }
 
 // sealedLogsAreSound guards a rewrite: Badger takes a bad entry for the end of

@@ -11,9 +11,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	dgraph "github.com/dgraph-io/badger/v4"
 
 	"holon/crdt"
 )
@@ -25,7 +28,7 @@ const helperEnv = "HOLON_STORE_HELPER"
 var long = os.Getenv("HOLON_TEST_LONG") != ""
 
 func TestMain(m *testing.M) {
-	jobs := map[string]func(dir string) error{"commit": commitForever, "hold": hold}
+	jobs := map[string]func(dir string) error{"commit": commitForever, "hold": hold, "disk": diskJob}
 	if name := os.Getenv(helperEnv); name != "" {
 		if err := jobs[name](os.Args[len(os.Args)-1]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -37,7 +40,7 @@ func TestMain(m *testing.M) {
 }
 
 // helper starts a job on dir; its standard output is the returned reader.
-func helper(t *testing.T, job, dir string) (*exec.Cmd, *bufio.Scanner) {
+func helper(t testing.TB, job, dir string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], dir)
 	cmd.Env = append(os.Environ(), helperEnv+"="+job)
@@ -112,6 +115,18 @@ func batchOf(n int) []crdt.KV {
 	}
 	// A pair that every batch overwrites makes garbage for the collector.
 	return append(batch, crdt.KV{Key: fmt.Sprintf("last/%d", n%4), Value: randomBytes(r, inlineBytes+n%1000)})
+}
+
+// settled waits until no compaction is due. Badger offers no event for that.
+func settled(s *Store) error {
+	busy := func(l dgraph.LevelInfo) bool { return l.Score >= 1 }
+	for range 6000 {
+		if !slices.ContainsFunc(s.db.Levels(), busy) {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return errors.New("compactions do not end")
 }
 
 // noise is what random values are cut from; making each one afresh would be

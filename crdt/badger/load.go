@@ -15,6 +15,10 @@ import (
 // that were there as the value. They stay until somebody deletes them.
 const QuarantinePrefix = "x/"
 
+// DamageKey is set, to the key of the pair, in each batch that sets one aside. Who
+// has drawn the consequences, which is to claim that pair no more, deletes it.
+const DamageKey = "n/damage"
+
 // Load calls f for every pair whose key has the prefix, in key order, as of the
 // moment of the call. The value is valid only during the call. An error of f
 // ends the walk and is returned.
@@ -124,7 +128,7 @@ func (s *Store) setAside(q quarantined) error {
 // quarantine moves a pair in one batch. What is damaged inside the quarantine
 // is only removed, or it would move again at each Load.
 func quarantine(key string, version uint64, cause error, sealed []byte) quarantined {
-	q := quarantined{Corrupt{Key: key, Cause: cause}, version, []crdt.KV{{Key: key}}}
+	q := quarantined{Corrupt{Key: key, Cause: cause}, version, []crdt.KV{{Key: key}, {Key: DamageKey, Value: []byte(key)}}}
 	to := fmt.Sprintf("%s%016x/%s", QuarantinePrefix, version, key)
 	if len(to) <= MaxKeyBytes && !strings.HasPrefix(key, QuarantinePrefix) {
 		q.Quarantine = to

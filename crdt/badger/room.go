@@ -52,11 +52,17 @@ func newLogNames(dir string) (logNames, error) {
 			return n, err
 		}
 		n.next[format] = 1
-		if len(files) > 0 {
-			n.next[format] = files[len(files)-1] + 1
+		if len(files) == 0 {
+			continue
+		}
+		newest := files[len(files)-1]
+		n.next[format] = newest + 1
+		// Its header: commits of small values do not sync a value log.
+		if err := syncPath(filepath.Join(dir, fmt.Sprintf(format, newest))); err != nil {
+			return n, err
 		}
 	}
-	return n, syncDir(dir)
+	return n, syncPath(dir)
 }
 
 // sync makes the names of files durable that appeared since the last call.
@@ -79,15 +85,16 @@ func (n logNames) sync() error {
 	if !grown {
 		return nil
 	}
-	return syncDir(n.dir)
+	return syncPath(n.dir)
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
+// syncPath syncs a file, or the names in a directory.
+func syncPath(path string) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // logFiles lists the numbers of the files named by the format, ascending.

@@ -3,9 +3,7 @@ package snapshot
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
-	"flag"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -18,9 +16,8 @@ import (
 	"pgregory.net/rapid"
 
 	"holon/crdt"
+	"holon/testnet/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden file anew")
 
 type pair struct {
 	key    string
@@ -294,42 +291,25 @@ func TestLaterVersions(t *testing.T) {
 	}
 }
 
-const golden = "testdata/snapshot.v1.hex"
-
 // TestGolden: every later version reads what this one wrote.
 func TestGolden(t *testing.T) {
-	h, pairs := sample()
-	if *update {
-		file, _ := write(t, h, pairs)
-		if err := os.WriteFile(golden, []byte(hex.Dump(file)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	text, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	gotHeader, got, _, err := read(bytes.NewReader(undump(t, string(text))))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if fmt.Sprint(gotHeader) != fmt.Sprint(h) || !equal(got, pairs) {
-		t.Errorf("the golden file holds %+v and %d records", gotHeader, len(got))
-	}
-}
-
-// undump is the inverse of hex.Dump.
-func undump(t testing.TB, text string) []byte {
-	var out []byte
-	for line := range strings.Lines(text) {
-		digits, _, _ := strings.Cut(line[10:], "|")
-		b, err := hex.DecodeString(strings.ReplaceAll(digits, " ", ""))
-		if err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, b...)
-	}
-	return out
+	golden.Check(t, golden.Format{
+		Name: "snapshot.v1",
+		Make: func(t *testing.T) []byte {
+			h, pairs := sample()
+			file, _ := write(t, h, pairs)
+			return file
+		},
+		Read: func(file []byte) (string, error) {
+			h, pairs, totals, err := read(bytes.NewReader(file))
+			var said strings.Builder
+			fmt.Fprintf(&said, "%+v\n%+v\n", h, totals)
+			for _, p := range pairs {
+				fmt.Fprintf(&said, "%s %x\n", p.key, p.record)
+			}
+			return said.String(), err
+		},
+	})
 }
 
 // FuzzReader: no input makes it fail, hold much or return what Add would refuse;

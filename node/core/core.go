@@ -22,6 +22,11 @@ type Config struct {
 	Cluster string         // 32 hex digits
 	Epoch   uint64         // boot counter, persisted by the shell before New
 	Replica crdt.ReplicaID // names this database
+	// Doubt says why the database may have been rolled back or copied; empty: it
+	// was not. Then Replica is a fresh one, and Former is the one before: writes
+	// that it issued may be missing here, so its reserved counters are not claimed.
+	Doubt  string
+	Former crdt.ReplicaID
 	// ClusterKey verifies the certificates of members.
 	ClusterKey ed25519.PublicKey
 	// Known are peers that may speak before their member records are here: those

@@ -145,7 +145,7 @@ func (c *Core) write(key state.Key, change func(rec *crdt.Record, w crdt.Write) 
 	if high.Left() == 0 {
 		var marks crdt.Marks
 		high, marks = high.Reserve()
-		c.persist(diskHigh, encodeMarks(marks))
+		c.out.Persist = append(c.out.Persist, EncodeReserved(marks))
 	}
 	w, ok := high.Next(c.cfg.Replica)
 	if !ok {
@@ -188,6 +188,26 @@ func (c *Core) bury(key state.Key) error {
 
 // errExhausted cannot happen in the life of a cluster: 63 bits of counters.
 var errExhausted = errors.New("this replica has used up its counters: join again with an empty data directory")
+
+// Reserved is the highest counter that a batch reserves, for a shell that keeps
+// it outside the store too; false if it reserves none.
+func Reserved(batch []crdt.KV) (counter uint64, reserves bool) {
+	for _, kv := range batch {
+		var marks crdt.Marks
+		if kv.Key == diskHigh && cbor.Unmarshal(kv.Value, &marks) == nil {
+			counter, reserves = max(counter, marks.Counter), true
+		}
+	}
+	return counter, reserves
+}
+
+// Disown is what a shell deletes in the batch that makes a replica ID fresh:
+// claims that a rolled-back or damaged database cannot stand by. Forgetting them
+// is safe (I5); the records that are here are claimed again by New.
+func Disown() []crdt.KV { return []crdt.KV{{Key: diskContext}} }
+
+// EncodeReserved is the pair that reserves marks, as Reserved reads it.
+func EncodeReserved(m crdt.Marks) crdt.KV { return crdt.KV{Key: diskHigh, Value: encodeMarks(m)} }
 
 func encodeMarks(m crdt.Marks) []byte {
 	text, err := cbor.Marshal(m)

@@ -101,6 +101,58 @@ func TestDiskFillsUp(t *testing.T) {
 	}
 }
 
+// TestDiskFailsInABurst takes the disk away from a node while clients write
+// through it, by filling it up and by making it read-only: nothing is
+// acknowledged then, reads go on, and when the disk is back so are the writes,
+// without a restart. What was acknowledged before and after is there, here and on
+// the peer.
+func TestDiskFailsInABurst(t *testing.T) {
+	for name, fault := range map[string]struct{ breaks, mends, says string }{
+		"full":      {`dd if=/dev/zero of="$1/filler" bs=64k 2>/dev/null || true`, `rm "$1/filler"`, "disk full"},
+		"read-only": {`mount --bind "$1" "$1" && mount -o remount,bind,ro "$1"`, `umount "$1"`, "not writable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			peer := startDaemon(t, filepath.Join(t.TempDir(), "large"), loneAddress(), nil).awaitUp()
+			dir := filepath.Join(t.TempDir(), "small")
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			d := startDaemon(t, dir, loneAddress(), onSmallDisk(dir, ""), "--join", peer.must("token", "create"))
+			pid := itoa(d.cmd.Process.Pid)
+			d.root = "/proc/" + pid + "/root"
+			d.awaitUp()
+			there := func(script string) {
+				t.Helper()
+				shell(t, `exec nsenter --mount=/proc/$2/ns/mnt sh -ec "$3" sh "$1"`, dir, pid, script)
+			}
+			a, l := newAPI(d.socket()), newLedger()
+			end := l.clients(a)
+			defer end()
+			for range 2 {
+				l.await(t, 50)
+				there(fault.breaks)
+				l.stalls(t)
+				if err := l.check(a); err != nil {
+					t.Errorf("reads while the disk is %s: %v", name, err)
+				}
+				eventually(t, "its status says what is wrong", func() error {
+					if out := d.must("status"); !strings.Contains(out, fault.says) {
+						return fmt.Errorf("%s", out)
+					}
+					return nil
+				})
+				there(fault.mends)
+				l.await(t, 50)
+			}
+			end()
+			for _, node := range []*api{a, newAPI(peer.socket())} {
+				eventually(t, "every acknowledged write is here and there", func() error { return l.check(node) })
+			}
+		})
+	}
+}
+
 // fillStore writes until a write is refused, and returns what was acknowledged.
 func fillStore(t *testing.T, d *daemon) (written []string) {
 	t.Helper()
@@ -161,6 +213,70 @@ func TestDamagedDatabase(t *testing.T) {
 	}
 	for i := range 20 {
 		n.awaitOutput("n1", fmt.Sprintf("configmap/c%d", i), "get", "configmap", fmt.Sprintf("c%d", i), "-o", "name")
+	}
+}
+
+// TestOldStatePutBack puts an old copy of a node's database back, then takes its
+// mark away: each time the node starts, says what it makes of that, and no write
+// is missing on any node.
+func TestOldStatePutBack(t *testing.T) {
+	t.Parallel()
+	n := up(t, 3, "process")
+	written := 0
+	write := func() {
+		t.Helper()
+		for range 5 {
+			n.apply("n2", configMap(fmt.Sprint("c", written), "k", "v"))
+			written++
+		}
+	}
+	state, old, mark := n.at("net", "n2", "state"), n.at("old"), n.at("net", "n2", "mark")
+	write()
+	n.must("kill", "n2")
+	shell(t, `cp -a "$1" "$2"`, state, old)
+	n.must("start", "n2")
+	write()
+	for name, spoil := range map[string]func(){
+		"it is older than its mark": func() { shell(t, `rm -r "$1" && cp -a "$2" "$1"`, state, old) },
+		"its mark is gone":          func() { shell(t, `rm "$1"`, mark) },
+	} {
+		n.must("kill", "n2")
+		spoil()
+		n.must("start", "n2")
+		eventually(t, "n2 says that "+name, func() error {
+			if words := n.must("logs", "n2"); !strings.Contains(words, name) {
+				return fmt.Errorf("%s", words)
+			}
+			return nil
+		})
+		write()
+		for _, node := range n.names() {
+			for i := range written {
+				n.awaitOutput(node, fmt.Sprint("configmap/c", i), "get", "configmap", fmt.Sprint("c", i), "-o", "name")
+			}
+		}
+	}
+	if out := n.on("n2", "events", "-A", "--types", "Warning"); !strings.Contains(out, "ReplicaReplaced") {
+		t.Errorf("no Event tells of it: %s", out)
+	}
+}
+
+// TestLostDatabase takes the database of the node that made the cluster away, as
+// the words about a damaged file advise: it comes back by itself, with everything.
+func TestLostDatabase(t *testing.T) {
+	t.Parallel()
+	n := up(t, 3, "process")
+	n.apply("n1", configMap("before", "k", "v"))
+	n.awaitOutput("n2", "v", "get", "configmap", "before", "-o", "jsonpath={.data.k}")
+	n.must("kill", "n1")
+	n.apply("n2", configMap("meanwhile", "k", "v"))
+	shell(t, `rm -r "$1"`, n.at("net", "n1", "state"))
+	n.must("start", "n1")
+	n.apply("n1", configMap("after", "k", "v"))
+	for _, node := range n.names() {
+		for _, name := range []string{"before", "meanwhile", "after"} {
+			n.awaitOutput(node, "v", "get", "configmap", name, "-o", "jsonpath={.data.k}")
+		}
 	}
 }
 
