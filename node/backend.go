@@ -63,10 +63,10 @@ func (n *Node) mutation(m api.Mutation) (core.Mutate, error) {
 	if op.Create {
 		m.New = withCreation(m.New)
 	}
-	if op.Old, err = registers(m.Old); err != nil {
+	if op.Old, err = registers(m.Resource, m.Old); err != nil {
 		return op, err
 	}
-	if op.New, err = registers(m.New); err != nil {
+	if op.New, err = registers(m.Resource, m.New); err != nil {
 		return op, err
 	}
 	if m.Resource == state.Pods && m.UID != "" && n.derivedPod(m.Key) {
@@ -122,7 +122,7 @@ func podMetaMutation(op core.Mutate, m api.Mutation) (core.Mutate, error) {
 
 // registers strips an object of what is not stored: what its key and record say,
 // and what is derived.
-func registers(object map[string]any) (map[string][]byte, error) {
+func registers(resource string, object map[string]any) (map[string][]byte, error) {
 	if object == nil {
 		return nil, nil
 	}
@@ -132,7 +132,7 @@ func registers(object map[string]any) (map[string][]byte, error) {
 	delete(stored, "status")
 	if meta, ok := object["metadata"].(map[string]any); ok {
 		meta = copyOf(meta)
-		for _, field := range []string{"name", "namespace", "uid", "resourceVersion", "generation", "managedFields", "selfLink"} {
+		for _, field := range []string{"name", "namespace", "uid", "resourceVersion", "generation", "selfLink"} {
 			delete(meta, field)
 		}
 		stored["metadata"] = meta
@@ -143,7 +143,7 @@ func registers(object map[string]any) (map[string][]byte, error) {
 	if len(stored) == 0 {
 		return map[string][]byte{}, nil
 	}
-	return state.Flatten(stored)
+	return state.FlattenAs(resource, stored)
 }
 
 func newUID() (crdt.UID, error) {

@@ -19,6 +19,8 @@ import (
 //
 //	nodes 5                                  make a cluster
 //	apply web replicas=6 [image=i] [on=n2]   create or change a Deployment
+//	patch web [on=n2]                        as kubectl patch does, with the YAML below it
+//	show web [on=n2]                         prints its spec as that node has it
 //	delete web [on=n2]
 //	cut n1 n2 | n3 n4 n5, heal               the network
 //	crash n2, power n2, start n2             the daemon dies, the host dies, either is back
@@ -65,6 +67,10 @@ func (p *player) play(d *datadriven.TestData) {
 		p.facts.list = nil
 	case "apply":
 		p.apply(p.node(on), d)
+	case "patch":
+		p.patch(p.node(on), deployment(args[0]), d.Input)
+	case "show":
+		p.show(p.node(on), deployment(args[0]))
 	case "delete":
 		p.node(on).remove(deployment(args[0]))
 	case "cut":

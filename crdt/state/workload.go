@@ -55,13 +55,7 @@ func DecodeObject(rec *crdt.Record) (o Object, ok bool, err error) {
 	if live == nil {
 		return Object{}, false, nil
 	}
-	values := make(map[string][]byte, len(live.Registers))
-	for path, reg := range live.Registers {
-		if reg.Value != nil {
-			values[path] = reg.Value
-		}
-	}
-	value, err := Build(values)
+	value, err := BuildObject(live)
 	if err != nil {
 		return Object{}, false, err
 	}

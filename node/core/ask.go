@@ -1,7 +1,6 @@
 package core
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -120,7 +119,7 @@ func (c *Core) mutate(op Mutate) (crdt.UID, error) {
 	}
 	switch {
 	case op.Upsert && live == nil:
-		return op.NewUID, c.set(op.Key, op.NewUID, state.Diff(op.Old, op.New))
+		return op.NewUID, c.set(op.Key, op.NewUID, state.Changes(nil, op.Old, op.New))
 	case op.Upsert:
 		return live.UID, c.update(op, live)
 	case op.Create && live != nil:
@@ -136,9 +135,9 @@ func (c *Core) mutate(op Mutate) (crdt.UID, error) {
 }
 
 func (c *Core) create(op Mutate) error {
-	values := state.Diff(nil, op.New)
+	values := state.Changes(nil, nil, op.New)
 	if hasSpec(op.Key) {
-		values[state.GenerationPath] = []byte("1")
+		values[state.GenerationPath(c.cfg.Replica)] = state.NextGeneration(nil, c.cfg.Replica)
 	}
 	return c.set(op.Key, op.NewUID, values)
 }
@@ -146,29 +145,25 @@ func (c *Core) create(op Mutate) error {
 // update writes the registers that the client changed. A value that is there
 // already is not written again.
 func (c *Core) update(op Mutate, live *crdt.Object) error {
-	delta := state.Diff(op.Old, op.New)
-	specChanged := false
-	for path, value := range delta {
-		if path == state.GenerationPath || bytes.Equal(live.Registers[path].Value, value) {
-			delete(delta, path)
-			continue
-		}
-		specChanged = specChanged || strings.HasPrefix(path, "/spec")
-	}
+	delta := state.Changes(live.Registers, op.Old, op.New)
 	if len(delta) == 0 {
 		return nil
 	}
-	if err := c.set(op.Key, live.UID, delta); err != nil {
-		return err
+	c.countSpec(op.Key, live, delta)
+	return c.set(op.Key, live.UID, delta)
+}
+
+// countSpec adds to what is to be written that it makes a new generation.
+func (c *Core) countSpec(key state.Key, live *crdt.Object, delta map[string][]byte) {
+	if !hasSpec(key) {
+		return
 	}
-	if !specChanged || !hasSpec(op.Key) {
-		return nil
+	for path := range delta {
+		if path == "/spec" || strings.HasPrefix(path, "/spec/") {
+			delta[state.GenerationPath(c.cfg.Replica)] = state.NextGeneration(live, c.cfg.Replica)
+			return
+		}
 	}
-	var generation uint64
-	_, _ = fmt.Sscan(string(live.Registers[state.GenerationPath].Value), &generation)
-	generation++
-	// The rank makes the greatest generation win a merge: it never goes back.
-	return c.setRanked(op.Key, live.UID, state.GenerationPath, generation, fmt.Append(nil, generation))
 }
 
 func hasSpec(key state.Key) bool {
