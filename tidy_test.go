@@ -30,8 +30,9 @@ const (
 // fails the test, so adding one is a decision and not an accident.
 var imports = map[string][]string{
 	"crdt":                  {},
-	"crdt/state":            {"crdt", "crdt/state/schema"},
+	"crdt/state":            {"crdt", "crdt/state/schema", "crdt/state/valid"},
 	"crdt/state/schema":     {},                    // a table
+	"crdt/state/valid":      {},                    // Kubernetes' rules
 	"crdt/state/schema/gen": {"crdt/state/schema"}, // writes it
 	"crdt/crdttest":         {"crdt"},
 	"crdt/badger":           {"crdt"},
@@ -46,7 +47,7 @@ var imports = map[string][]string{
 	"runtime/podman":        {"runtime"},
 	"runtime/process":       {"runtime"},
 	"node/core":             {"crdt", "crdt/state", "scheduler", "p2p", "p2p/cert", "p2p/swim", "runtime"}, // of runtime and p2p the data types
-	"node/api":              {"crdt", "crdt/state"},
+	"node/api":              {"crdt", "crdt/state", "crdt/state/valid"},
 	"node":                  {"crdt", "crdt/state", "node/core", "node/api", "p2p", "p2p/cert", "runtime", "scheduler"},
 	"cmd/holon": {
 		"crdt", "crdt/state", "crdt/badger", "scheduler", "p2p", "p2p/cert", "p2p/swim", "p2p/libp2p",
@@ -71,7 +72,7 @@ var testLibraries = []string{"testing", "pgregory.net/rapid", "github.com/rogpep
 
 // pure packages compute; they never wait, spawn, read a clock or roll dice of
 // their own. What they need of the world comes in as an argument.
-var pure = []string{"crdt", "crdt/state", "crdt/state/schema", "p2p/cert", "p2p/swim", "scheduler", "node/core"}
+var pure = []string{"crdt", "crdt/state", "crdt/state/schema", "crdt/state/valid", "p2p/cert", "p2p/swim", "scheduler", "node/core"}
 
 // impureImports are banned from pure packages with everything below them,
 // except what pureExceptions names.
@@ -89,6 +90,7 @@ var pureExceptions = map[string]string{
 // codecs and containers, without goroutines or clocks in what we call.
 var pureLibraries = map[string]string{
 	"k8s.io/api":                                    "Kubernetes object types",
+	"k8s.io/apimachinery/pkg/api/equality":          "comparison of objects that knows quantities",
 	"k8s.io/apimachinery/pkg/api/resource":          "quantities",
 	"k8s.io/apimachinery/pkg/api/validation":        "Kubernetes' own rules for names and metadata",
 	"k8s.io/apimachinery/pkg/apis/meta/v1":          "object metadata types",

@@ -21,7 +21,9 @@ const generationPrefix = "#generation/"
 const oldGenerationPath = "/metadata/generation"
 
 // GenerationPath is the register of one replica's count.
-func GenerationPath(replica crdt.ReplicaID) string { return generationPrefix + hex.EncodeToString(replica[:]) }
+func GenerationPath(replica crdt.ReplicaID) string {
+	return generationPrefix + hex.EncodeToString(replica[:])
+}
 
 // NextGeneration is what replica writes to its count with one more spec.
 func NextGeneration(o *crdt.Object, replica crdt.ReplicaID) []byte {
