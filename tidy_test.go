@@ -54,7 +54,7 @@ var imports = map[string][]string{
 		"runtime", "runtime/podman", "runtime/process", "node/core", "node/api", "node",
 	},
 	"testnet": {
-		"crdt", "crdt/state", "scheduler", "node/core", "p2p", "p2p/cert", "p2p/swim",
+		"crdt", "crdt/state", "crdt/state/valid", "scheduler", "node/core", "p2p", "p2p/cert", "p2p/swim",
 		"runtime", "runtime/runtimetest", "testnet/check",
 	},
 	"testnet/check": {"crdt", "crdt/state", "scheduler", "node/core", "runtime"},

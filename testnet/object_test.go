@@ -2,6 +2,7 @@ package testnet
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"holon/crdt/state"
+	"holon/crdt/state/valid"
 	"holon/node/core"
 )
 
@@ -46,6 +48,62 @@ func (s *stage) patch(n *Node, key state.Key, text string) {
 	s.within(time.Second, "acknowledgement of a patch", func() bool { return s.Counts.Acked > acked })
 }
 
+// create stores a Deployment as the API does: complete, and only if it is valid.
+func (s *stage) create(n *Node, key state.Key, text string) {
+	s.t.Helper()
+	var d appsv1.Deployment
+	if err := yaml.UnmarshalStrict([]byte(text), &d); err != nil {
+		s.t.Fatal(err)
+	}
+	_, d.Namespace, d.Name = key.Split()
+	valid.DefaultDeployment(&d)
+	if errs := valid.Deployment(&d); len(errs) > 0 {
+		s.t.Fatal(errs)
+	}
+	value, err := state.Unstructured(d)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	delete(value, "status")
+	delete(value, "metadata")
+	s.put(n, key, value)
+}
+
+// settle answers the conflict of a Deployment that is spelled so.
+func (s *stage) settle(n *Node, key state.Key, field string, loser int) {
+	s.t.Helper()
+	for _, c := range state.Conflicts(key, n.seen[key]) {
+		if c.Field == field || strings.HasPrefix(c.Field, "object ") && field == "object" {
+			s.ask(n, core.Settle{Key: key, Path: c.Path, Loser: loser})
+			return
+		}
+	}
+	s.t.Fatalf("%s knows no conflict of %s at %s", n.name, key, field)
+}
+
+func (p *player) showConflicts(n *Node, key state.Key) {
+	for _, c := range state.Conflicts(key, n.seen[key]) {
+		fmt.Fprintf(&p.said, "%s: %s", c.Field, state.Short(c.Winner.Value))
+		for _, l := range c.Losers {
+			fmt.Fprintf(&p.said, ", not %s", state.Short(l.Value))
+		}
+		p.said.WriteString("\n")
+	}
+	status, _ := n.shown[key]["status"].(map[string]any)
+	conditions, _ := status["conditions"].([]any)
+	for _, c := range conditions {
+		if c := c.(map[string]any); c["type"] == "FieldConflict" || c["type"] == "MergedInvalid" {
+			fmt.Fprintf(&p.said, "condition %s: %s\n", c["type"], c["message"])
+		}
+	}
+	fmt.Fprintf(&p.said, "generation %v, observed %v\n", p.generation(n, key), status["observedGeneration"])
+}
+
+func (s *stage) generation(n *Node, key state.Key) any {
+	meta, _ := s.object(n, key).Value["metadata"].(map[string]any)
+	return meta["generation"]
+}
+
 // object is what a node shows of a key.
 func (s *stage) object(n *Node, key state.Key) state.Object {
 	s.t.Helper()
@@ -57,14 +115,9 @@ func (s *stage) object(n *Node, key state.Key) state.Object {
 }
 
 func (p *player) show(n *Node, key state.Key) {
-	o := p.object(n, key)
-	text, err := yaml.Marshal(o.Value["spec"])
+	text, err := yaml.Marshal(p.object(n, key).Value["spec"])
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	meta, _ := o.Value["metadata"].(map[string]any)
-	if g, ok := meta["generation"]; ok {
-		text = append(text, []byte("generation: "+strings.TrimSpace(string(state.EncodeRegister(g)))+"\n")...)
-	}
-	p.said.Write(text)
+	fmt.Fprintf(&p.said, "%sgeneration: %v\n", text, p.generation(n, key))
 }

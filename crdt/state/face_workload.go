@@ -41,7 +41,7 @@ func DeploymentFace(w *Workload, n Counts) map[string]any {
 	}
 	status := map[string]any{
 		"observedGeneration": w.Generation, "replicas": int64(n.Placed), "updatedReplicas": int64(n.Updated),
-		"conditions": []any{availability, progressing},
+		"conditions": append([]any{availability, progressing}, mergeConditions(w.Conflicts, w.Invalid)...),
 	}
 	if n.Ready > 0 {
 		status["readyReplicas"], status["availableReplicas"] = int64(n.Ready), int64(n.Ready)

@@ -31,6 +31,13 @@ type (
 		New    map[string][]byte
 		Upsert bool // write whether the object is there or not
 	}
+	// Settle answers the conflict at Path of an object: Loser is the index of the
+	// loser whose value is to be taken, or KeepWinner.
+	Settle struct {
+		Key   state.Key
+		Path  string
+		Loser int
+	}
 	// DeletePod gives the slot behind a derived pod a new run.
 	DeletePod struct{ Slot state.SlotID }
 	// Admit makes a peer a member and uses a token up by one.
@@ -60,6 +67,7 @@ type (
 )
 
 func (Mutate) op()      {}
+func (Settle) op()      {}
 func (DeletePod) op()   {}
 func (Admit) op()       {}
 func (PutToken) op()    {}
@@ -70,11 +78,15 @@ func (Leave) op()       {}
 func (Restarting) op()  {}
 func (FirstMember) op() {}
 
+// KeepWinner is a Settle.Loser that stands for the winner.
+const KeepWinner = -1
+
 // Why a request fails. Nothing was written.
 var (
 	ErrNotFound = errors.New("not found")
 	ErrExists   = errors.New("already exists")
 	ErrConflict = errors.New("the object has been changed since it was read")
+	ErrInvalid  = errors.New("invalid")
 )
 
 func (c *Core) asked(id uint64, op Op) {
@@ -83,6 +95,8 @@ func (c *Core) asked(id uint64, op Op) {
 	case Mutate:
 		ack.Key = op.Key
 		ack.UID, ack.Err = c.mutate(op)
+	case Settle:
+		ack.Key, ack.Err = op.Key, c.settleConflict(op)
 	case DeletePod:
 		ack.Err = c.deletePod(op)
 	case Admit:
@@ -150,6 +164,11 @@ func (c *Core) update(op Mutate, live *crdt.Object) error {
 		return nil
 	}
 	c.countSpec(op.Key, live, delta)
+	if live.Registers[state.ValidPath].Value != nil {
+		if _, after, err := state.Preview(live, delta); err == nil {
+			c.dropValid(op.Key, live, after, delta)
+		}
+	}
 	return c.set(op.Key, live.UID, delta)
 }
 
