@@ -157,6 +157,9 @@ func newUID() (crdt.UID, error) {
 
 // apiError gives the API's word for what the core says.
 func apiError(err error) error {
+	if text, ok := strings.CutPrefix(fmt.Sprint(err), core.ErrInvalid.Error()+": "); ok && errors.Is(err, core.ErrInvalid) {
+		return fmt.Errorf("%w: %s", api.ErrInvalid, text)
+	}
 	for from, to := range map[error]error{
 		core.ErrNotFound: api.ErrNotFound, core.ErrExists: api.ErrExists, core.ErrConflict: api.ErrConflict,
 		crdt.ErrTooLarge: api.ErrInvalid, crdt.ErrDead: api.ErrNotFound,

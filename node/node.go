@@ -77,17 +77,18 @@ type Node struct {
 	disk  diskState
 	view  atomic.Pointer[core.View]
 	// reasons holds the newest core.Explanation of each workload, by state.Key.
-	reasons sync.Map
-	ring    ring
-	tokens  tokenBook
-	orders  orders
-	door    sync.Mutex // held while the door is opened or closed
-	ready   chan struct{}
-	seen    sync.Mutex // serialises observations, so that a later one is newer
-	group   sync.WaitGroup
-	stop    context.CancelCauseFunc
-	host    hostWatch
-	slots   chan struct{} // sessions served for other nodes
+	reasons   sync.Map
+	conflicts sync.Map // state.Key -> []state.Conflict: what nobody has settled
+	ring      ring
+	tokens    tokenBook
+	orders    orders
+	door      sync.Mutex // held while the door is opened or closed
+	ready     chan struct{}
+	seen      sync.Mutex // serialises observations, so that a later one is newer
+	group     sync.WaitGroup
+	stop      context.CancelCauseFunc
+	host      hostWatch
+	slots     chan struct{} // sessions served for other nodes
 
 	pending batch        // owned by the loop
 	wake    core.Instant // owned by the loop

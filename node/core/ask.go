@@ -38,6 +38,13 @@ type (
 		Path  string
 		Loser int
 	}
+	// Compact frees the registers of removed fields of an object, by a new object
+	// under NewUID that takes its place.
+	Compact struct {
+		Key      state.Key
+		Recreate bool // it may have another UID
+		NewUID   crdt.UID
+	}
 	// DeletePod gives the slot behind a derived pod a new run.
 	DeletePod struct{ Slot state.SlotID }
 	// Admit makes a peer a member and uses a token up by one.
@@ -68,6 +75,7 @@ type (
 
 func (Mutate) op()      {}
 func (Settle) op()      {}
+func (Compact) op()     {}
 func (DeletePod) op()   {}
 func (Admit) op()       {}
 func (PutToken) op()    {}
@@ -97,6 +105,9 @@ func (c *Core) asked(id uint64, op Op) {
 		ack.UID, ack.Err = c.mutate(op)
 	case Settle:
 		ack.Key, ack.Err = op.Key, c.settleConflict(op)
+	case Compact:
+		ack.Key = op.Key
+		ack.UID, ack.Err = c.compact(op)
 	case DeletePod:
 		ack.Err = c.deletePod(op)
 	case Admit:
@@ -169,7 +180,7 @@ func (c *Core) update(op Mutate, live *crdt.Object) error {
 			c.dropValid(op.Key, live, after, delta)
 		}
 	}
-	return c.set(op.Key, live.UID, delta)
+	return c.tooLarge(op.Key, live, c.set(op.Key, live.UID, delta))
 }
 
 // countSpec adds to what is to be written that it makes a new generation.
