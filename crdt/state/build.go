@@ -35,7 +35,8 @@ func Build(values map[string][]byte) (map[string]any, error) {
 	return root.object()
 }
 
-// BuildObject is Build of an object's registers, with its generation.
+// BuildObject is Build of an object's registers, with its generation, and without
+// what nobody manages any more.
 func BuildObject(o *crdt.Object) (map[string]any, error) {
 	root := &part{}
 	for _, path := range slices.Sorted(maps.Keys(o.Registers)) {
@@ -45,6 +46,7 @@ func BuildObject(o *crdt.Object) (map[string]any, error) {
 		}
 	}
 	value, err := root.object()
+	dropManaged(value)
 	if n, ok := generation(o); ok && err == nil {
 		object(value, "metadata")["generation"] = n
 	}

@@ -1,0 +1,105 @@
+package node
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"holon/crdt/state"
+	"holon/node/api"
+	"holon/p2p"
+)
+
+// edit changes an object as the API does: by what differs from what the node shows.
+func (m *member) edit(t *testing.T, k api.Key, change func(value map[string]any)) {
+	t.Helper()
+	before, ok := m.cfg.Cache.Get(k)
+	if !ok {
+		t.Fatalf("%s does not show %v", m.id.Name, k)
+	}
+	after, err := state.Unstructured(before.Value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(after)
+	uid := before.Value["metadata"].(map[string]any)["uid"].(string)
+	if _, err := m.Mutate(t.Context(), api.Mutation{Key: k, UID: uid, Old: before.Value, New: after}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Every node lists the same conflict by the names of the nodes that wrote, and any
+// of them settles it for all.
+func TestConflictsAreListedAndSettledOnAnyNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 3)
+		defer c.close()
+		k := api.Key{Resource: state.ConfigMaps, Namespace: "default", Name: "c"}
+		if err := c.nodes[0].create(k.Resource, k.Name, map[string]any{"data": map[string]any{"a": "0", "b": "0"}}); err != nil {
+			t.Fatal(err)
+		}
+		c.await("the object everywhere", func() bool {
+			for _, m := range c.nodes {
+				if _, ok := m.cfg.Cache.Get(k); !ok {
+					return false
+				}
+			}
+			return true
+		})
+		c.net.Partition([]p2p.PeerID{c.nodes[0].id.Peer()}, []p2p.PeerID{c.nodes[1].id.Peer(), c.nodes[2].id.Peer()})
+		time.Sleep(5 * time.Second)
+		set := func(m *member, field, value string) {
+			m.edit(t, k, func(v map[string]any) { v["data"].(map[string]any)[field] = value })
+		}
+		set(c.nodes[0], "a", "left")
+		set(c.nodes[1], "a", "right")
+		set(c.nodes[1], "b", "right")
+		c.net.Heal()
+		conflicts := func(m *member) []api.Conflict {
+			list, err := m.Conflicts(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return list
+		}
+		c.await("one conflict in every view", func() bool {
+			for _, m := range c.nodes {
+				if len(conflicts(m)) != 1 {
+					return false
+				}
+			}
+			return true
+		})
+		wrote := map[string]string{"n1": `"left"`, "n2": `"right"`}
+		first := conflicts(c.nodes[0])[0]
+		for _, m := range c.nodes {
+			x := conflicts(m)[0]
+			if x.Kind != "ConfigMap" || x.Field != "data.a" || len(x.Losers) != 1 || x.Winner.Node == x.Losers[0].Node ||
+				wrote[x.Winner.Node] != string(x.Winner.Value) || wrote[x.Losers[0].Node] != string(x.Losers[0].Value) || x.Winner.Node != first.Winner.Node {
+				t.Errorf("%s: %+v", m.id.Name, x)
+			}
+		}
+		lost := strings.Trim(string(first.Losers[0].Value), `"`)
+		if err := c.nodes[2].Settle(t.Context(), k, "data.b", 0); !errors.Is(err, api.ErrNotFound) {
+			t.Errorf("a field without a conflict: %v", err)
+		}
+		if err := c.nodes[2].Settle(t.Context(), k, "data.a", 1); !errors.Is(err, api.ErrNotFound) {
+			t.Errorf("a value that nobody wrote: %v", err)
+		}
+		if err := c.nodes[2].Settle(t.Context(), k, "data.a", 0); err != nil {
+			t.Fatal(err)
+		}
+		c.await("the other value, and no conflict", func() bool {
+			for _, m := range c.nodes {
+				o, _ := m.cfg.Cache.Get(k)
+				data, _ := o.Value["data"].(map[string]any)
+				if data["a"] != lost || data["b"] != "right" || len(conflicts(m)) > 0 {
+					return false
+				}
+			}
+			return true
+		})
+	})
+}
