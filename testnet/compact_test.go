@@ -49,7 +49,7 @@ func TestCompactAtTheBoundOfRegisters(t *testing.T) {
 	for ; err == nil && step < 10; step++ { // other annotations each time
 		err = annotate(step*900, step*900+900)
 	}
-	if err == nil || !strings.Contains(err.Error(), "holon compact deployments.apps/web --recreate") {
+	if err == nil || !strings.Contains(err.Error(), "holon compact deployments.apps/web -n default --recreate") {
 		t.Fatalf("after %d rounds: %v", step, err)
 	}
 	uid := state.DerivedUID("compacted")

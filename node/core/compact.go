@@ -55,6 +55,9 @@ func (c *Core) tooLarge(key state.Key, live *crdt.Object, err error) error {
 	if absent == 0 {
 		return err
 	}
-	resource, _, name := key.Split()
-	return fmt.Errorf("%w; fields that were removed hold %d registers: holon compact %s/%s --recreate frees them", err, absent, resource, name)
+	resource, namespace, name := key.Split()
+	if namespace != "" {
+		namespace = " -n " + namespace
+	}
+	return fmt.Errorf("%w; fields that were removed hold %d registers: holon compact %s/%s%s --recreate frees them", err, absent, resource, name, namespace)
 }

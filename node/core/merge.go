@@ -2,6 +2,8 @@ package core
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"holon/crdt"
 	"holon/crdt/state"
@@ -22,6 +24,7 @@ func (c *Core) merged(key state.Key, ours, theirs, joined *crdt.Record) {
 		c.lostEdits(key, state.LostEdits(theirs, ours, uid))
 	}
 	c.newConflicts(key, ours, theirs, joined)
+	c.collapse(key, joined)
 	c.keepValid(key, ours, theirs, joined)
 }
 
@@ -42,20 +45,51 @@ func (c *Core) newConflicts(key state.Key, ours, theirs, joined *crdt.Record) {
 		}
 	}
 	for _, now := range state.Conflicts(key, joined) {
-		if _, object := now.LoserOf(); known[now.Path] || object || len(now.Losers) == 0 {
+		if known[now.Path] || len(now.Losers) == 0 {
 			continue
 		}
 		loser := now.Losers[0]
+		if _, object := now.LoserOf(); object {
+			if !isWorkload(key) { // that of a workload is told of when it is buried
+				c.fact(true, key, "NameConflict", "two objects were created under this name, at %s and at %s; the older one stays; see holon conflicts",
+					c.nodeOf(now.Winner.Replica), c.nodeOf(loser.Replica))
+			}
+			continue
+		}
 		c.fact(true, key, "FieldConflict", "%s: %s, written at %s, wins over %s, written at %s; see holon conflicts",
 			now.Field, state.Short(now.Winner.Value), c.nodeOf(now.Winner.Replica), state.Short(loser.Value), c.nodeOf(loser.Replica))
 	}
+}
+
+// collapse deletes an object that lost its name to one that says the same: nobody
+// has to decide anything, also not when one of them is edited later. Losers among
+// workloads are buried with what they run.
+func (c *Core) collapse(key state.Key, joined *crdt.Record) {
+	live := joined.Live()
+	if live == nil || isWorkload(key) {
+		return
+	}
+	for _, uid := range slices.SortedFunc(maps.Keys(joined.Objects), crdt.UID.Compare) {
+		if o := joined.Objects[uid]; o == live || o.Dead != nil || state.KeepLoser(joined, uid) != nil {
+			continue
+		}
+		err := c.write(key, func(rec *crdt.Record, w crdt.Write) (*crdt.Record, error) { return rec.Delete(uid, w) })
+		if err != nil {
+			c.fact(true, key, "NameConflict", "the younger object %s cannot be deleted: %v", uid, err)
+		}
+	}
+}
+
+func isWorkload(key state.Key) bool {
+	r := key.Resource()
+	return r == state.Deployments || r == state.Pods
 }
 
 // keepValid stores the last valid form of a workload that two valid edits have
 // made invalid together: ours, or theirs if ours was invalid. Of several nodes
 // that do so at once one wins, for all.
 func (c *Core) keepValid(key state.Key, ours, theirs, joined *crdt.Record) {
-	if r := key.Resource(); r != state.Deployments && r != state.Pods {
+	if !isWorkload(key) {
 		return
 	}
 	live := joined.Live()
