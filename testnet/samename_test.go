@@ -1,6 +1,7 @@
 package testnet
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -55,4 +56,41 @@ func TestConfigMapsOfOneName(t *testing.T) {
 		return n.register(configMap("other"), "/data/k") == `"younger"` && n.register(configMap("same"), "/data/k") == `"edited"` &&
 			len(state.Conflicts(configMap("other"), n.seen[configMap("other")]))+len(state.Conflicts(configMap("same"), n.seen[configMap("same")])) == 0
 	})
+}
+
+// A merge of thousands of fields does not drown what else was said.
+func TestManyConflictsAreSaidInFewWords(t *testing.T) {
+	s := newStage(t, 2)
+	fields := func(v string) map[string]any {
+		data := map[string]any{}
+		for i := range 100 {
+			data[fmt.Sprint("k", i)] = v
+		}
+		return map[string]any{"data": data}
+	}
+	c := configMap("c")
+	s.put(s.node(1), c, fields("0"))
+	s.Run(time.Second)
+	s.split([]int{1}, []int{2})
+	s.Run(5 * time.Second)
+	s.put(s.node(1), c, fields("1"))
+	s.put(s.node(2), c, fields("2"))
+	s.net.heal()
+	s.within(10*time.Second, "all conflicts on both sides", func() bool {
+		return len(state.Conflicts(c, s.node(1).seen[c])) == 100 && len(state.Conflicts(c, s.node(2).seen[c])) == 100
+	})
+	said := map[string]int{}
+	for _, f := range s.facts.list {
+		if f.Reason == "FieldConflict" {
+			said[f.node]++
+		}
+	}
+	for node, n := range said {
+		if n > 10 {
+			t.Errorf("%s said %d things", node, n)
+		}
+	}
+	if len(said) == 0 {
+		t.Error("nobody said anything")
+	}
 }

@@ -194,6 +194,7 @@ func (p *part) list(base any) (any, bool, error) {
 	var order map[string]int
 	items, keys := []item{}, []string(nil)
 	kids := map[string]*part{}
+	parsed := map[string]element{}
 	for _, k := range p.kids {
 		if k.segment == orderSuffix[1:] {
 			order = parseOrder(k.value)
@@ -210,23 +211,21 @@ func (p *part) list(base any) (any, bool, error) {
 			return nil, false, err
 		}
 		keys = e.keys
-		kids[segment] = k
+		kids[segment], parsed[segment] = k, e
 	}
-	seeded := seedsBySegment(seeds, keys)
-	for i := range seeded {
-		s := &seeded[i]
-		if kids[s.segment] == nil {
-			items = append(items, *s)
+	seeded := map[string]item{}
+	for _, s := range seedsBySegment(seeds, keys) {
+		if seeded[s.segment] = s; kids[s.segment] == nil {
+			items = append(items, s)
 		}
 	}
 	for segment, k := range kids {
 		it := item{segment: segment, rank: 2, born: k.born}
-		var seed any
-		i := slices.IndexFunc(seeded, func(s item) bool { return s.segment == segment })
-		if i >= 0 {
-			seed, it.rank, it.place = seeded[i].value, 1, i
+		seed, had := seeded[segment]
+		if had {
+			it.rank, it.place = 1, seed.place
 		}
-		value, there, err := k.element(segment, seed, i >= 0)
+		value, there, err := k.element(parsed[segment], seed.value, had)
 		if err != nil {
 			return nil, false, err
 		}
@@ -251,16 +250,12 @@ func (p *part) list(base any) (any, bool, error) {
 }
 
 // element renders an element: gone if its own register is absent.
-func (p *part) element(segment string, seed any, there bool) (any, bool, error) {
+func (p *part) element(e element, seed any, there bool) (any, bool, error) {
 	if p.written && p.value == nil || !there && !p.live {
 		return nil, false, nil
 	}
 	value, there, err := p.render(seed, there, there)
 	if err != nil || !there {
-		return nil, false, err
-	}
-	e, err := parseElement(segment)
-	if err != nil {
 		return nil, false, err
 	}
 	obj, ok := value.(map[string]any)

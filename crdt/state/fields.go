@@ -3,6 +3,7 @@ package state
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -82,7 +83,7 @@ func flattenObject(out map[string][]byte, path string, obj map[string]any, t *sc
 		return fmt.Errorf("field %.200q: nested deeper than %d objects", path, FieldDepthMax)
 	}
 	for name, child := range obj {
-		if contains(said, name) {
+		if slices.Contains(said, name) {
 			continue
 		}
 		if err := flatten(out, path+"/"+escape(name), child, t.Field(name), depth+1); err != nil {

@@ -3,7 +3,6 @@ package state
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -15,8 +14,6 @@ const orderSuffix = "/#order"
 
 // Hidden reports whether a register is holon's own and no field of the object.
 func Hidden(path string) bool { return strings.HasPrefix(path, "#") }
-
-func contains(list []string, s string) bool { return slices.Contains(list, s) }
 
 // segmentOf names an element of a list: [name="web"], or [="x"] in a set. A key
 // that is missing is null.

@@ -28,9 +28,16 @@ func (c *Core) merged(key state.Key, ours, theirs, joined *crdt.Record) {
 	c.keepValid(key, ours, theirs, joined)
 }
 
+// saidMax bounds what is said of one merge: a ConfigMap may have thousands of fields.
+const saidMax = 8
+
 // lostEdits tells of writes to an object that was deleted meanwhile.
 func (c *Core) lostEdits(key state.Key, lost []state.Conflict) {
-	for _, l := range lost {
+	for i, l := range lost {
+		if i == saidMax {
+			c.fact(true, key, "EditLost", "and %d more fields", len(lost)-i)
+			return
+		}
 		c.fact(true, key, "EditLost", "%s: %s, written at %s, is lost: the object was deleted at %s meanwhile",
 			l.Field, state.Short(l.Losers[0].Value), c.nodeOf(l.Losers[0].Replica), c.nodeOf(l.Winner.Replica))
 	}
@@ -44,9 +51,11 @@ func (c *Core) newConflicts(key state.Key, ours, theirs, joined *crdt.Record) {
 			known[was.Path] = true
 		}
 	}
-	for _, now := range state.Conflicts(key, joined) {
-		if known[now.Path] || len(now.Losers) == 0 {
-			continue
+	fresh := slices.DeleteFunc(state.Conflicts(key, joined), func(x state.Conflict) bool { return known[x.Path] || len(x.Losers) == 0 })
+	for i, now := range fresh {
+		if i == saidMax {
+			c.fact(true, key, "FieldConflict", "and %d more fields; see holon conflicts", len(fresh)-i)
+			return
 		}
 		loser := now.Losers[0]
 		if _, object := now.LoserOf(); object {
