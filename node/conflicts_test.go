@@ -103,3 +103,55 @@ func TestConflictsAreListedAndSettledOnAnyNode(t *testing.T) {
 		})
 	})
 }
+
+// Two variables of one container, changed on two sides through the shells: both
+// changes are there, and nothing is in conflict.
+func TestListsMergeByElementThroughTheShell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2)
+		defer c.close()
+		web := deployment(1)
+		containerOf(web)["env"] = []any{map[string]any{"name": "A", "value": "0"}, map[string]any{"name": "B", "value": "0"}}
+		k := api.Key{Resource: state.Deployments, Namespace: "default", Name: "web"}
+		if err := c.nodes[0].create(k.Resource, k.Name, web); err != nil {
+			t.Fatal(err)
+		}
+		values := func(m *member) string {
+			o, ok := m.cfg.Cache.Get(k)
+			if !ok {
+				return ""
+			}
+			text := ""
+			for _, e := range containerOf(o.Value)["env"].([]any) {
+				e := e.(map[string]any)
+				text += e["name"].(string) + "=" + e["value"].(string) + " "
+			}
+			return text
+		}
+		everywhere := func(want string) {
+			t.Helper()
+			c.await(want, func() bool { return values(c.nodes[0]) == want && values(c.nodes[1]) == want })
+		}
+		everywhere("A=0 B=0 ")
+		c.net.Partition([]p2p.PeerID{c.nodes[0].id.Peer()}, []p2p.PeerID{c.nodes[1].id.Peer()})
+		time.Sleep(5 * time.Second)
+		for i, value := range []string{"left", "right"} {
+			c.nodes[i].edit(t, k, func(v map[string]any) {
+				containerOf(v)["env"].([]any)[i].(map[string]any)["value"] = value
+			})
+		}
+		c.net.Heal()
+		everywhere("A=left B=right ")
+		for _, m := range c.nodes {
+			if list, err := m.Conflicts(t.Context()); err != nil || len(list) > 0 {
+				t.Errorf("%s: %v, %v", m.id.Name, list, err)
+			}
+		}
+	})
+}
+
+// containerOf is the only container of a Deployment.
+func containerOf(d map[string]any) map[string]any {
+	template := d["spec"].(map[string]any)["template"].(map[string]any)
+	return template["spec"].(map[string]any)["containers"].([]any)[0].(map[string]any)
+}
