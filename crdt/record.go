@@ -18,7 +18,7 @@ const (
 var (
 	ErrDead      = errors.New("object is deleted for good; make a new one under another UID")
 	ErrNoObject  = errors.New("no such object in this record")
-	ErrTooLarge  = errors.New("record is too large; split the object or remove fields")
+	ErrTooLarge  = errors.New("record is too large; split the object")
 	ErrReused    = errors.New("dot is not newer than the replica's last write to this record; take the next one")
 	ErrOutranked = errors.New("stamp is not greater than the register's; witness the record's Time, and raise the rank of a ranked register")
 	ErrReplica   = errors.New("write is malformed; its dot and stamp carry one replica, and numbers from 1 to CounterMax and TimeMax")

@@ -74,10 +74,10 @@ func (n *Node) mutation(m api.Mutation) (core.Mutate, error) {
 	if op.Create {
 		m.New = withCreation(m.New)
 	}
-	if op.Old, err = registers(m.Old); err != nil {
+	if op.Old, err = registers(m.Resource, m.Old); err != nil {
 		return op, err
 	}
-	if op.New, err = registers(m.New); err != nil {
+	if op.New, err = registers(m.Resource, m.New); err != nil {
 		return op, err
 	}
 	if err := n.sealMutation(&op); err != nil {
@@ -136,7 +136,7 @@ func podMetaMutation(op core.Mutate, m api.Mutation) (core.Mutate, error) {
 
 // registers strips an object of what is not stored: what its key and record say,
 // and what is derived.
-func registers(object map[string]any) (map[string][]byte, error) {
+func registers(resource string, object map[string]any) (map[string][]byte, error) {
 	if object == nil {
 		return nil, nil
 	}
@@ -146,7 +146,7 @@ func registers(object map[string]any) (map[string][]byte, error) {
 	delete(stored, "status")
 	if meta, ok := object["metadata"].(map[string]any); ok {
 		meta = copyOf(meta)
-		for _, field := range []string{"name", "namespace", "uid", "resourceVersion", "generation", "managedFields", "selfLink"} {
+		for _, field := range []string{"name", "namespace", "uid", "resourceVersion", "generation", "selfLink"} {
 			delete(meta, field)
 		}
 		stored["metadata"] = meta
@@ -157,7 +157,7 @@ func registers(object map[string]any) (map[string][]byte, error) {
 	if len(stored) == 0 {
 		return map[string][]byte{}, nil
 	}
-	return state.Flatten(stored)
+	return state.FlattenAs(resource, stored)
 }
 
 func newUID() (crdt.UID, error) {
@@ -171,6 +171,9 @@ func newUID() (crdt.UID, error) {
 
 // apiError gives the API's word for what the core says.
 func apiError(err error) error {
+	if text, ok := strings.CutPrefix(fmt.Sprint(err), core.ErrInvalid.Error()+": "); ok && errors.Is(err, core.ErrInvalid) {
+		return fmt.Errorf("%w: %s", api.ErrInvalid, text)
+	}
 	for from, to := range map[error]error{
 		core.ErrNotFound: api.ErrNotFound, core.ErrExists: api.ErrExists, core.ErrConflict: api.ErrConflict,
 		crdt.ErrTooLarge: api.ErrInvalid, crdt.ErrDead: api.ErrNotFound,

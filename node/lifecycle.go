@@ -77,7 +77,7 @@ func created(labels map[string]string) map[string][]byte {
 	}
 	registers := map[string][]byte{"/metadata/creationTimestamp": text}
 	for key, value := range labels {
-		flat, err := state.Flatten(map[string]any{"metadata": map[string]any{"labels": map[string]any{key: value}}})
+		flat, err := state.FlattenAs(state.Nodes, map[string]any{"metadata": map[string]any{"labels": map[string]any{key: value}}})
 		if err == nil {
 			for path, v := range flat {
 				registers[path] = v

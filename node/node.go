@@ -89,19 +89,20 @@ type Node struct {
 	disk  diskState
 	view  atomic.Pointer[core.View]
 	// reasons holds the newest core.Explanation of each workload, by state.Key.
-	reasons sync.Map
-	ring    ring
-	tokens  tokenBook
-	keys    *keyring
-	orders  orders
-	door    sync.Mutex // held while the door is opened or closed
-	ready   chan struct{}
-	seen    sync.Mutex // serialises observations, so that a later one is newer
-	group   sync.WaitGroup
-	stop    context.CancelCauseFunc
-	host    hostWatch
-	slots   chan struct{} // sessions served for other nodes
-	copies  chan struct{} // snapshots being written
+	reasons   sync.Map
+	conflicts sync.Map // state.Key -> []state.Conflict: what nobody has settled
+	ring      ring
+	tokens    tokenBook
+	keys      *keyring
+	orders    orders
+	door      sync.Mutex // held while the door is opened or closed
+	ready     chan struct{}
+	seen      sync.Mutex // serialises observations, so that a later one is newer
+	group     sync.WaitGroup
+	stop      context.CancelCauseFunc
+	host      hostWatch
+	slots     chan struct{} // sessions served for other nodes
+	copies    chan struct{} // snapshots being written
 
 	pending batch        // owned by the loop
 	wake    core.Instant // owned by the loop

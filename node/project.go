@@ -14,6 +14,7 @@ func (n *Node) project(changed []core.Change, derived []core.Derived) {
 		states = append(states, api.Object{Key: key, Token: token, Value: value})
 	}
 	for _, c := range changed {
+		n.noteConflicts(c)
 		switch c.Key.Resource() {
 		case state.ConfigMaps, state.Secrets, state.Namespaces: // Secrets as they are: sealed
 			show(apiKey(c.Key), c.Token, n.plain(c))

@@ -81,11 +81,11 @@ func (n *Node) resealOne(ctx context.Context, o api.Object, newest seal.Key) err
 		return err
 	}
 	key, uid := state.MakeKey(o.Resource, o.Namespace, o.Name), uidOf(o)
-	old, err := registers(o.Value)
+	old, err := registers(o.Resource, o.Value)
 	if err != nil {
 		return err
 	}
-	plain, err := registers(opened.Value)
+	plain, err := registers(o.Resource, opened.Value)
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func staleUnder(o api.Object, newest seal.ID) bool {
 // keysIn are the data keys under which an object of the cache has values.
 func keysIn(o api.Object) map[seal.ID]bool {
 	found := map[seal.ID]bool{}
-	flat, err := registers(o.Value)
+	flat, err := registers(o.Resource, o.Value)
 	if err != nil {
 		return found
 	}

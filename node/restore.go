@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holon/crdt"
+	"holon/crdt/seal"
 	"holon/crdt/state"
 	"holon/node/core"
 )
@@ -24,6 +25,9 @@ type Restorer struct {
 	asked uint64
 	batch []core.Mutate
 	bytes int
+	// opens holds the data keys of the old cluster, seals the one of the new.
+	opens SecretKeys
+	seals seal.Key
 }
 
 // Bounds of what one Step of a restore writes.
@@ -33,24 +37,30 @@ const (
 )
 
 // NewRestorer begins to fill store for the node that id names; dir is its data
-// directory, where the mark of the database goes.
-func NewRestorer(store Store, dir string, id Identity) (*Restorer, error) {
+// directory, where the mark of the database goes. opens is the old cluster's: a
+// Secret is sealed for its own UID, so it is opened and sealed anew.
+func NewRestorer(store Store, dir string, id Identity, opens SecretKeys) (*Restorer, error) {
+	own, err := newKeyring(id.DataKeys)
+	if err != nil {
+		return nil, err
+	}
 	guarded, boot, err := bootStore(store, dir, ThisMachine())
 	if err != nil {
 		return nil, err
 	}
-	r := &Restorer{store: guarded, id: id, now: BootTime()}
+	r := &Restorer{opens: opens, store: guarded, id: id, now: BootTime()}
 	r.core, err = core.New(core.Config{
 		Node: id.Name, Peer: id.Peer(), Cluster: id.Cluster, ClusterKey: id.ClusterKey,
 		Epoch: boot.epoch, Replica: boot.replica, Seed: boot.seed, Passive: true,
 	}, r.now, store.Load)
+	r.seals, _ = own.newest()
 	return r, err
 }
 
 // Add creates the object that a record holds. It reports false for what a new
 // cluster does not get: holon's own bookkeeping, nodes, and what is deleted.
 func (r *Restorer) Add(key state.Key, rec *crdt.Record) (bool, error) {
-	create, err := recreate(key, rec)
+	create, err := r.recreate(key, rec)
 	if err != nil || create == nil {
 		return false, err
 	}
@@ -65,7 +75,7 @@ func (r *Restorer) Add(key state.Key, rec *crdt.Record) (bool, error) {
 }
 
 // recreate is the write that makes a stored object again; nil if there is none.
-func recreate(key state.Key, rec *crdt.Record) (*core.Mutate, error) {
+func (r *Restorer) recreate(key state.Key, rec *crdt.Record) (*core.Mutate, error) {
 	live := rec.Live()
 	if live == nil || key.Internal() || key.Resource() == state.Nodes {
 		return nil, nil
@@ -83,7 +93,14 @@ func recreate(key state.Key, rec *crdt.Record) (*core.Mutate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
-	create.New, err = registers(withCreation(unowned(object.Value)))
+	opened, err := r.opens.Open(key, object)
+	if err != nil {
+		return nil, err
+	}
+	create.New, err = registers(key.Resource(), withCreation(unowned(opened)))
+	if err == nil && key.Resource() == state.Secrets {
+		create.New, err = state.SealRegisters(r.seals, key, uid, create.New)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}

@@ -195,7 +195,7 @@ func TestAnUnsealedSecretIsCaught(t *testing.T) {
 		c := newCluster(t, 2)
 		defer c.close()
 		n := c.nodes[0]
-		plain, err := registers(secret(map[string]string{"password": planted}))
+		plain, err := registers(state.Secrets, secret(map[string]string{"password": planted}))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -119,10 +119,8 @@ func (n *Node) workload(uid crdt.UID) *state.Workload {
 		if r := key.Resource(); r != state.Deployments && r != state.Pods {
 			continue
 		}
-		if live := rec.Live(); live != nil && live.UID == uid {
-			if w, err := state.DecodeWorkload(key, rec); err == nil {
-				return w
-			}
+		if w, err := state.DecodeWorkload(key, rec); err == nil && w != nil && w.UID == uid {
+			return w
 		}
 	}
 	return nil

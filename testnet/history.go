@@ -125,7 +125,7 @@ func (n *Node) put(key state.Key, values map[string]any) {
 }
 
 func (n *Node) putAs(uid crdt.UID, key state.Key, values map[string]any) {
-	next, err := state.Flatten(values)
+	next, err := state.FlattenAs(key.Resource(), values)
 	if err != nil {
 		n.w.violate("world: %v", err)
 		return

@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"holon/crdt/state"
+	"holon/node/core"
 )
 
 // TestScenarios plays the stories in testdata and compares what was said and what
@@ -19,6 +20,11 @@ import (
 //
 //	nodes 5                                  make a cluster
 //	apply web replicas=6 [image=i] [on=n2]   create or change a Deployment
+//	create web [on=n2]                       as kubectl create does, with the YAML below it
+//	patch web [on=n2]                        as kubectl patch does, with the YAML below it
+//	show web [on=n2]                         prints its spec as that node has it
+//	conflicts web [on=n2]                    prints its conflicts, and its conditions about merges
+//	take web [on=n2], drop web [on=n2]       settles the one whose field is below it
 //	delete web [on=n2]
 //	cut n1 n2 | n3 n4 n5, heal               the network
 //	crash n2, power n2, start n2             the daemon dies, the host dies, either is back
@@ -65,6 +71,18 @@ func (p *player) play(d *datadriven.TestData) {
 		p.facts.list = nil
 	case "apply":
 		p.apply(p.node(on), d)
+	case "create":
+		p.create(p.node(on), deployment(args[0]), d.Input)
+	case "conflicts":
+		p.showConflicts(p.node(on), deployment(args[0]))
+	case "take":
+		p.settle(p.node(on), deployment(args[0]), d.Input, 0)
+	case "drop":
+		p.settle(p.node(on), deployment(args[0]), d.Input, core.KeepWinner)
+	case "patch":
+		p.patch(p.node(on), deployment(args[0]), d.Input)
+	case "show":
+		p.show(p.node(on), deployment(args[0]))
 	case "delete":
 		p.node(on).remove(deployment(args[0]))
 	case "cut":

@@ -120,7 +120,10 @@ type live struct {
 }
 
 // running lists the whole pods of a workload on every host, by slot and node.
-func (s *stage) running(key state.Key) []live {
+func (s *stage) running(key state.Key) []live { return s.runningSlots(s.uid(key)) }
+
+// runningSlots is running by the UID that a workload's slots go by.
+func (s *stage) runningSlots(uid crdt.UID) []live {
 	var found []live
 	for _, n := range s.nodes {
 		for _, p := range n.host.Statuses(s.now) {
@@ -129,7 +132,7 @@ func (s *stage) running(key state.Key) []live {
 			for _, c := range p.Containers {
 				whole = whole && c.State == runtime.Running
 			}
-			if whole && id.Workload == s.uid(key) {
+			if whole && id.Workload == uid {
 				found = append(found, live{n, id, p})
 			}
 		}

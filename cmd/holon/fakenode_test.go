@@ -28,6 +28,8 @@ type fakeNode struct {
 	serial int
 	events []map[string]any
 	tokens []api.TokenInfo
+
+	conflicts []api.Conflict
 }
 
 var _ api.Backend = (*fakeNode)(nil)
@@ -36,7 +38,7 @@ const fakeTag = 7
 
 // startFakeNode serves a fake node from dir, as a daemon would: socket and kubeconfig.
 func startFakeNode(t testing.TB, dir string) *fakeNode {
-	f := &fakeNode{cache: api.NewCache(fakeTag, 1, nil)}
+	f := &fakeNode{conflicts: seedConflicts(), cache: api.NewCache(fakeTag, 1, nil)}
 	ca, err := api.NewCA("testers")
 	must(t, err)
 	must(t, os.MkdirAll(dir, 0o700))
@@ -371,6 +373,50 @@ func fakeRecord(i uint64, value map[string]any) (*crdt.Record, error) {
 	}
 	w := crdt.Write{Dot: crdt.Dot{Replica: fakeReplica, Counter: i}, Stamp: crdt.Stamp{Time: i, Replica: fakeReplica}}
 	return (*crdt.Record)(nil).Set(crdt.UID{byte(i), byte(i >> 8)}, w, registers)
+}
+
+// Conflicts are those of a Deployment and of a Node.
+func (f *fakeNode) Conflicts(context.Context) ([]api.Conflict, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.conflicts), nil
+}
+
+func seedConflicts() []api.Conflict {
+	web := api.Conflict{Kind: "Deployment", Resource: "deployments.apps", Namespace: "default", Name: "web"}
+	replicas, image, whole := web, web, web
+	replicas.Field, replicas.Winner = "spec.replicas", api.Version{Value: []byte("3"), Node: "n1"}
+	replicas.Losers = []api.Version{{Value: []byte("4"), Node: "n2"}, {Value: []byte("5"), Node: "n3"}}
+	image.Field, image.Winner = "spec.template.spec.containers[name=web].image", api.Version{Value: []byte(`"web:1"`), Node: "n1"}
+	image.Losers = []api.Version{{Node: "n2"}}
+	whole.Field, whole.Winner = "object 0a1b2c3d", api.Version{Value: []byte(`{"spec":{"replicas":1,"selector":{"matchLabels":{"app":"web"}}}}`), Node: "n1"}
+	whole.Losers = []api.Version{{Value: []byte(`{}`), Node: "n2"}}
+	node := api.Conflict{
+		Kind: "Node", Resource: "nodes", Name: "n1", Field: "spec.unschedulable",
+		Winner: api.Version{Value: []byte("true"), Node: "n1"}, Losers: []api.Version{{Value: []byte("false"), Node: "n2"}},
+	}
+	return []api.Conflict{node, whole, replicas, image}
+}
+
+// Settle removes a conflict; values beyond the losers are not there.
+func (f *fakeNode) Settle(_ context.Context, k api.Key, field string, loser int) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, c := range f.conflicts {
+		if c.Resource == k.Resource && c.Namespace == k.Namespace && c.Name == k.Name && c.Field == field && loser < len(c.Losers) {
+			f.conflicts = slices.Delete(f.conflicts, i, i+1)
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: no conflict at %s", api.ErrNotFound, field)
+}
+
+// Compact needs consent.
+func (f *fakeNode) Compact(_ context.Context, _ api.Key, recreate bool) (string, error) {
+	if !recreate {
+		return "", fmt.Errorf("%w: 5 registers are of removed fields; --recreate frees them", api.ErrInvalid)
+	}
+	return "uid-new", nil
 }
 
 // Leave and Drain say two things.

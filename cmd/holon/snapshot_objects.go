@@ -26,11 +26,18 @@ type wanted struct {
 	labels    labels.Selector
 	found     []picked
 	named     map[string]bool // KIND/NAME that was asked for -> in the snapshot
+	// open gives an object in the clear; nil if it is left out.
+	open func(state.Key, state.Object) (map[string]any, error)
 }
 
 // wantedObjects understands --objects, -l and -A as `get` does.
 func (c *client) wantedObjects(ctx context.Context, o restoreOptions) (*wanted, error) {
+	keys, err := o.keys()
+	if err != nil {
+		return nil, err
+	}
 	w := &wanted{namespace: c.namespace, named: map[string]bool{}}
+	w.open = func(key state.Key, object state.Object) (map[string]any, error) { return o.open(keys, key, object) }
 	for _, word := range o.objects {
 		targets, err := c.targets(ctx, []string{word})
 		if err != nil {
@@ -52,7 +59,6 @@ func (c *client) wantedObjects(ctx context.Context, o restoreOptions) (*wanted, 
 	if o.allNamespaces {
 		w.namespace = ""
 	}
-	var err error
 	if w.labels, err = labels.Parse(o.selector); err != nil {
 		return nil, usagef("-l %q: %v", o.selector, err)
 	}
@@ -74,7 +80,11 @@ func (w *wanted) visit(key state.Key, rec *crdt.Record) error {
 		return fmt.Errorf("%s: %w", key, err)
 	}
 	t := w.targets[i]
-	u := &unstructured.Unstructured{Object: object.Value}
+	value, err := w.open(key, object)
+	if err != nil || value == nil {
+		return err
+	}
+	u := &unstructured.Unstructured{Object: value}
 	if !w.labels.Matches(labels.Set(u.GetLabels())) {
 		return nil
 	}

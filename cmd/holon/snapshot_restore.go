@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -29,6 +30,34 @@ type restoreOptions struct {
 	allNamespaces bool
 	dryRun        bool
 	yes           bool
+
+	identity       string
+	withoutSecrets bool
+}
+
+// keys are those that open the Secrets of the snapshot.
+func (o *restoreOptions) keys() (node.SecretKeys, error) {
+	if o.identity == "" {
+		return node.SecretKeys{}, nil
+	}
+	return node.ReadSecretKeys(o.identity)
+}
+
+// open gives an object of the snapshot in the clear; nil if it is left out.
+func (o *restoreOptions) open(keys node.SecretKeys, key state.Key, object state.Object) (map[string]any, error) {
+	if key.Resource() == state.Secrets && o.withoutSecrets {
+		return nil, nil
+	}
+	value, err := keys.Open(key, object)
+	return value, whereTheKeysAre(err)
+}
+
+// whereTheKeysAre adds the ways out to a Secret that does not open.
+func whereTheKeysAre(err error) error {
+	if errors.Is(err, node.ErrLocked) {
+		return fmt.Errorf("%w; name the identity.json of a node of that cluster with --identity, or leave Secrets out with --without-secrets", err)
+	}
+	return err
 }
 
 // check refuses flags that do not go together.
@@ -38,6 +67,8 @@ func (o *restoreOptions) check() error {
 		return usagef("say what to restore: --objects KIND/NAME into the present cluster, or --new-cluster")
 	case o.newCluster && (o.selector != "" || o.allNamespaces || o.dryRun || o.yes):
 		return usagef("--selector, --all-namespaces, --dry-run and --yes go with --objects")
+	case o.identity != "" && o.withoutSecrets:
+		return usagef("--identity opens Secrets, --without-secrets leaves them out: give one of them")
 	case !o.newCluster && (o.dataDir != "" || o.name != ""):
 		return usagef("--data-dir and --name go with --new-cluster")
 	}
@@ -58,6 +89,9 @@ spec or data, labels and annotations of the snapshot. Nothing is ever deleted, a
 objects that were not selected stay as they are. Objects are selected as 'holon get'
 does it: a kind, a comma list of kinds, KIND/NAME, with -n, -A and -l. On a terminal
 it asks before it writes; --dry-run shows what it would do, field by field.
+
+Secrets are sealed in a snapshot, and the keys are not in it: --identity names the
+identity.json of any node that was a member then, from its data directory or a copy.
 
 --new-cluster makes an empty data directory the first node of a new cluster, with
 all your objects, created anew: for the day on which all nodes are lost. The new
@@ -89,6 +123,9 @@ nodes, tokens and members are not taken over.`,
 	f.BoolVar(&o.newCluster, "new-cluster", false, "make the first node of a new cluster out of it, in an empty data directory")
 	f.StringVar(&o.dataDir, "data-dir", "", "with --new-cluster: the data directory of the node (default: as for 'holon up')")
 	f.StringVar(&o.name, "name", "", "with --new-cluster: the name of the node, a DNS label (default: the host name)")
+	f.StringVar(&o.identity, "identity", "", "identity.json of a node of the snapshot's cluster: opens its Secrets")
+	f.BoolVar(&o.withoutSecrets, "without-secrets", false, "leave Secrets out")
+	_ = c.MarkFlagFilename("identity", "json")
 	_ = c.MarkFlagDirname("data-dir")
 	_ = c.RegisterFlagCompletionFunc("objects", a.completeTargets)
 	return c
@@ -120,7 +157,7 @@ func (a *app) restoreCluster(ctx context.Context, file string, o restoreOptions)
 	if err != nil {
 		return err
 	}
-	restored, err := a.fillDatabase(ctx, file, info, up.dataDir, id, wait)
+	restored, err := a.fillDatabase(ctx, file, info, up.dataDir, id, o, wait)
 	if err != nil {
 		return fmt.Errorf("nothing was restored: %w", err)
 	}
@@ -177,7 +214,7 @@ func (a *app) readSnapshotFile(ctx context.Context, file string, visit func(stat
 }
 
 // fillDatabase reads the file again and creates its objects.
-func (a *app) fillDatabase(ctx context.Context, file string, checked snapshotInfo, dir string, id node.Identity, wait *progress) (restored int, err error) {
+func (a *app) fillDatabase(ctx context.Context, file string, checked snapshotInfo, dir string, id node.Identity, o restoreOptions, wait *progress) (restored int, err error) {
 	partial := filepath.Join(dir, restoringDir)
 	if err := os.RemoveAll(partial); err != nil {
 		return 0, err
@@ -189,7 +226,7 @@ func (a *app) fillDatabase(ctx context.Context, file string, checked snapshotInf
 	if err != nil {
 		return 0, err
 	}
-	restored, err = a.fill(ctx, store, dir, file, checked, id, wait)
+	restored, err = a.fill(ctx, store, dir, file, checked, id, o, wait)
 	if closing := store.Close(); err == nil {
 		err = closing
 	}
@@ -204,17 +241,24 @@ func (a *app) fillDatabase(ctx context.Context, file string, checked snapshotInf
 	return restored, syncDir(dir)
 }
 
-func (a *app) fill(ctx context.Context, store node.Store, dir, file string, checked snapshotInfo, id node.Identity, wait *progress) (restored int, err error) {
-	r, err := node.NewRestorer(store, dir, id)
+func (a *app) fill(ctx context.Context, store node.Store, dir, file string, checked snapshotInfo, id node.Identity, o restoreOptions, wait *progress) (restored int, err error) {
+	keys, err := o.keys()
+	if err != nil {
+		return 0, err
+	}
+	r, err := node.NewRestorer(store, dir, id, keys)
 	if err != nil {
 		return 0, err
 	}
 	again, err := a.readSnapshotFile(ctx, file, func(key state.Key, rec *crdt.Record) error {
+		if key.Resource() == state.Secrets && o.withoutSecrets {
+			return nil
+		}
 		made, err := r.Add(key, rec)
 		if made {
 			restored++
 		}
-		return err
+		return whereTheKeysAre(err)
 	}, wait)
 	if err != nil {
 		return 0, err

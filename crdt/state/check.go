@@ -73,6 +73,7 @@ var checks = []struct {
 	{"dot", (*checker).checkDots},
 	{"write order", (*checker).checkOrder},
 	{"rank", (*checker).checkRanks},
+	{"generation", (*checker).checkGenerations},
 	{"death", (*checker).checkDeaths},
 	{"decodes", (*checker).checkDecodes},
 	{"slot identity", (*checker).checkSlotIdentity},

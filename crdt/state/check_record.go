@@ -1,10 +1,6 @@
 package state
 
-import (
-	"strconv"
-
-	"holon/crdt"
-)
+import "holon/crdt"
 
 // checkKeys: a key has three parts and a record, and nothing is stored that is
 // derived.
@@ -81,25 +77,16 @@ func (c *checker) checkOrder() {
 	}
 }
 
-// GenerationPath is the register that counts an object's specs. From the second
-// on it is written with its value as rank, so that no merge takes it back.
-const GenerationPath = "/metadata/generation"
-
-// checkRanks: only homes and generations outrank time, and a generation's rank is
-// what it says.
+// checkRanks: only homes and goodbyes outrank time.
 func (c *checker) checkRanks() {
 	for _, key := range c.keys {
 		eachWrite(c.doc[key], func(o *crdt.Object, what string, w crdt.Write) {
-			if ranked := key.Resource() == Slots && what == SlotHome || what == GenerationPath; !ranked && w.Stamp.Rank != 0 {
+			ranked := key.Resource() == Slots && what == SlotHome || key.Resource() == Members && what == MemberLeft ||
+				what == oldGenerationPath
+			if !ranked && w.Stamp.Rank != 0 {
 				c.find(Broken, key, "%s of %s: has rank %d", what, o.UID, w.Stamp.Rank)
 			}
 		})
-		for _, o := range sortedObjects(c.doc[key]) {
-			g := o.Registers[GenerationPath]
-			if g.Stamp.Rank != 0 && string(g.Value) != strconv.FormatUint(g.Stamp.Rank, 10) {
-				c.find(Broken, key, "generation %s of %s is written with rank %d", g.Value, o.UID, g.Stamp.Rank)
-			}
-		}
 	}
 }
 

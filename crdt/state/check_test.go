@@ -36,7 +36,7 @@ func settled(t testing.TB) *document {
 	d.web = w
 	old := w.Template.DeepCopy()
 	old.Spec.Containers[0].Image = "web:0"
-	if d.doc[key], err = d.doc[key].SetRanked(w.UID, d.w.next(), GenerationPath, 2, []byte("2")); err != nil {
+	if d.doc[key], err = d.doc[key].Set(w.UID, d.w.next(), map[string][]byte{GenerationPath(d.w.replica): []byte("2")}); err != nil {
 		t.Fatal(err)
 	}
 	d.revision(RevisionHash(old), old, 1)
@@ -195,8 +195,13 @@ func plants(d *document) map[string][]func() Severity {
 				register(o, SlotRun, func(g *crdt.Register) { g.Stamp.Rank = 1 })
 			}),
 			forge(web, func(o *crdt.Object, _ *crdt.Record) {
-				register(o, GenerationPath, func(g *crdt.Register) { g.Stamp.Rank = 3 })
+				register(o, "/spec/replicas", func(g *crdt.Register) { g.Stamp.Rank = 3 })
 			}),
+		},
+		"generation": {
+			broken(func() { d.set(web, d.web.UID, map[string]string{GenerationPath(crdt.ReplicaID{1}): "0"}) }),
+			broken(func() { d.set(web, d.web.UID, map[string]string{GenerationPath(crdt.ReplicaID{1}): `"x"`}) }),
+			broken(func() { d.set(web, d.web.UID, map[string]string{GenerationPath(crdt.ReplicaID{2}): "1"}) }),
 		},
 		"death": {
 			forge(slot0, func(o *crdt.Object, _ *crdt.Record) { o.Dead = &o.Birth }),

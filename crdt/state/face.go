@@ -1,6 +1,7 @@
 package state
 
 import (
+	"fmt"
 	"maps"
 	"time"
 )
@@ -37,6 +38,23 @@ func condition(kind string, ok bool, reason, message string) map[string]any {
 		c["message"] = message
 	}
 	return c
+}
+
+// mergeConditions say what a merge has left to be decided; none if nothing is.
+func mergeConditions(conflicts []Conflict, invalid string) []any {
+	var list []any
+	if len(conflicts) > 0 {
+		message := conflicts[0].Field
+		if more := len(conflicts) - 1; more > 0 {
+			message += fmt.Sprintf(" and %d more", more)
+		}
+		list = append(list, condition("FieldConflict", true, "ConcurrentWrites", message+
+			": written on two sides of a partition; see holon conflicts"))
+	}
+	if invalid != "" {
+		list = append(list, condition("MergedInvalid", true, "LastValidRuns", "edits of two sides of a partition do not fit together, the last valid form runs: "+invalid))
+	}
+	return list
 }
 
 // timestamp sets a time that a node has said, unless it is none (RFC 3339).

@@ -71,7 +71,7 @@ func nodeStatus(n NodeView, s *NodeStatus) map[string]any {
 		runtime = s.Runtime + "://" + s.Version
 	}
 	return map[string]any{
-		"capacity": s.Allocatable.list(), "allocatable": s.Allocatable.list(), "addresses": addresses, "conditions": nodeConditions(n, s),
+		"capacity": s.Allocatable.list(), "allocatable": s.Allocatable.list(), "addresses": addresses, "conditions": append(nodeConditions(n, s), mergeConditions(n.Node.Conflicts, "")...),
 		"nodeInfo": map[string]any{
 			"kubeletVersion": s.HolonVersion, "containerRuntimeVersion": runtime, "operatingSystem": s.OS,
 			"architecture": s.Arch, "kernelVersion": s.Kernel, "osImage": s.OS, "kubeProxyVersion": "", "machineID": "", "systemUUID": "",

@@ -82,7 +82,7 @@ func (p *PodFace) status() map[string]any {
 	if s == nil {
 		s = &RunStatus{Phase: Pending}
 	}
-	status := map[string]any{"phase": string(s.Phase), "conditions": p.conditions(s)}
+	status := map[string]any{"phase": string(s.Phase), "conditions": append(p.conditions(s), p.ofMerge()...)}
 	if p.Template != nil {
 		status["qosClass"] = string(qosClass(&p.Template.Spec))
 	}
@@ -134,6 +134,14 @@ func (p *PodFace) conditions(s *RunStatus) []any {
 		condition("PodScheduled", true, "", ""), condition("Initialized", true, "", ""),
 		condition("ContainersReady", ready, reason, message), condition("Ready", ready, reason, message),
 	}
+}
+
+// ofMerge are the conditions of a bare pod's own record.
+func (p *PodFace) ofMerge() []any {
+	if !p.Workload.Bare() {
+		return nil
+	}
+	return mergeConditions(p.Workload.Conflicts, p.Workload.Invalid)
 }
 
 // qosClass is Kubernetes' class of a pod: Guaranteed if every container has

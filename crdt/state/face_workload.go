@@ -25,7 +25,7 @@ type Counts struct {
 
 // DeploymentFace adds the derived status to a stored Deployment.
 func DeploymentFace(w *Workload, n Counts) map[string]any {
-	v := WithMeta(w.Key, w.UID.String(), copyObject(w.Object))
+	v := WithMeta(w.Key, w.ObjectUID.String(), copyObject(w.Object))
 	least := w.Replicas - w.MaxUnavailable
 	if w.Recreate {
 		least = w.Replicas // what a rollout may take away is no measure then
@@ -41,7 +41,7 @@ func DeploymentFace(w *Workload, n Counts) map[string]any {
 	}
 	status := map[string]any{
 		"observedGeneration": w.Generation, "replicas": int64(n.Placed), "updatedReplicas": int64(n.Updated),
-		"conditions": []any{availability, progressing},
+		"conditions": append([]any{availability, progressing}, mergeConditions(w.Conflicts, w.Invalid)...),
 	}
 	if n.Ready > 0 {
 		status["readyReplicas"], status["availableReplicas"] = int64(n.Ready), int64(n.Ready)
@@ -69,7 +69,7 @@ func ReplicaSetFace(w *Workload, revision string, number int64, created string, 
 		"name": ReplicaSetName(w, revision), "namespace": w.Namespace, "uid": ReplicaSetUID(w, revision),
 		"labels": labels(template.Labels), "generation": int64(1),
 		"annotations":     map[string]any{"deployment.kubernetes.io/revision": strconv.FormatInt(number, 10)},
-		"ownerReferences": ownerRef("apps/v1", "Deployment", w.Name, w.UID.String()),
+		"ownerReferences": ownerRef("apps/v1", "Deployment", w.Name, w.ObjectUID.String()),
 	}
 	timestamp(meta, "creationTimestamp", w.Created)
 	timestamp(meta, "creationTimestamp", created)

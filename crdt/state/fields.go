@@ -2,227 +2,129 @@ package state
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"holon/crdt"
+	"holon/crdt/state/schema"
 )
 
 // FieldDepthMax bounds the nesting of objects that Flatten and Build accept.
 // The deepest Kubernetes type, a CRD's schema, stays far below.
 const FieldDepthMax = 128
 
-// Flatten turns a Kubernetes-shaped JSON object into registers: from JSON
-// Pointer (RFC 6901) to canonical JSON value (keys sorted, no spaces). Objects
-// are descended into; scalars, lists and null are leaves, and so is the empty
-// object, `{}`. Lists are atomic.
+// Flatten is FlattenAs without a schema: objects are descended into, lists are
+// atomic. It is for what Kubernetes' types do not describe.
+func Flatten(obj map[string]any) (map[string][]byte, error) { return FlattenAs("", obj) }
+
+// FlattenAs turns a Kubernetes-shaped JSON object of a resource into registers:
+// from path to canonical JSON value (keys sorted, no spaces). The path is a JSON
+// Pointer (RFC 6901) with two segments that no pointer has:
+//
+//	/spec/containers/[name="web"]/image   an element of a list by its key fields
+//	/metadata/finalizers/[="a.io/b"]      an element of a set
+//	/spec/containers/#order               the elements in order; none if there is one
+//
+// Package schema says which lists have keys and which objects are kept together
+// as one register; what it does not know is descended into if it is an object,
+// and atomic if it is a list. Every element has a register of its own path: its
+// whole value, or {} beside those of its fields; it is there as long as that one
+// is. The second element of equal keys is [name="web"]#2: nothing is lost of
+// lists that Kubernetes would merge away. An empty list or object is [] or {}.
 //
 // It accepts what encoding/json decodes to, and Go's other integers. It fails on
-// other types, NaN and infinities, strings that are not UTF-8, and objects
-// deeper than FieldDepthMax, naming the path.
-func Flatten(obj map[string]any) (map[string][]byte, error) {
+// other types, NaN and infinities, strings that are not UTF-8, elements without
+// the shape that their keys need, and objects deeper than FieldDepthMax, naming
+// the path.
+func FlattenAs(resource string, obj map[string]any) (map[string][]byte, error) {
 	out := make(map[string][]byte)
-	if err := flatten(out, "", obj, 0); err != nil {
+	if err := flatten(out, "", obj, schema.Of(resource), 0); err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-func flatten(out map[string][]byte, path string, value any, depth int) error {
+// together reports whether a value of type t is one register whatever it holds.
+func together(t *schema.Type) bool {
+	return t != nil && (t.Whole || t.Kind == schema.Atomic || t.Kind == schema.Scalar)
+}
+
+func flatten(out map[string][]byte, path string, value any, t *schema.Type, depth int) error {
 	if !utf8.ValidString(path) {
 		return fmt.Errorf("field %q: its name is not UTF-8", path)
 	}
-	obj, ok := value.(map[string]any)
-	if !ok || len(obj) == 0 {
-		leaf, err := appendJSON(nil, value, depth)
-		if err != nil {
-			return fmt.Errorf("field %q: %w", path, err)
+	switch v := value.(type) {
+	case map[string]any:
+		if len(v) > 0 && !together(t) {
+			return flattenObject(out, path, v, t, nil, depth)
 		}
-		out[path] = leaf
-		return nil
+	case []any:
+		if len(v) > 0 && t.Elem() != nil {
+			return flattenList(out, path, v, t, depth)
+		}
 	}
+	return leaf(out, path, value, depth)
+}
+
+func leaf(out map[string][]byte, path string, value any, depth int) error {
+	text, err := appendJSON(nil, value, depth)
+	if err != nil {
+		return fmt.Errorf("field %q: %w", path, err)
+	}
+	out[path] = text
+	return nil
+}
+
+// flattenObject flattens the fields of an object but for those that its path says.
+func flattenObject(out map[string][]byte, path string, obj map[string]any, t *schema.Type, said []string, depth int) error {
 	if depth >= FieldDepthMax {
 		return fmt.Errorf("field %.200q: nested deeper than %d objects", path, FieldDepthMax)
 	}
 	for name, child := range obj {
-		if err := flatten(out, path+"/"+escape(name), child, depth+1); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// appendJSON is canonical JSON for the values that Flatten accepts.
-func appendJSON(b []byte, value any, depth int) ([]byte, error) {
-	if depth > FieldDepthMax {
-		return nil, fmt.Errorf("nested deeper than %d", FieldDepthMax)
-	}
-	switch v := value.(type) {
-	case map[string]any:
-		return appendObject(b, v, depth)
-	case []any:
-		return appendList(b, v, depth)
-	case string:
-		return appendString(b, v)
-	case json.Number: // "1.50" and "1.5" are one value
-		n, err := number(v)
-		if err != nil {
-			return nil, err
-		}
-		return appendJSON(b, n, depth)
-	case nil, bool, float64, float32,
-		int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64:
-		text, err := json.Marshal(v)
-		return append(b, text...), err
-	}
-	return nil, fmt.Errorf("a %T has no JSON form here; convert it to maps, lists and scalars first", value)
-}
-
-func appendObject(b []byte, obj map[string]any, depth int) ([]byte, error) {
-	b = append(b, '{')
-	for i, name := range slices.Sorted(maps.Keys(obj)) {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		var err error
-		if b, err = appendString(b, name); err != nil {
-			return nil, err
-		}
-		b = append(b, ':')
-		if b, err = appendJSON(b, obj[name], depth+1); err != nil {
-			return nil, err
-		}
-	}
-	return append(b, '}'), nil
-}
-
-func appendList(b []byte, list []any, depth int) ([]byte, error) {
-	b = append(b, '[')
-	for i, item := range list {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		var err error
-		if b, err = appendJSON(b, item, depth+1); err != nil {
-			return nil, err
-		}
-	}
-	return append(b, ']'), nil
-}
-
-// appendString refuses what json.Marshal would replace in silence.
-func appendString(b []byte, s string) ([]byte, error) {
-	if !utf8.ValidString(s) {
-		return nil, fmt.Errorf("string %.40q is not UTF-8", s)
-	}
-	text, err := json.Marshal(s)
-	return append(b, text...), err
-}
-
-// Build is the inverse of Flatten. Numbers become int64 where their text is an
-// integer of that range, else float64, as in Kubernetes' unstructured objects;
-// nil values are absent fields.
-//
-// Registers of one object written on both sides of a partition may disagree on
-// a field's shape. Where a path is both a leaf and a prefix of others, the
-// children win; `{}` only ensures that the object is there.
-func Build(values map[string][]byte) (map[string]any, error) {
-	root := map[string]any{}
-	for _, path := range slices.Sorted(maps.Keys(values)) { // parents before children
-		if values[path] == nil {
+		if slices.Contains(said, name) {
 			continue
 		}
-		value, err := parse(values[path])
-		if err != nil {
-			return nil, fmt.Errorf("field %.200q: %w", path, err)
-		}
-		if err := insert(root, path, value); err != nil {
-			return nil, fmt.Errorf("field %.200q: %w", path, err)
-		}
-	}
-	return root, nil
-}
-
-// insert puts value at path, replacing by an object whatever else is on the way.
-func insert(root map[string]any, path string, value any) error {
-	if path == "" {
-		obj, ok := value.(map[string]any)
-		if !ok {
-			return errors.New("the whole object is not a JSON object")
-		}
-		maps.Copy(root, obj)
-		return nil
-	}
-	names := strings.Split(path, "/")
-	if names[0] != "" {
-		return errors.New(`a JSON Pointer begins with "/"`)
-	}
-	if len(names)-1 > FieldDepthMax {
-		return fmt.Errorf("nested deeper than %d objects", FieldDepthMax)
-	}
-	at := root
-	for i, escaped := range names[1:] {
-		name, err := unescape(escaped)
-		if err != nil {
+		if err := flatten(out, path+"/"+escape(name), child, t.Field(name), depth+1); err != nil {
 			return err
 		}
-		if i == len(names)-2 {
-			at[name] = value
-			return nil
-		}
-		child, ok := at[name].(map[string]any)
-		if !ok {
-			child = map[string]any{}
-			at[name] = child
-		}
-		at = child
 	}
 	return nil
 }
 
-// parse reads one JSON value and nothing after it.
-func parse(text []byte) (any, error) {
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	var value any
-	if err := decoder.Decode(&value); err != nil {
-		return nil, fmt.Errorf("not a JSON value: %w", err)
+func flattenList(out map[string][]byte, path string, list []any, t *schema.Type, depth int) error {
+	order := make([]any, len(list))
+	times := map[string]int{}
+	for i, item := range list {
+		segment, err := segmentOf(t, item)
+		if err != nil {
+			return fmt.Errorf("field %q, element %d: %w", path, i, err)
+		}
+		if times[segment]++; times[segment] > 1 {
+			segment += fmt.Sprint("#", times[segment])
+		}
+		order[i] = segment
+		at := path + "/" + escaper.Replace(segment)
+		if t.Kind == schema.Set || together(t.Elem()) {
+			if err := leaf(out, at, item, depth+1); err != nil {
+				return err
+			}
+			continue
+		}
+		out[at] = present
+		if err := flattenObject(out, at, item.(map[string]any), t.Elem(), t.Keys(), depth+1); err != nil {
+			return err
+		}
 	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, errors.New("not one JSON value: more text after it")
+	if len(list) < 2 {
+		return nil
 	}
-	return number(value)
+	return leaf(out, path+orderSuffix, order, depth+1)
 }
 
-// number replaces every json.Number inside value, in place.
-func number(value any) (any, error) {
-	var err error
-	switch v := value.(type) {
-	case json.Number:
-		if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {
-			return n, nil
-		}
-		return v.Float64()
-	case []any:
-		for i := range v {
-			if v[i], err = number(v[i]); err != nil {
-				return nil, err
-			}
-		}
-	case map[string]any:
-		for name := range v {
-			if v[name], err = number(v[name]); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return value, nil
-}
+// present is the value that only says that something is there.
+var present = []byte("{}")
 
 // Diff returns the registers to write so that old becomes new: values that
 // differ or are new, and nil for those that are gone.
@@ -246,30 +148,58 @@ func Diff(old, new map[string][]byte) map[string][]byte {
 	return out
 }
 
-var escaper = strings.NewReplacer("~", "~0", "/", "~1")
-
-func escape(name string) string {
-	if !strings.ContainsAny(name, "~/") {
-		return name
-	}
-	return escaper.Replace(name)
-}
-
-func unescape(name string) (string, error) {
-	if !strings.Contains(name, "~") {
-		return name, nil
-	}
-	var out strings.Builder
-	for i := 0; i < len(name); i++ {
+// Changes is what is to be written so that what a client saw as old becomes new:
+// Diff, without what the registers say already, and with what earlier versions
+// of holon wrote in another form and would show through:
+//
+//   - the fields below an object that is one register now
+//   - the elements of a list that was one register, where they are taken away
+func Changes(have map[string]crdt.Register, old, new map[string][]byte) map[string][]byte {
+	delta := Diff(old, new)
+	whole := map[string]bool{} // what is written or taken away as a whole
+	for path, value := range delta {
+		if content(value) || content(old[path]) {
+			whole[path] = true
+		}
+		g, there := have[path]
 		switch {
-		case name[i] != '~':
-			out.WriteByte(name[i])
-		case i+1 < len(name) && (name[i+1] == '0' || name[i+1] == '1'):
-			i++
-			out.WriteByte("~/"[name[i]-'0'])
-		default:
-			return "", fmt.Errorf("%q: after ~ a JSON Pointer has 0 or 1", name)
+		case Hidden(path):
+			delete(delta, path)
+		case there && (g.Value == nil) == (value == nil) && bytes.Equal(g.Value, value):
+			delete(delta, path)
+		case !there && value == nil && !seeded(have, path):
+			delete(delta, path)
 		}
 	}
-	return out.String(), nil
+	if len(whole) == 0 {
+		return delta
+	}
+	for path, g := range have {
+		if g.Value == nil {
+			continue
+		}
+		if _, written := delta[path]; !written && below(path, func(p string) bool { return whole[p] }) {
+			delta[path] = nil
+		}
+	}
+	return delta
+}
+
+// content reports whether a value is an object or list with something in it.
+func content(value []byte) bool { return len(value) > 2 && (value[0] == '{' || value[0] == '[') }
+
+// seeded reports whether a path is below a list that is one register, as all
+// lists were once.
+func seeded(have map[string]crdt.Register, path string) bool {
+	return below(path, func(p string) bool { v := have[p].Value; return len(v) > 2 && v[0] == '[' })
+}
+
+// below reports whether f holds for a path that is a proper prefix of path.
+func below(path string, f func(string) bool) bool {
+	for i := strings.LastIndexByte(path, '/'); i > 0; i = strings.LastIndexByte(path[:i], '/') {
+		if f(path[:i]) {
+			return true
+		}
+	}
+	return false
 }

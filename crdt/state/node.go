@@ -16,6 +16,7 @@ type Node struct {
 	Taints        []corev1.Taint
 	Unschedulable bool
 	Object        map[string]any
+	Conflicts     []Conflict
 }
 
 // DecodeNode reads a node from its record; ok is false if it is gone.
@@ -31,7 +32,7 @@ func DecodeNode(key Key, rec *crdt.Record) (n Node, ok bool, err error) {
 	_, _, name := key.Split()
 	return Node{
 		Name: name, UID: obj.UID, Labels: typed.Labels, Taints: typed.Spec.Taints,
-		Unschedulable: typed.Spec.Unschedulable, Object: obj.Value,
+		Unschedulable: typed.Spec.Unschedulable, Object: obj.Value, Conflicts: Conflicts(key, rec),
 	}, true, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/fxamacker/cbor/v2"
+
+	"holon/crdt"
 )
 
 // NodeStatus is the whole of class B that one node owns: what it is and what it
@@ -25,6 +27,9 @@ type NodeStatus struct {
 	Arch          string      `cbor:"14,keyasint,omitempty"`
 	Kernel        string      `cbor:"15,keyasint,omitempty"`
 	HolonVersion  string      `cbor:"16,keyasint,omitempty"`
+	// Replica is the ID under which the node writes records, so that its writes can
+	// be told by its name.
+	Replica crdt.ReplicaID `cbor:"24,keyasint,omitzero"`
 }
 
 // Condition is one fact about a node, with Kubernetes' meaning.

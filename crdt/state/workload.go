@@ -18,7 +18,8 @@ import (
 //	         -> (revision changed -> second run -> first run stops)* -> unwanted
 type Workload struct {
 	Key        Key
-	UID        crdt.UID
+	UID        crdt.UID // of its slots and revisions; see IdentityPath
+	ObjectUID  crdt.UID // of the object that the API shows
 	Name       string
 	Namespace  string
 	Replicas   int
@@ -32,6 +33,10 @@ type Workload struct {
 	StandIn                  bool // may another node run a slot while its home is lost
 	Paused                   bool
 	Object                   map[string]any // as stored, to show it
+	// Invalid says why the stored object, a merge, is not what runs: all above but
+	// Object is of the last valid one. Empty: it is what runs.
+	Invalid   string
+	Conflicts []Conflict // that nobody has settled
 }
 
 // Bare reports whether w is a Pod that nobody else owns.
@@ -55,13 +60,7 @@ func DecodeObject(rec *crdt.Record) (o Object, ok bool, err error) {
 	if live == nil {
 		return Object{}, false, nil
 	}
-	values := make(map[string][]byte, len(live.Registers))
-	for path, reg := range live.Registers {
-		if reg.Value != nil {
-			values[path] = reg.Value
-		}
-	}
-	value, err := Build(values)
+	value, err := BuildObject(live)
 	if err != nil {
 		return Object{}, false, err
 	}
@@ -75,12 +74,16 @@ func DecodeWorkload(key Key, rec *crdt.Record) (*Workload, error) {
 		return nil, err
 	}
 	_, namespace, name := key.Split()
-	w := &Workload{Key: key, UID: obj.UID, Name: name, Namespace: namespace, Object: obj.Value}
+	w := &Workload{Key: key, UID: identity(rec.Live()), ObjectUID: obj.UID, Name: name, Namespace: namespace, Object: obj.Value, Conflicts: Conflicts(key, rec)}
+	value := obj.Value
+	if kept, why := lastValid(key, rec.Live(), value); why != nil {
+		value, w.Invalid = kept, why.Error()
+	}
 	switch key.Resource() {
 	case Deployments:
-		err = w.fromDeployment(obj.Value)
+		err = w.fromDeployment(value)
 	case Pods:
-		err = w.fromPod(obj.Value)
+		err = w.fromPod(value)
 	default:
 		err = fmt.Errorf("%s is not a workload", key)
 	}

@@ -10,6 +10,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"time"
@@ -119,6 +120,15 @@ type Backend interface {
 	Events(ctx context.Context, namespace string) (events []map[string]any, missing []string, err error)
 	// Why explains the placement of a workload, from this node's own state.
 	Why(ctx context.Context, k Key) (Why, error)
+	// Conflicts lists, from this node's own replica, what was written on two sides
+	// of a partition and nobody has settled, by namespace, kind, name and field.
+	Conflicts(ctx context.Context) ([]Conflict, error)
+	// Settle answers a conflict of k at a field, as Conflict spells it: by the value
+	// of loser, from 0 on, or by that of the winner if loser is KeepWinner.
+	Settle(ctx context.Context, k Key, field string, loser int) error
+	// Compact frees what removed fields hold of an object, and gives its new UID.
+	// Without recreate it fails with ErrInvalid and says what that means.
+	Compact(ctx context.Context, k Key, recreate bool) (uid string, err error)
 	// Status is this node's view of the cluster.
 	Status(ctx context.Context) (ClusterStatus, error)
 	// Snapshot writes this node's copy of the cluster's state, as of one moment, in
@@ -132,6 +142,27 @@ type Backend interface {
 	// and moves them away (`holon down` follows it with a signal of its own).
 	Leave(ctx context.Context, progress func(string)) error
 	Drain(ctx context.Context, progress func(string)) error
+}
+
+// KeepWinner stands for the winner of a conflict.
+const KeepWinner = -1
+
+// Conflict is one field, or a whole object, that was written on two sides of a
+// partition.
+type Conflict struct {
+	Kind      string    `json:"kind"`
+	Resource  string    `json:"resource"`
+	Namespace string    `json:"namespace,omitempty"`
+	Name      string    `json:"name"`
+	Field     string    `json:"field"`
+	Winner    Version   `json:"winner"`
+	Losers    []Version `json:"losers"` // the first is what take takes
+}
+
+// Version is one of the values in conflict, JSON; absent if the field was removed.
+type Version struct {
+	Value json.RawMessage `json:"value,omitempty"`
+	Node  string          `json:"node"` // that wrote it, or its replica ID
 }
 
 // Why is the answer to `holon why`.

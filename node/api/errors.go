@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -46,7 +47,7 @@ func ofBackend(err error, gr schema.GroupResource, name string) error {
 	case errors.Is(err, ErrConflict):
 		return apierrors.NewConflict(gr, name, err)
 	case errors.Is(err, ErrInvalid):
-		return statusError(http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, "%s %q is invalid: %v", gr, name, err)
+		return statusError(http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, "%s %q is invalid: %s", gr, name, strings.TrimPrefix(err.Error(), ErrInvalid.Error()+": "))
 	case errors.Is(err, ErrBusy):
 		return tooMany("%v", err)
 	case errors.Is(err, ErrSealed), errors.Is(err, ErrNotDurable), errors.Is(err, ErrUnreachable), errors.Is(err, context.DeadlineExceeded):

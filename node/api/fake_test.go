@@ -33,6 +33,9 @@ type memory struct {
 	missing []string
 	mutated []Mutation
 	joins   []TokenInfo
+
+	conflicts []Conflict
+	settled   []string
 	// fail, if set, is what Mutate, Logs and Exec return; intervene runs before a Mutation.
 	fail      error
 	intervene func(Mutation)

@@ -10,6 +10,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+
+	"holon/crdt/state/valid"
 )
 
 // leaves are types that are one value to clients.
@@ -175,7 +177,7 @@ func TestNothingIsDroppedInSilence(t *testing.T) {
 
 func TestHarmlessValuesNeedNoWord(t *testing.T) {
 	pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "a", Image: "b:1"}}}}
-	defaultPod(pod)
+	valid.DefaultPod(pod)
 	value, err := toMap(pod)
 	check(t, err)
 	warn := &warnings{header: map[string][]string{}}

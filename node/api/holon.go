@@ -51,6 +51,9 @@ type Progress struct {
 //
 //	GET    status
 //	GET    why/RESOURCE/NAMESPACE/NAME     NAMESPACE "-" for none
+//	GET    conflicts
+//	POST   conflicts/RESOURCE/NAMESPACE/NAME    a Settlement
+//	POST   compact/RESOURCE/NAMESPACE/NAME      a Compaction
 //	GET    tokens          POST tokens     DELETE tokens/ID
 //	GET    datakeys        POST datakeys   the latter makes a new one
 //	POST   drain           POST leave      JSON lines, see Progress
@@ -61,6 +64,9 @@ func (s *Server) holonRoutes(mux *http.ServeMux) {
 	}
 	handle("GET "+holonPath+"status", s.clusterStatus)
 	handle("GET "+holonPath+"why/{resource}/{namespace}/{name}", s.why)
+	handle("GET "+holonPath+"conflicts", s.conflicts)
+	handle("POST "+holonPath+"conflicts/{resource}/{namespace}/{name}", s.settleConflict)
+	handle("POST "+holonPath+"compact/{resource}/{namespace}/{name}", s.compact)
 	handle("GET "+holonPath+"tokens", s.tokens)
 	handle("POST "+holonPath+"tokens", s.createToken)
 	handle("DELETE "+holonPath+"tokens/{id}", s.revokeToken)
@@ -76,6 +82,7 @@ func (s *Server) holonRoutes(mux *http.ServeMux) {
 var holonResources = []metav1.APIResource{
 	{Name: "status", SingularName: "status", Kind: "ClusterStatus", Verbs: []string{"get"}},
 	{Name: "datakeys", SingularName: "datakey", Kind: "DataKey", Verbs: []string{"create", "list"}},
+	{Name: "conflicts", SingularName: "conflict", Kind: "Conflict", Verbs: []string{"get"}},
 	{Name: "tokens", SingularName: "token", Kind: "JoinToken", Verbs: []string{"create", "delete"}},
 }
 
@@ -93,13 +100,9 @@ func (s *Server) clusterStatus(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) why(w http.ResponseWriter, r *http.Request) error {
-	k := kindNamed(r.PathValue("resource"))
+	key, k := objectOf(r)
 	if k == nil {
 		return notServed()
-	}
-	key := Key{Resource: k.key(), Namespace: r.PathValue("namespace"), Name: r.PathValue("name")}
-	if key.Namespace == noNamespace {
-		key.Namespace = ""
 	}
 	why, err := s.config.Backend.Why(r.Context(), key)
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"holon/crdt/state/valid"
 )
 
 // kind is all that the server knows about one kind of object. The handlers are
@@ -96,7 +98,7 @@ var kinds = []*kind{
 		verbs:    []string{"create", "delete", "get", "list", "patch", "update", "watch"},
 		make:     func() runtime.Object { return &corev1.Namespace{} },
 		fields:   namespaceFields,
-		validate: on(validateNamespace), selectable: []string{"status.phase"},
+		validate: on(valid.Namespace), selectable: []string{"status.phase"},
 		columns: namespaceColumns, row: row(namespaceRow),
 	},
 	{
@@ -108,7 +110,7 @@ var kinds = []*kind{
 		},
 		make:     func() runtime.Object { return &corev1.Node{} },
 		fields:   nodeFields,
-		validate: on(validateNode), validateUpdate: onUpdate(validateNodeUpdate),
+		validate: on(valid.Node), validateUpdate: onUpdate(valid.NodeUpdate),
 		selectable: []string{"spec.unschedulable"},
 		columns:    nodeColumns, row: row(nodeRow),
 	},
@@ -121,7 +123,7 @@ var kinds = []*kind{
 		},
 		make:     func() runtime.Object { return &corev1.Pod{} },
 		fields:   podFields,
-		defaults: by(defaultPod), validate: on(validatePod), validateCreate: on(validatePodCreate), validateUpdate: onUpdate(validatePodUpdate),
+		defaults: by(valid.DefaultPod), validate: on(valid.Pod), validateCreate: on(valid.PodCreate), validateUpdate: onUpdate(valid.PodUpdate),
 		selectable: []string{
 			"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
 			"status.phase", "status.podIP", "status.nominatedNodeName",
@@ -134,7 +136,7 @@ var kinds = []*kind{
 		namespaced: true, verbs: allVerbs,
 		make:     func() runtime.Object { return &corev1.ConfigMap{} },
 		fields:   configMapFields,
-		validate: on(validateConfigMap), validateUpdate: onUpdate(validateConfigMapUpdate),
+		validate: on(valid.ConfigMap), validateUpdate: onUpdate(valid.ConfigMapUpdate),
 		columns: configMapColumns, row: row(configMapRow),
 	},
 	{
@@ -142,7 +144,7 @@ var kinds = []*kind{
 		namespaced: true, verbs: allVerbs, sealed: true,
 		make:     func() runtime.Object { return &corev1.Secret{} },
 		fields:   secretFields,
-		defaults: by(defaultSecret), validate: on(validateSecret), validateUpdate: onUpdate(validateSecretUpdate),
+		defaults: by(valid.DefaultSecret), validate: on(valid.Secret), validateUpdate: onUpdate(valid.SecretUpdate),
 		advise: adviceOn(adviseSecret), selectable: []string{"type"},
 		columns: secretColumns, row: row(secretRow),
 	},
@@ -164,7 +166,7 @@ var kinds = []*kind{
 		subresources: []subresource{{"scale", scaleKind, []string{"get", "patch", "update"}}},
 		make:         func() runtime.Object { return &appsv1.Deployment{} },
 		fields:       deploymentFields,
-		defaults:     by(defaultDeployment), validate: on(validateDeployment), validateUpdate: onUpdate(validateDeploymentUpdate),
+		defaults:     by(valid.DefaultDeployment), validate: on(valid.Deployment), validateUpdate: onUpdate(valid.DeploymentUpdate),
 		advise: adviceOn(func(d *appsv1.Deployment) []string {
 			return adviseOnSecrets(&d.Spec.Template.Spec, "spec.template.spec")
 		}),

@@ -1,7 +1,6 @@
 package core
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -32,6 +31,20 @@ type (
 		New    map[string][]byte
 		Upsert bool // write whether the object is there or not
 	}
+	// Settle answers the conflict at Path of an object: Loser is the index of the
+	// loser whose value is to be taken, or KeepWinner.
+	Settle struct {
+		Key   state.Key
+		Path  string
+		Loser int
+	}
+	// Compact frees the registers of removed fields of an object, by a new object
+	// under NewUID that takes its place.
+	Compact struct {
+		Key      state.Key
+		Recreate bool // it may have another UID
+		NewUID   crdt.UID
+	}
 	// DeletePod gives the slot behind a derived pod a new run.
 	DeletePod struct{ Slot state.SlotID }
 	// Admit makes a peer a member and uses a token up by one.
@@ -61,6 +74,8 @@ type (
 )
 
 func (Mutate) op()      {}
+func (Settle) op()      {}
+func (Compact) op()     {}
 func (DeletePod) op()   {}
 func (Admit) op()       {}
 func (PutToken) op()    {}
@@ -71,11 +86,15 @@ func (Leave) op()       {}
 func (Restarting) op()  {}
 func (FirstMember) op() {}
 
+// KeepWinner is a Settle.Loser that stands for the winner.
+const KeepWinner = -1
+
 // Why a request fails. Nothing was written.
 var (
 	ErrNotFound = errors.New("not found")
 	ErrExists   = errors.New("already exists")
 	ErrConflict = errors.New("the object has been changed since it was read")
+	ErrInvalid  = errors.New("invalid")
 )
 
 func (c *Core) asked(id uint64, op Op) {
@@ -84,6 +103,11 @@ func (c *Core) asked(id uint64, op Op) {
 	case Mutate:
 		ack.Key = op.Key
 		ack.UID, ack.Err = c.mutate(op)
+	case Settle:
+		ack.Key, ack.Err = op.Key, c.settleConflict(op)
+	case Compact:
+		ack.Key = op.Key
+		ack.UID, ack.Err = c.compact(op)
 	case DeletePod:
 		ack.Err = c.deletePod(op)
 	case Admit:
@@ -127,7 +151,7 @@ func (c *Core) mutate(op Mutate) (crdt.UID, error) {
 	}
 	switch {
 	case op.Upsert && live == nil:
-		return op.NewUID, c.set(op.Key, op.NewUID, state.Diff(op.Old, op.New))
+		return op.NewUID, c.set(op.Key, op.NewUID, state.Changes(nil, op.Old, op.New))
 	case op.Upsert:
 		return live.UID, c.update(op, live)
 	case op.Create && live != nil:
@@ -157,9 +181,9 @@ func checkSealed(op Mutate) error {
 }
 
 func (c *Core) create(op Mutate) error {
-	values := state.Diff(nil, op.New)
+	values := state.Changes(nil, nil, op.New)
 	if hasSpec(op.Key) {
-		values[state.GenerationPath] = []byte("1")
+		values[state.GenerationPath(c.cfg.Replica)] = state.NextGeneration(nil, c.cfg.Replica)
 	}
 	return c.set(op.Key, op.NewUID, values)
 }
@@ -167,29 +191,30 @@ func (c *Core) create(op Mutate) error {
 // update writes the registers that the client changed. A value that is there
 // already is not written again.
 func (c *Core) update(op Mutate, live *crdt.Object) error {
-	delta := state.Diff(op.Old, op.New)
-	specChanged := false
-	for path, value := range delta {
-		if path == state.GenerationPath || bytes.Equal(live.Registers[path].Value, value) {
-			delete(delta, path)
-			continue
-		}
-		specChanged = specChanged || strings.HasPrefix(path, "/spec")
-	}
+	delta := state.Changes(live.Registers, op.Old, op.New)
 	if len(delta) == 0 {
 		return nil
 	}
-	if err := c.set(op.Key, live.UID, delta); err != nil {
-		return err
+	c.countSpec(op.Key, live, delta)
+	if live.Registers[state.ValidPath].Value != nil {
+		if _, after, err := state.Preview(live, delta); err == nil {
+			c.dropValid(op.Key, live, after, delta)
+		}
 	}
-	if !specChanged || !hasSpec(op.Key) {
-		return nil
+	return c.tooLarge(op.Key, live, c.set(op.Key, live.UID, delta))
+}
+
+// countSpec adds to what is to be written that it makes a new generation.
+func (c *Core) countSpec(key state.Key, live *crdt.Object, delta map[string][]byte) {
+	if !hasSpec(key) {
+		return
 	}
-	var generation uint64
-	_, _ = fmt.Sscan(string(live.Registers[state.GenerationPath].Value), &generation)
-	generation++
-	// The rank makes the greatest generation win a merge: it never goes back.
-	return c.setRanked(op.Key, live.UID, state.GenerationPath, generation, fmt.Append(nil, generation))
+	for path := range delta {
+		if path == "/spec" || strings.HasPrefix(path, "/spec/") {
+			delta[state.GenerationPath(c.cfg.Replica)] = state.NextGeneration(live, c.cfg.Replica)
+			return
+		}
+	}
 }
 
 func hasSpec(key state.Key) bool {

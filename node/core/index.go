@@ -98,12 +98,17 @@ func (x *index) reindexWorkload(key state.Key, rec *crdt.Record) error {
 	if err != nil {
 		return err
 	}
+	if before, ok := x.byKey[key]; ok { // its UID may be that of an object before it
+		x.retired[before] = true
+		x.touchWorkload(before)
+		delete(x.workloads, before)
+	}
 	for uid, o := range rec.Objects {
 		x.retired[uid] = true
 		x.touchWorkload(uid)
 		delete(x.workloads, uid)
 		delete(x.losers, uid)
-		if o.Dead == nil && w != nil && uid != w.UID {
+		if o.Dead == nil && w != nil && uid != w.ObjectUID {
 			x.losers[uid] = key
 		}
 	}

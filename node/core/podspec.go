@@ -58,7 +58,7 @@ func (c *Core) podSpec(r *run) (*runtime.Spec, []SealedUse, error) {
 // bare pod.
 func (c *Core) podUID(w *state.Workload, slot state.SlotID, run state.RunID) string {
 	if w.Bare() {
-		return w.UID.String()
+		return w.ObjectUID.String()
 	}
 	return state.PodUID(slot, run).String()
 }

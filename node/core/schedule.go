@@ -151,8 +151,7 @@ func (c *Core) burials(uid crdt.UID) []deed {
 	var deeds []deed
 	if key, ok := c.index.losers[uid]; ok {
 		deeds = append(deeds, deed{fmt.Sprintf("delete the younger %s %s", key, uid), func() error {
-			c.fact(true, key, "NameConflict", "two objects were created under this name; the older one stays, %s is deleted", uid)
-			return c.write(key, func(rec *crdt.Record, at crdt.Write) (*crdt.Record, error) { return rec.Delete(uid, at) })
+			return c.buryLoser(key, uid)
 		}})
 	}
 	for _, i := range slices.Sorted(maps.Keys(c.index.slots[uid])) {
@@ -165,6 +164,24 @@ func (c *Core) burials(uid crdt.UID) []deed {
 		deeds = append(deeds, deed{"bury " + string(key), func() error { return c.bury(key) }})
 	}
 	return deeds
+}
+
+// buryLoser deletes an object that lost its name, and keeps in the winner what it
+// said, if that was something else.
+func (c *Core) buryLoser(key state.Key, uid crdt.UID) error {
+	rec := c.store.record(key)
+	kept := state.KeepLoser(rec, uid)
+	if err := c.write(key, func(rec *crdt.Record, at crdt.Write) (*crdt.Record, error) { return rec.Delete(uid, at) }); err != nil {
+		return err
+	}
+	if kept == nil {
+		return nil // nobody has to decide anything
+	}
+	c.fact(true, key, "NameConflict", "two objects were created under this name; the older one stays, %s is deleted; see holon conflicts", uid)
+	if err := c.set(key, rec.Live().UID, map[string][]byte{state.ConflictPath(uid): kept}); err != nil {
+		c.fact(true, key, "NameConflict", "what %s said is lost: %v", uid, err)
+	}
+	return nil
 }
 
 // planWorkload says what is to be written for one workload now.

@@ -243,6 +243,7 @@ func (c *Core) join(p packedRecord) error {
 		return nil
 	}
 	c.commit(p.Key, joined)
+	c.merged(p.Key, ours, theirs, joined)
 	return nil
 }
 

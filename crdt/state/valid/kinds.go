@@ -1,4 +1,4 @@
-package api
+package valid
 
 import (
 	"fmt"
@@ -22,11 +22,13 @@ func validateMetadata(m *metav1.ObjectMeta, namespaced bool, name apivalidation.
 	return apivalidation.ValidateObjectMeta(m, namespaced, name, field.NewPath("metadata"))
 }
 
-func validateNamespace(n *corev1.Namespace) field.ErrorList {
+// Namespace says what is wrong with a namespace.
+func Namespace(n *corev1.Namespace) field.ErrorList {
 	return validateMetadata(&n.ObjectMeta, false, apivalidation.ValidateNamespaceName)
 }
 
-func validateNode(n *corev1.Node) field.ErrorList {
+// Node says what is wrong with a node.
+func Node(n *corev1.Node) field.ErrorList {
 	errs := validateMetadata(&n.ObjectMeta, false, apivalidation.NameIsDNSSubdomain)
 	seen := map[string]bool{}
 	for i, t := range n.Spec.Taints {
@@ -52,7 +54,8 @@ func validateNode(n *corev1.Node) field.ErrorList {
 	return errs
 }
 
-func validateNodeUpdate(n, old *corev1.Node) field.ErrorList {
+// NodeUpdate lets only labels, annotations, taints and unschedulable change.
+func NodeUpdate(n, old *corev1.Node) field.ErrorList {
 	same := old.Spec.DeepCopy()
 	same.Unschedulable, same.Taints = n.Spec.Unschedulable, n.Spec.Taints
 	if equality.Semantic.DeepEqual(*same, n.Spec) {
@@ -61,7 +64,8 @@ func validateNodeUpdate(n, old *corev1.Node) field.ErrorList {
 	return field.ErrorList{field.Forbidden(field.NewPath("spec"), "node updates may only change labels, annotations, taints, or unschedulable")}
 }
 
-func validateConfigMap(c *corev1.ConfigMap) field.ErrorList {
+// ConfigMap says what is wrong with a ConfigMap.
+func ConfigMap(c *corev1.ConfigMap) field.ErrorList {
 	errs := validateMetadata(&c.ObjectMeta, true, apivalidation.NameIsDNSSubdomain)
 	size := 0
 	key := func(at *field.Path, key string, bytes int) {
@@ -85,7 +89,8 @@ func validateConfigMap(c *corev1.ConfigMap) field.ErrorList {
 	return errs
 }
 
-func validateConfigMapUpdate(c, old *corev1.ConfigMap) field.ErrorList {
+// ConfigMapUpdate guards an immutable ConfigMap.
+func ConfigMapUpdate(c, old *corev1.ConfigMap) field.ErrorList {
 	if !deref(old.Immutable) {
 		return nil
 	}
@@ -103,12 +108,14 @@ func validateConfigMapUpdate(c, old *corev1.ConfigMap) field.ErrorList {
 	return errs
 }
 
-func validatePod(p *corev1.Pod) field.ErrorList {
+// Pod says what is wrong with a pod.
+func Pod(p *corev1.Pod) field.ErrorList {
 	errs := validateMetadata(&p.ObjectMeta, true, apivalidation.NameIsDNSSubdomain)
 	return append(errs, validatePodSpec(&p.Spec, field.NewPath("spec"))...)
 }
 
-func validatePodCreate(p *corev1.Pod) field.ErrorList {
+// PodCreate refuses what only holon may set on a pod.
+func PodCreate(p *corev1.Pod) field.ErrorList {
 	if len(p.OwnerReferences) > 0 {
 		return field.ErrorList{field.Forbidden(field.NewPath("metadata", "ownerReferences"),
 			"only the pods that holon derives from a workload have owners")}
@@ -116,15 +123,15 @@ func validatePodCreate(p *corev1.Pod) field.ErrorList {
 	return nil
 }
 
-// validatePodUpdate lets only images change, and of a derived pod only labels and
+// PodUpdate lets only images change, and of a derived pod only labels and
 // annotations: its spec is its workload's.
-func validatePodUpdate(p, old *corev1.Pod) field.ErrorList {
+func PodUpdate(p, old *corev1.Pod) field.ErrorList {
 	var errs field.ErrorList
 	if !equality.Semantic.DeepEqual(p.OwnerReferences, old.OwnerReferences) {
 		errs = append(errs, field.Forbidden(field.NewPath("metadata", "ownerReferences"), "may not be changed"))
 	}
 	was := old.DeepCopy()
-	defaultPod(was) // later versions of holon may fill in more
+	DefaultPod(was) // later versions of holon may fill in more
 	same := &was.Spec
 	why := "pod updates may not change fields other than `spec.containers[*].image`"
 	if len(old.OwnerReferences) > 0 {

@@ -1,4 +1,4 @@
-package api
+package valid
 
 import (
 	"reflect"
@@ -7,6 +7,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
 )
@@ -15,7 +16,9 @@ import (
 func parse[T any](t *testing.T, text string) *T {
 	t.Helper()
 	obj := new(T)
-	check(t, yaml.UnmarshalStrict([]byte(text), obj))
+	if err := yaml.UnmarshalStrict([]byte(text), obj); err != nil {
+		t.Fatal(err)
+	}
 	return obj
 }
 
@@ -92,8 +95,8 @@ func TestPodRules(t *testing.T) {
 		container + "  tolerations: [{operator: Exists}]":                                       nil,
 	} {
 		p := parse[corev1.Pod](t, text)
-		defaultPod(p)
-		wantErrors(t, text, validatePod(p), want...)
+		DefaultPod(p)
+		wantErrors(t, text, Pod(p), want...)
 	}
 }
 
@@ -137,29 +140,27 @@ func TestDeploymentRules(t *testing.T) {
 		validDeployment + "  progressDeadlineSeconds: 5\n  minReadySeconds: 5": {"spec.progressDeadlineSeconds: Invalid value: 5: must be greater than minReadySeconds"},
 	} {
 		d := parse[appsv1.Deployment](t, text)
-		defaultDeployment(d)
-		wantErrors(t, text, validateDeployment(d), want...)
+		DefaultDeployment(d)
+		wantErrors(t, text, Deployment(d), want...)
 	}
 	old, moved := parse[appsv1.Deployment](t, validDeployment), parse[appsv1.Deployment](t, strings.ReplaceAll(validDeployment, "app: web", "app: other"))
-	wantErrors(t, "selector", validateDeploymentUpdate(moved, old), "spec.selector: Invalid value: {\"matchLabels\":{\"app\":\"other\"}}: field is immutable")
+	wantErrors(t, "selector", DeploymentUpdate(moved, old), "spec.selector: Invalid value: {\"matchLabels\":{\"app\":\"other\"}}: field is immutable")
 }
 
 func TestConfigMapRules(t *testing.T) {
 	valid := func() *corev1.ConfigMap {
-		c := configMap("c", map[string]string{"a.b_C-1": "x"})
-		c.Namespace = "default"
-		return c
+		return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "c", Namespace: "default"}, Data: map[string]string{"a.b_C-1": "x"}}
 	}
-	wantErrors(t, "valid", validateConfigMap(valid()))
+	wantErrors(t, "valid", ConfigMap(valid()))
 	c := valid()
 	c.Data["a/b"] = "x"
-	wantErrors(t, "key", validateConfigMap(c), "data[a/b]: Invalid value: \"a/b\": a valid config key")
+	wantErrors(t, "key", ConfigMap(c), "data[a/b]: Invalid value: \"a/b\": a valid config key")
 	c = valid()
 	c.BinaryData = map[string][]byte{"a.b_C-1": nil}
-	wantErrors(t, "both", validateConfigMap(c), "data[a.b_C-1]: Invalid value: \"a.b_C-1\": duplicate of key present in binaryData")
+	wantErrors(t, "both", ConfigMap(c), "data[a.b_C-1]: Invalid value: \"a.b_C-1\": duplicate of key present in binaryData")
 	c = valid()
 	c.Data["big"] = strings.Repeat("x", configMapBytesMax)
-	if errs := validateConfigMap(c); len(errs) != 1 || errs[0].Type != field.ErrorTypeTooLong {
+	if errs := ConfigMap(c); len(errs) != 1 || errs[0].Type != field.ErrorTypeTooLong {
 		t.Errorf("size: %v", errs)
 	}
 	yes := true
@@ -167,13 +168,13 @@ func TestConfigMapRules(t *testing.T) {
 	old.Immutable = &yes
 	c = valid()
 	c.Data["new"] = "x"
-	wantErrors(t, "immutable", validateConfigMapUpdate(c, old),
+	wantErrors(t, "immutable", ConfigMapUpdate(c, old),
 		"immutable: Forbidden: field is immutable when `immutable` is set", "data: Forbidden: field is immutable when `immutable` is set")
 }
 
 func TestTaintRules(t *testing.T) {
 	n := parse[corev1.Node](t, "metadata: {name: n1}\nspec: {taints: [{key: a, effect: NoSchedule}, {key: a, effect: NoSchedule}, {key: 'b c', effect: Never}, {key: d}]}")
-	wantErrors(t, "taints", validateNode(n), "spec.taints[1]: Duplicate value", "spec.taints[2].key: Invalid value",
+	wantErrors(t, "taints", Node(n), "spec.taints[1]: Duplicate value", "spec.taints[2].key: Invalid value",
 		"spec.taints[2].effect: Unsupported value: \"Never\"", "spec.taints[3].effect: Required value")
 }
 
@@ -181,9 +182,9 @@ func TestDefaultsTwiceAreDefaultsOnce(t *testing.T) {
 	d := parse[appsv1.Deployment](t, validDeployment)
 	d.Spec.Template.Spec.Containers[0].Ports = []corev1.ContainerPort{{ContainerPort: 80}}
 	d.Spec.Template.Spec.Volumes = []corev1.Volume{{Name: "v"}, {Name: "c", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}}}}
-	defaultDeployment(d)
+	DefaultDeployment(d)
 	once := d.DeepCopy()
-	defaultDeployment(d)
+	DefaultDeployment(d)
 	if !reflect.DeepEqual(once, d) {
 		t.Errorf("twice: %+v\nonce: %+v", d, once)
 	}
@@ -193,7 +194,7 @@ func TestDefaultsTwiceAreDefaultsOnce(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 	p := parse[corev1.Pod](t, "spec: {containers: [{name: a, image: b, resources: {limits: {cpu: '1', memory: 1Gi}, requests: {cpu: 100m}}}]}")
-	defaultPod(p)
+	DefaultPod(p)
 	r := p.Spec.Containers[0].Resources.Requests
 	if r.Cpu().String() != "100m" || r.Memory().String() != "1Gi" {
 		t.Errorf("requests %v", r)

@@ -1,4 +1,4 @@
-package api
+package valid
 
 import (
 	"strings"
@@ -11,7 +11,8 @@ import (
 // Defaults are those of Kubernetes 1.35 (pkg/apis/{core,apps}/v1/defaults.go). To
 // apply them twice is to apply them once, so that the same manifest is no change.
 
-func defaultDeployment(d *appsv1.Deployment) {
+// DefaultDeployment fills in what a Deployment does not say.
+func DefaultDeployment(d *appsv1.Deployment) {
 	spec := &d.Spec
 	setDefault(&spec.Replicas, 1)
 	setDefault(&spec.RevisionHistoryLimit, 10)
@@ -29,9 +30,9 @@ func defaultDeployment(d *appsv1.Deployment) {
 	defaultPodSpec(&spec.Template.Spec)
 }
 
-// defaultPod fills in what only pods get, not templates: links, and requests
+// DefaultPod fills in what only pods get, not templates: links, and requests
 // from limits.
-func defaultPod(p *corev1.Pod) {
+func DefaultPod(p *corev1.Pod) {
 	defaultPodSpec(&p.Spec)
 	setDefault(&p.Spec.EnableServiceLinks, true)
 	for i := range p.Spec.Containers {

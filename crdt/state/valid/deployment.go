@@ -1,4 +1,4 @@
-package api
+package valid
 
 import (
 	"strconv"
@@ -15,7 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-func validateDeployment(d *appsv1.Deployment) field.ErrorList {
+// Deployment says what is wrong with a Deployment.
+func Deployment(d *appsv1.Deployment) field.ErrorList {
 	errs := validateMetadata(&d.ObjectMeta, true, apivalidation.NameIsDNSSubdomain)
 	spec, at := &d.Spec, field.NewPath("spec")
 	errs = append(errs, nonNegative(int64(deref(spec.Replicas)), at.Child("replicas"))...)
@@ -29,7 +30,8 @@ func validateDeployment(d *appsv1.Deployment) field.ErrorList {
 	return append(errs, validateTemplate(&spec.Template, at.Child("template"))...)
 }
 
-func validateDeploymentUpdate(d, old *appsv1.Deployment) field.ErrorList {
+// DeploymentUpdate says what may not change of a Deployment.
+func DeploymentUpdate(d, old *appsv1.Deployment) field.ErrorList {
 	return apivalidation.ValidateImmutableField(d.Spec.Selector, old.Spec.Selector, field.NewPath("spec", "selector"))
 }
 

@@ -1,0 +1,8 @@
+package valid
+
+func deref[T any](p *T) (zero T) {
+	if p != nil {
+		return *p
+	}
+	return zero
+}
