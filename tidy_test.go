@@ -46,7 +46,7 @@ var imports = map[string][]string{
 	"runtime/podman":        {"runtime"},
 	"runtime/process":       {"runtime"},
 	"node/core":             {"crdt", "crdt/state", "scheduler", "p2p", "p2p/cert", "p2p/swim", "runtime"}, // of runtime and p2p the data types
-	"node/api":              {"crdt", "crdt/state"},
+	"node/api":              {"crdt", "crdt/state", "crdt/state/schema"},
 	"node":                  {"crdt", "crdt/state", "node/core", "node/api", "p2p", "p2p/cert", "runtime", "scheduler"},
 	"cmd/holon": {
 		"crdt", "crdt/state", "crdt/badger", "scheduler", "p2p", "p2p/cert", "p2p/swim", "p2p/libp2p",
