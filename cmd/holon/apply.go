@@ -82,6 +82,7 @@ func (o *applyOptions) suffix() string {
 
 func newApplyCommand(a *app) *cobra.Command {
 	var o applyOptions
+	var onServer serverSideOptions
 	c := &cobra.Command{
 		Use:   "apply -f FILE",
 		Short: "Make the cluster as the files say",
@@ -89,17 +90,28 @@ func newApplyCommand(a *app) *cobra.Command {
 
 Fields that others have set stay as they are; fields that a former apply set and
 that are gone from the file are removed. Everything is read and checked before
-the first object is sent.`,
+the first object is sent.
+
+With --server-side the node merges and notes the owner of each field; a field
+that somebody else owns is a conflict, not overwritten.`,
 		Example: `  holon apply -f web.yaml
   holon apply -f manifests/ -R
   cat web.yaml | holon apply -f -
-  holon apply -f web.yaml --dry-run=server   # what would it do?`,
+  holon apply -f web.yaml --dry-run=server   # what would it do?
+  holon apply -f web.yaml --server-side --field-manager team`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := onServer.check(o.dryRun); err != nil {
+				return err
+			}
+			if onServer.on {
+				return a.eachManifest(cmd.Context(), &o, onServer.apply)
+			}
 			return a.eachManifest(cmd.Context(), &o, a.applyOne)
 		},
 	}
 	o.addFlags(c)
+	onServer.addFlags(c)
 	return c
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
+	"unicode"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -44,6 +46,8 @@ func (w *warnings) add(format string, args ...any) {
 type writeOptions struct {
 	dryRun     bool
 	validation string // Strict, Warn or Ignore
+	manager    string // who the fields that change belong to
+	applies    bool   // a server-side apply: the object names the owners itself
 }
 
 func writeOptionsOf(r *http.Request) (writeOptions, error) {
@@ -53,6 +57,9 @@ func writeOptionsOf(r *http.Request) (writeOptions, error) {
 		return writeOptions{}, err
 	}
 	o := writeOptions{dryRun: dryRun, validation: query.Get("fieldValidation")}
+	if o.manager, err = managerOf(r); err != nil {
+		return o, err
+	}
 	switch o.validation {
 	case "":
 		o.validation = metav1.FieldValidationWarn
@@ -61,6 +68,23 @@ func writeOptionsOf(r *http.Request) (writeOptions, error) {
 		return o, apierrors.NewBadRequest(fmt.Sprintf("fieldValidation %q is none of Ignore, Warn, Strict", o.validation))
 	}
 	return o, nil
+}
+
+// managerBytesMax bounds the name of a field manager, as in Kubernetes.
+const managerBytesMax = 128
+
+// managerOf is the fieldManager that the client names, or its program's name as
+// the User-Agent begins.
+func managerOf(r *http.Request) (string, error) {
+	name := r.URL.Query().Get("fieldManager")
+	if len(name) > managerBytesMax || strings.ContainsFunc(name, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		return "", apierrors.NewBadRequest(fmt.Sprintf("fieldManager %.40q is not up to %d printable characters", name, managerBytesMax))
+	}
+	if name != "" {
+		return name, nil
+	}
+	name, _, _ = strings.Cut(r.UserAgent(), "/")
+	return strings.ToValidUTF8(name[:min(len(name), managerBytesMax)], ""), nil
 }
 
 func dryRunOf(values []string) (bool, error) {

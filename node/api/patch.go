@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -35,6 +34,9 @@ func (s *Server) patch(w http.ResponseWriter, r *http.Request, t *target) error 
 	opts, err := writeOptionsOf(r)
 	if err != nil {
 		return err
+	}
+	if isApply(r) {
+		return s.serverSideApply(w, r, t, opts)
 	}
 	p, err := patcherOf(w, r, t.kind.GroupVersionKind, t.kind.make)
 	if err != nil {
@@ -98,10 +100,6 @@ func patcherOf(w http.ResponseWriter, r *http.Request, gvk schema.GroupVersionKi
 	supported := []string{string(types.JSONPatchType), string(types.MergePatchType), string(types.StrategicMergePatchType)}
 	switch types.PatchType(media) {
 	case types.JSONPatchType, types.MergePatchType, types.StrategicMergePatchType:
-	case types.ApplyYAMLPatchType, types.ApplyCBORPatchType:
-		return nil, statusError(http.StatusUnsupportedMediaType, "UnsupportedMediaType",
-			"server-side apply is not served yet: use client-side apply (kubectl apply without --server-side); "+
-				"accepted patch types: %s", strings.Join(supported, ", "))
 	default:
 		return nil, unsupportedMedia(media, supported...)
 	}

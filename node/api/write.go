@@ -113,7 +113,11 @@ func (s *Server) createNamed(ctx context.Context, t *target, obj runtime.Object,
 	if err != nil {
 		return Object{}, err
 	}
+	entries := managedOf(value)
 	value["metadata"] = clientMetadata(value, nil)
+	if opts.applies {
+		setManaged(value, entries)
+	}
 	delete(value, "status")
 	named := *t
 	named.name = metaString(value, "name")
@@ -263,8 +267,14 @@ func (s *Server) replace(
 	if err != nil {
 		return Object{}, err
 	}
+	entries := managedOf(value)
 	value["metadata"] = clientMetadata(value, oldValue)
 	keepStatus(value, oldValue)
+	if opts.applies {
+		setManaged(value, entries)
+	} else if err := t.kind.updated(oldValue, value, opts.manager); err != nil {
+		return Object{}, apierrors.NewInternalError(err)
+	}
 	if reflect.DeepEqual(value, oldValue) {
 		return current, nil
 	}
