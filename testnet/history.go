@@ -113,7 +113,7 @@ func (n *Node) mutate(op core.Mutate) {
 		if rec != nil {
 			n.w.ledger.Acked(n.name, op.Key, rec)
 		}
-		if d := n.disk.record(op.Key); d == nil {
+		if n.disk.written(op.Key) == nil {
 			n.w.violate("anytime: %s acknowledged %s before it was on its disk", n.name, op.Key)
 		}
 	})

@@ -22,6 +22,8 @@ type Config struct {
 	DelayMax, SyncMax time.Duration
 	// LostAfter is that of every node; 0: the preset of core.
 	LostAfter time.Duration
+	// FloorEvery is that of every node; 0: the preset of core.
+	FloorEvery time.Duration
 	// Bug plants a known bug, to show that a checker catches it.
 	Bug Bug
 }

@@ -19,6 +19,7 @@ import (
 type Workload struct {
 	Key        Key
 	UID        crdt.UID
+	Birth      crdt.Dot // of the object
 	Name       string
 	Namespace  string
 	Replicas   int
@@ -75,7 +76,7 @@ func DecodeWorkload(key Key, rec *crdt.Record) (*Workload, error) {
 		return nil, err
 	}
 	_, namespace, name := key.Split()
-	w := &Workload{Key: key, UID: obj.UID, Name: name, Namespace: namespace, Object: obj.Value}
+	w := &Workload{Key: key, UID: obj.UID, Birth: obj.Birth.Dot, Name: name, Namespace: namespace, Object: obj.Value}
 	switch key.Resource() {
 	case Deployments:
 		err = w.fromDeployment(obj.Value)

@@ -56,6 +56,8 @@ type (
 	StopAll struct{}
 	// Leave ends this node's membership for good.
 	Leave struct{}
+	// ConfirmSync agrees that a sync drops what peers have deleted, though it is much.
+	ConfirmSync struct{}
 	// Restarting says goodbye for a short while: others hold stand-ins back.
 	Restarting struct{ For time.Duration }
 )
@@ -69,6 +71,7 @@ func (Drain) op()       {}
 func (StopAll) op()     {}
 func (Leave) op()       {}
 func (Restarting) op()  {}
+func (ConfirmSync) op() {}
 func (FirstMember) op() {}
 
 // Why a request fails. Nothing was written.
@@ -101,6 +104,8 @@ func (c *Core) asked(id uint64, op Op) {
 		c.runner.stopping, c.runner.draining, c.runner.dirty, c.status.dirty = true, true, true, true
 	case Leave:
 		ack.Err = c.leave()
+	case ConfirmSync:
+		ack.Err = c.confirmSync()
 	case Restarting:
 		c.swimOutput(c.members.swim.Restarting(c.now, op.For))
 	default:

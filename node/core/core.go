@@ -22,6 +22,10 @@ type Config struct {
 	Cluster string         // 32 hex digits
 	Epoch   uint64         // boot counter, persisted by the shell before New
 	Replica crdt.ReplicaID // names this database
+	// Doubt says why the database may have been rolled back or copied; empty: it
+	// was not. Then Replica is a fresh one and Former the one that it had.
+	Doubt  string
+	Former crdt.ReplicaID
 	// ClusterKey verifies the certificates of members.
 	ClusterKey ed25519.PublicKey
 	// Known are peers that may speak before their member records are here: those
@@ -41,6 +45,11 @@ type Config struct {
 	// OrphanGrace is how long containers of unknown slots are left alone after
 	// boot. 0: 30 s.
 	OrphanGrace time.Duration
+	// AbsentAfter is how long a member that is not heard of counts for the purge
+	// floor. 0: 7 days.
+	AbsentAfter time.Duration
+	// FloorEvery is the pace at which the purge floor is raised. 0: 1 min.
+	FloorEvery time.Duration
 	// Ablate switches one rule off, for tests that show that it is needed.
 	Ablate Rule
 }
@@ -48,9 +57,21 @@ type Config struct {
 // Rule names a rule that a test can switch off.
 type Rule string
 
-// MajorityRule: homes move only in a view that holds more than half of the
+// The rules. MajorityRule: homes move only in a view that holds more than half of the
 // counted members.
-const MajorityRule Rule = "majority"
+//
+// StaleRule: whoever is behind a peer's floor asks what was deleted before it
+// claims that peer's context. IngestRule: an object that is not here though the
+// context has its birth is not taken in. OrphanRule: what is left of a workload
+// whose birth the context has is buried. ReplicaRule: a database that was lost or
+// rolled back gets another replica ID.
+const (
+	MajorityRule Rule = "majority"
+	StaleRule    Rule = "stale"
+	IngestRule   Rule = "ingest"
+	OrphanRule   Rule = "orphan"
+	ReplicaRule  Rule = "replica"
+)
 
 func (c *Config) validate() error {
 	if c.Node == "" || c.Peer == "" || c.Cluster == "" || c.Replica == (crdt.ReplicaID{}) {
@@ -59,6 +80,7 @@ func (c *Config) validate() error {
 	for value, preset := range map[*time.Duration]time.Duration{
 		&c.RankDelay: 400 * time.Millisecond, &c.LostAfter: 5 * time.Minute,
 		&c.BootGrace: 3 * time.Second, &c.OrphanGrace: 30 * time.Second,
+		&c.AbsentAfter: absentAfter, &c.FloorEvery: floorEvery,
 	} {
 		if *value == 0 {
 			*value = preset
@@ -75,6 +97,9 @@ type Core struct {
 	out     Ready
 	store   store
 	sync    syncer
+	floors  floors
+	aside   quarantine
+	limits  limits
 	members members
 	status  statuses
 	index   index
@@ -91,12 +116,17 @@ func New(cfg Config, now Instant, load func(prefix string, f func(key string, va
 		return nil, err
 	}
 	c := &Core{cfg: cfg, now: now, booted: now}
+	c.out = Ready{} // what loading asks for comes with the first Step
 	c.index = newIndex()
 	c.status = newStatuses()
 	c.sched = newSchedule()
 	c.runner = newRunner()
 	c.derived = newDerived()
 	c.sync = newSyncer()
+	c.floors, c.limits = newFloors(), newLimits()
+	if err := c.loadQuarantine(load); err != nil {
+		return nil, fmt.Errorf("core: load what was put aside: %w", err)
+	}
 	if err := c.loadStore(load); err != nil {
 		return nil, err
 	}
@@ -149,7 +179,10 @@ func (c *Core) hostChanged(h Host) {
 // runs here, then word of it.
 func (c *Core) settle() {
 	c.tickMembers()
+	c.claimVoid()
 	c.tickSync()
+	c.tickFloor()
+	c.tickQuarantine()
 	c.plan()
 	c.reconcile()
 	c.derive()

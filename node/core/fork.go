@@ -1,0 +1,133 @@
+package core
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+
+	"holon/crdt"
+	"holon/p2p"
+)
+
+// identity is the replica ID that this node writes under. One belongs to one
+// database that was never rolled back, or dots would be issued twice (I4).
+//
+// A database that was rolled back, with nothing outside it to say so, is noticed
+// by peers: only this node issues its dots and says which it never will, and each
+// is on its disk before anybody hears of it. So whoever knows a dot of ours that
+// our context lacks knows a life of this database that we have forgotten. Then
+// the writes since we last agreed with a peer get a new replica ID.
+type identity struct {
+	replica crdt.ReplicaID
+	// void: counters up to this one that are not in a record were lost in a crash
+	// before anybody saw them. They are claimed only once a peer has been heard:
+	// after a rollback they are those of writes that peers have.
+	void uint64
+	// met is our last counter when a pull was completed last: up to there our
+	// writes are what peers take them for.
+	met uint64
+}
+
+const diskReplica = "n/replica" // the shell reads it at boot
+
+// loadIdentity claims the own writes that are on disk.
+func (c *Core) loadIdentity() {
+	s := &c.store
+	s.own.replica = c.cfg.Replica
+	if c.cfg.Doubt != "" {
+		// What is missing here the old context would hide; a forgotten dot costs a
+		// record that is sent again (I5).
+		s.context = crdt.Context{}
+		for _, e := range s.entries {
+			s.context.AddVector(e.vector)
+		}
+		s.own.met = 0
+		c.fact(true, "", "ReplicaRenewed", "the database is doubted (%s): this node writes as replica %s from now on, no more as %s", c.cfg.Doubt, c.cfg.Replica, c.cfg.Former)
+	}
+	s.context.AddThrough(s.own.replica, s.dots.Last(s.own.replica))
+	s.own.void = s.high.Persisted().Counter
+	if c.cfg.Ablate == ReplicaRule {
+		s.context.AddThrough(s.own.replica, s.own.void)
+	}
+}
+
+// claimVoid closes the gap that a crash left in the own counters.
+func (c *Core) claimVoid() {
+	own := &c.store.own
+	if own.void == 0 || c.sync.done == 0 && len(c.members.byName) > 1 {
+		return
+	}
+	if c.store.context.Through(own.replica) < own.void {
+		c.store.context.AddThrough(own.replica, own.void)
+		c.saveContext() // before anybody hears of it
+	}
+	own.void = 0
+}
+
+// suspectContext looks for own writes in a peer's context that are not here.
+func (c *Core) suspectContext(from p2p.PeerID, theirs *crdt.Context) {
+	if !c.store.context.CoversReplica(theirs, c.store.own.replica) {
+		c.fork(fmt.Sprintf("peer %s knows writes of this node that are not here", from))
+	}
+}
+
+// suspectRecord looks for own writes in a record that are not here, or are
+// different ones.
+func (c *Core) suspectRecord(ours, theirs *crdt.Record) {
+	own := c.store.own.replica
+	if n := theirs.Vector[own]; n > 0 && !c.store.context.Has(crdt.Dot{Replica: own, Counter: n}) {
+		c.fork(fmt.Sprintf("a peer has write %d of this node, which is not here", n))
+	} else if crdt.Forked(ours, theirs, own) {
+		c.fork("a peer has another write under a dot of this node")
+	}
+}
+
+// fork gives this node a new replica ID, and its writes since it last agreed with
+// a peer with it.
+func (c *Core) fork(why string) {
+	if c.cfg.Ablate == ReplicaRule {
+		return
+	}
+	s := &c.store
+	old, above := s.own.replica, s.own.met
+	s.own.replica = nextReplica(c.cfg.Seed, old)
+	c.persist(diskReplica, s.own.replica[:])
+	c.store.count.Forks++
+	c.fact(true, "", "ReplicaForked", "%s: this database was rolled back or copied; it is replica %s from now on, no more %s", why, s.own.replica, old)
+	s.context.Forget(old, above)
+	// The counters go on, so those of the new ID up to the last one are all here or
+	// never will be.
+	s.context.AddThrough(s.own.replica, s.high.Counter())
+	s.own.void = 0
+	for _, key := range s.keys() {
+		if s.entries[key].vector[old] > above {
+			c.commit(key, s.record(key).Rename(old, s.own.replica, above))
+		}
+	}
+	c.saveContext()
+	c.sync.offer = true
+}
+
+func nextReplica(seed uint64, old crdt.ReplicaID) (next crdt.ReplicaID) {
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64(old[:], seed))
+	copy(next[:], sum[:])
+	return next
+}
+
+// Replica is the ID that this node writes under now.
+func (c *Core) Replica() crdt.ReplicaID { return c.store.own.replica }
+
+// Accounts is what the accounting says of itself, for checkers. Nothing of it may
+// be changed.
+type Accounts struct {
+	Replica  crdt.ReplicaID
+	Context  *crdt.Context
+	Floor    crdt.Floor
+	Held     bool // a sync waits for a confirmation
+	Counters Counters
+}
+
+// Accounts shows the accounting.
+func (c *Core) Accounts() Accounts {
+	return Accounts{Replica: c.store.own.replica, Context: &c.store.context, Floor: c.floors.floor, Held: c.sync.held != nil, Counters: c.store.count}
+}
