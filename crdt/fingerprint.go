@@ -3,7 +3,6 @@ package crdt
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"maps"
 	"math/bits"
 	"slices"
 )
@@ -28,20 +27,50 @@ func (f Fingerprint) Sub(o Fingerprint) Fingerprint {
 	return Fingerprint{high, low}
 }
 
-// Fingerprint is that of the objects under a key, zero if there are none. The
-// vector is left out: two nodes may keep dots of a purged object or not.
+// Fingerprint is that of the live objects under a key, zero if there are none.
+// Vectors and tombstones are left out: of two nodes that agree, one may have
+// purged what the other has not.
 func (r *Record) Fingerprint(key string) Fingerprint {
-	r = r.orEmpty()
-	if len(r.Objects) == 0 {
+	live := r.live()
+	if len(live) == 0 {
 		return Fingerprint{}
 	}
-	writers := Vector{}
-	note := func(w Write) { writers[w.Dot.Replica] = 1 }
-	for _, o := range r.Objects {
-		note(o.Birth)
-		if o.Dead != nil {
-			note(*o.Dead)
+	e := &encoder{out: append(make([]byte, 0, len(key)+r.sizeHint()), key...), replicas: writersOf(live)}
+	e.out = append(e.out, 0)
+	for _, w := range e.replicas {
+		e.out = append(e.out, w[:]...)
+	}
+	for _, o := range live {
+		start := e.begin(fieldRecordObject)
+		e.object(o)
+		e.end(start)
+	}
+	sum := sha256.Sum256(e.out)
+	return Fingerprint{binary.BigEndian.Uint64(sum[:]), binary.BigEndian.Uint64(sum[8:])}
+}
+
+// live lists the live objects by UID.
+func (r *Record) live() []*Object {
+	var live []*Object
+	for _, o := range r.orEmpty().Objects {
+		if o.Dead == nil {
+			live = append(live, o)
 		}
+	}
+	slices.SortFunc(live, func(a, b *Object) int { return a.UID.Compare(b.UID) })
+	return live
+}
+
+// writersOf lists the replicas whose writes the objects show, ascending.
+func writersOf(objects []*Object) []ReplicaID {
+	var writers []ReplicaID
+	note := func(w Write) {
+		if i, has := slices.BinarySearchFunc(writers, w.Dot.Replica, ReplicaID.Compare); !has {
+			writers = slices.Insert(writers, i, w.Dot.Replica)
+		}
+	}
+	for _, o := range objects {
+		note(o.Birth)
 		for _, g := range o.Registers {
 			note(g.Write)
 			for _, s := range g.Siblings {
@@ -54,25 +83,8 @@ func (r *Record) Fingerprint(key string) Fingerprint {
 			}
 		}
 	}
-	e := &encoder{
-		out:      append(make([]byte, 0, len(key)+r.sizeHint()), key...),
-		replicas: slices.SortedFunc(maps.Keys(writers), ReplicaID.Compare),
-	}
-	e.out = append(e.out, 0)
-	for _, w := range e.replicas {
-		e.out = append(e.out, w[:]...)
-	}
-	for _, uid := range slices.SortedFunc(maps.Keys(r.Objects), UID.Compare) {
-		start := e.begin(fieldRecordObject)
-		e.object(r.Objects[uid])
-		e.end(start)
-	}
-	sum := sha256.Sum256(e.out)
-	return Fingerprint{binary.BigEndian.Uint64(sum[:]), binary.BigEndian.Uint64(sum[8:])}
+	return writers
 }
 
-// Alike reports whether a and b have equal objects, whatever their vectors.
-func Alike(a, b *Record) bool {
-	a, b = a.orEmpty(), b.orEmpty()
-	return maps.EqualFunc(a.Objects, b.Objects, equalObject)
-}
+// Alike reports whether a and b have equal live objects.
+func Alike(a, b *Record) bool { return slices.EqualFunc(a.live(), b.live(), equalObject) }

@@ -38,6 +38,9 @@ func (n *Node) audit(ready *core.Ready) (issued []func()) {
 	}
 	for _, f := range ready.Facts {
 		w.Counts.fact(f)
+		if f.Reason == "StoreDivergence" || f.Reason == "ReplicaForked" {
+			w.did("%s: %s %s %s", n.name, f.Reason, f.About, f.Message)
+		}
 		if f.Reason == "SyncHeld" {
 			n.confirmLater()
 		}

@@ -44,6 +44,11 @@ func (d *disk) apply(batch []crdt.KV) {
 	}
 }
 
+// copy is the disk as it is now, for one who puts it back later.
+func (d *disk) copy() *disk {
+	return &disk{pairs: maps.Clone(d.pairs), ever: maps.Clone(d.ever)}
+}
+
 // wrote joins the vector of a record to those it ever had.
 func (d *disk) wrote(key state.Key) {
 	ever := maps.Clone(d.ever[key])

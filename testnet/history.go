@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"holon/crdt"
@@ -145,7 +146,14 @@ func (n *Node) putAs(uid crdt.UID, key state.Key, values map[string]any) {
 	n.mutate(op)
 }
 
+// largeValue is more than gossip carries.
+var largeValue = strings.Repeat("large ", 4000)
+
 func (n *Node) putConfigMap(name string) {
+	if n.w.rng.IntN(20) == 0 {
+		n.put(state.MakeKey(state.ConfigMaps, "default", name), map[string]any{"data": map[string]any{"large": largeValue}})
+		return
+	}
 	n.put(state.MakeKey(state.ConfigMaps, "default", name), map[string]any{
 		"data": map[string]any{fmt.Sprintf("k%d", n.w.rng.IntN(3)): fmt.Sprint(n.w.rng.IntN(1000))},
 	})

@@ -2,6 +2,13 @@ package testnet
 
 import "time"
 
+// Some frames come late: gossip is relayed, and streams stall.
+const (
+	lateOdds  = 200
+	lateMax   = 8 * time.Second
+	swimFrame = 1 // lateness there is what Loss is for
+)
+
 // network carries frames between the nodes of a world. It is rougher than a real
 // mesh: it reorders and duplicates also what a standing stream would not.
 type network struct {
@@ -36,6 +43,10 @@ func (n *network) send(from, to *Node, frame []byte) {
 	}
 	for range copies {
 		delay := 100*time.Microsecond + time.Duration(w.rng.Int64N(int64(w.cfg.DelayMax)+1))
+		if w.rng.IntN(lateOdds) == 0 && frame[0] != swimFrame { // it took another way, past purges and edits
+			w.Counts.Late++
+			delay += time.Duration(w.rng.Int64N(int64(lateMax)))
+		}
 		boot := to.boot
 		w.after(delay, func() {
 			if n.open(from, to) && to.boot == boot && to.admits(from.peer) {

@@ -59,9 +59,14 @@ type Node struct {
 
 	pausedAt  time.Duration
 	powerCuts int
-	absent    time.Duration          // how long it counts a silent member for the purge floor; 0: the preset
-	stopped   map[runtime.RunID]bool // runs that were ever ordered to stop
-	running   map[state.SlotID]bool  // slots of bare pods that ran here when last seen
+	// absent is how long it counts a silent member for the purge floor; 0: the preset.
+	absent  time.Duration
+	doubt   string                 // why its database is not to be trusted at the next boot
+	doubted bool                   // in this boot
+	copies  []*disk                // of its disk as it once was
+	counted core.Counters          // of this boot, those that are in the world's
+	stopped map[runtime.RunID]bool // runs that were ever ordered to stop
+	running map[state.SlotID]bool  // slots of bare pods that ran here when last seen
 }
 
 // room of every node: what a small machine has.
@@ -157,9 +162,8 @@ func (n *Node) start() {
 		ClusterKey: n.w.keys.public(), Known: n.known, Seed: n.w.rng.Uint64(), Swim: swim.LAN(),
 		FloorEvery: n.w.cfg.FloorEvery, AbsentAfter: n.absent,
 	}
-	if n.w.cfg.Bug == EagerHomes {
-		cfg.Ablate = core.MajorityRule
-	}
+	cfg.Ablate = n.w.cfg.Bug.ablates()
+	n.identify(&cfg)
 	c, err := core.New(cfg, n.w.now, load)
 	if err != nil {
 		n.w.violate("world: %s does not boot: %v", n.name, err)
@@ -171,6 +175,7 @@ func (n *Node) start() {
 	for _, change := range c.Snapshot() {
 		n.seen[change.Key], n.newest[change.Key] = change.Record, change.Record
 	}
+	n.counted = core.Counters{}
 	n.tellHost()
 	n.observe()
 	n.pollHost(n.boot)
@@ -235,6 +240,7 @@ func (n *Node) step(ev core.Event) {
 	ready := n.core.Step(w.now, ev)
 	w.note(n, ev, &ready)
 	issued := n.audit(&ready)
+	n.auditAccounts(&ready)
 	if got, ok := ev.(core.Received); ok && core.IsChunk(got.Frame) && len(ready.Changed) > 0 {
 		w.Counts.Repairs++
 	}
@@ -349,7 +355,8 @@ func (n *Node) rewake(at time.Duration) {
 
 func (n *Node) tellHost() {
 	n.step(core.HostChanged{Host: core.Host{
-		Runtime: runtime.Info{Name: "sim"}, RuntimeError: n.down, Allocatable: n.room(), HostIP: "10.0.0." + fmt.Sprint(n.index+1),
+		WallClockHint: []string{"1970-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "2099-12-31T23:59:59Z"}[n.index%3],
+		Runtime:       runtime.Info{Name: "sim"}, RuntimeError: n.down, Allocatable: n.room(), HostIP: "10.0.0." + fmt.Sprint(n.index+1),
 	}})
 }
 

@@ -116,18 +116,3 @@ func nextReplica(seed uint64, old crdt.ReplicaID) (next crdt.ReplicaID) {
 
 // Replica is the ID that this node writes under now.
 func (c *Core) Replica() crdt.ReplicaID { return c.store.own.replica }
-
-// Accounts is what the accounting says of itself, for checkers. Nothing of it may
-// be changed.
-type Accounts struct {
-	Replica  crdt.ReplicaID
-	Context  *crdt.Context
-	Floor    crdt.Floor
-	Held     bool // a sync waits for a confirmation
-	Counters Counters
-}
-
-// Accounts shows the accounting.
-func (c *Core) Accounts() Accounts {
-	return Accounts{Replica: c.store.own.replica, Context: &c.store.context, Floor: c.floors.floor, Held: c.sync.held != nil, Counters: c.store.count}
-}

@@ -61,17 +61,6 @@ type entry struct {
 	token   uint64
 }
 
-// Counters are what the accounting did since boot.
-type Counters struct {
-	FloorsTaken, Purged      int // floors joined; tombstones that went
-	StalePaths, Dropped      int // checks begun; objects that they took out
-	Sifted, Superseded       int // objects not taken in, taken out: the context or a record's vector says that they were deleted
-	Forks, Divergences       int
-	Quarantined, Poisoned    int
-	Brakes, Limited, Fetched int
-	Orphans                  int // workloads of which only slots or revisions were left
-}
-
 func (s *store) keys() []state.Key {
 	if s.order == nil {
 		s.order = sortedKeys(s.entries)
@@ -278,10 +267,10 @@ var errJump = errors.New("record's Lamport time is too far ahead of ours")
 const timeJumpMax = 1 << 40
 
 // join takes a record of a peer, without what was deleted and purged here.
-func (c *Core) join(p packedRecord) error { return c.joinBy(p, nil) }
+func (c *Core) join(p packedRecord) error { return c.take(p, false) }
 
-// joinBy takes a record of a peer; union, if not nil, instead of the usual join.
-func (c *Core) joinBy(p packedRecord, union func(a, b *crdt.Record) *crdt.Record) error {
+// take is join, or for a repair the plain union with what was sent.
+func (c *Core) take(p packedRecord, repair bool) error {
 	if err := p.Key.Validate(); err != nil {
 		return err
 	}
@@ -295,19 +284,22 @@ func (c *Core) joinBy(p packedRecord, union func(a, b *crdt.Record) *crdt.Record
 	c.suspectRecord(c.store.record(p.Key), theirs)
 	ours := c.store.record(p.Key)
 	c.store.high.Witness(theirs.Time())
-	if union == nil {
-		union = crdt.Join
-		if c.cfg.Ablate != IngestRule {
-			var purged []crdt.UID
-			theirs, purged = theirs.Sift(ours, c.store.context.Has)
-			c.store.count.Sifted += len(purged)
-		}
+	merge := crdt.Join
+	if repair {
+		merge = crdt.Union
+	} else if c.cfg.Ablate != IngestRule {
+		var purged []crdt.UID
+		theirs, purged = theirs.Sift(ours, c.store.context.Has)
+		c.store.count.Sifted += len(purged)
 	}
-	joined := union(ours, theirs)
+	joined := merge(ours, theirs)
 	if ours != nil && joined == ours || ours == nil && joined.Spent(c.purgeable) {
 		return nil
 	}
 	c.setAside(p.Key, ours, joined)
+	if repair {
+		c.store.count.Repaired++
+	}
 	c.commit(p.Key, joined)
 	return nil
 }

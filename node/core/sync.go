@@ -79,7 +79,7 @@ func (c *Core) receiveDigest(from p2p.PeerID, d digestBody) {
 		if d.Floor != c.floors.id && !d.Answer {
 			c.send(from, kindDigest, c.digestFor(true)) // so that it says its floor
 		}
-		if d.Floor == c.floors.id && d.Root != c.store.tree.root {
+		if d.Root != c.store.tree.root {
 			c.diverged(from)
 		}
 		return

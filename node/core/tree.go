@@ -21,7 +21,7 @@ const leavesMax = 4000
 
 // tree is the second, independent net under the accounting: the sum of the
 // fingerprints of all records, by hash of their keys. Nodes with equal contexts
-// and floors have equal sums. If not, some accounting was wrong (a bug, a damaged
+// have equal sums. If not, some accounting was wrong (a bug, a damaged
 // disk, a database rolled back in secret), and the records that differ are
 // exchanged and joined plainly, whatever contexts and floors say.
 type tree struct {
@@ -153,7 +153,7 @@ func (c *Core) receiveFetch(from p2p.PeerID, body fetchBody) {
 // comparison, whoever began it.
 func (c *Core) receiveRepair(from p2p.PeerID, body repairBody) {
 	for _, p := range body.Records {
-		if err := c.joinBy(p, crdt.Union); err != nil {
+		if err := c.take(p, true); err != nil {
 			c.poison(from, p, err)
 		}
 	}

@@ -22,7 +22,10 @@ type Ledger struct {
 	dots  map[crdt.Dot]issue
 	acked map[string]map[state.Key]*crdt.Record // node -> what it acknowledged
 	dead  map[crdt.UID]bool                     // objects that were ever seen deleted on a disk
-	bad   []string
+	// forgotten: a disk was rolled back in secret, and what this replica wrote beyond
+	// the counter may be lost, or issued again before a peer tells.
+	forgotten map[crdt.ReplicaID]uint64
+	bad       []string
 }
 
 type issue struct {
@@ -36,7 +39,7 @@ const violationsMax = 20
 
 // NewLedger makes an empty ledger.
 func NewLedger() *Ledger {
-	return &Ledger{dots: map[crdt.Dot]issue{}, acked: map[string]map[state.Key]*crdt.Record{}, dead: map[crdt.UID]bool{}}
+	return &Ledger{dots: map[crdt.Dot]issue{}, acked: map[string]map[state.Key]*crdt.Record{}, dead: map[crdt.UID]bool{}, forgotten: map[crdt.ReplicaID]uint64{}}
 }
 
 // Violations lists what was noticed.
@@ -75,7 +78,7 @@ func (l *Ledger) Issued(node string, own crdt.ReplicaID, key state.Key, old, rec
 		was, both := before.parts[part]
 		twice = twice || both && was != sum
 	}
-	if twice {
+	if twice && !l.lost(dot) {
 		l.violate("anytime: %s issued dot %s twice (before by %s for %s) for %s", node, dot, before.node, before.key, key)
 	}
 }
@@ -122,6 +125,32 @@ func (l *Ledger) Acked(node string, key state.Key, rec *crdt.Record) {
 	l.acked[node][key] = rec
 }
 
+// RolledBack says that a disk was rolled back in secret to a state in which the
+// replica had issued no more than last.
+func (l *Ledger) RolledBack(replica crdt.ReplicaID, last uint64) {
+	if before, ok := l.forgotten[replica]; !ok || last < before {
+		l.forgotten[replica] = last
+	}
+}
+
+func (l *Ledger) lost(d crdt.Dot) bool {
+	last, ok := l.forgotten[d.Replica]
+	return ok && d.Counter > last
+}
+
+// Claims compares a node's context with its records: by I2, a dot in the context
+// and not under the floor is of a write that the record of its key contains.
+func (l *Ledger) Claims(node string, context *crdt.Context, floor crdt.Floor, records map[state.Key]*crdt.Record) {
+	for dot, issue := range l.dots {
+		if !context.Has(dot) || floor.Has(dot) || l.lost(dot) {
+			continue
+		}
+		if rec := records[issue.key]; rec == nil || rec.Vector[dot.Replica] < dot.Counter {
+			l.violate("anytime: %s claims %s and its record of %s does not contain it (I2)", node, dot, issue.key)
+		}
+	}
+}
+
 // DiskLost says that what a node acknowledged may be gone.
 func (l *Ledger) DiskLost(node string) { delete(l.acked, node) }
 
@@ -151,7 +180,7 @@ func (l *Ledger) lacks(have, acked *crdt.Record) string {
 	for uid, o := range acked.Objects {
 		now := have.Objects[uid]
 		switch {
-		case now == nil && l.dead[uid]:
+		case now == nil && (l.dead[uid] || l.lost(o.Birth.Dot)):
 			continue
 		case now == nil:
 			return fmt.Sprintf("object %s is missing", uid)
@@ -162,6 +191,9 @@ func (l *Ledger) lacks(have, acked *crdt.Record) string {
 		}
 		for path, r := range o.Registers {
 			got := now.Registers[path]
+			if l.lost(r.Dot) {
+				continue
+			}
 			if c := got.Stamp.Compare(r.Stamp); c < 0 || c == 0 && !bytes.Equal(got.Value, r.Value) {
 				return fmt.Sprintf("%s is %q, acknowledged was %q", path, got.Value, r.Value)
 			}
