@@ -5,20 +5,8 @@ func (c *Context) CoversReplica(o *Context, r ReplicaID) bool {
 	return c.replicas[r].covers(o.replicas[r])
 }
 
-// Forget takes every dot of a replica beyond a counter out of the set, which is
-// always safe (I5).
-func (c *Context) Forget(r ReplicaID, above uint64) {
-	have, ok := c.replicas[r]
-	if !ok {
-		return
-	}
-	have.through, have.above = min(have.through, above), nil
-	if have.through == 0 {
-		delete(c.replicas, r)
-	} else {
-		c.replicas[r] = have
-	}
-}
+// Forget takes every dot of a replica out of the set, which is always safe (I5).
+func (c *Context) Forget(r ReplicaID) { delete(c.replicas, r) }
 
 // Counter is the last counter issued.
 func (h HighWater) Counter() uint64 { return h.last.Counter }

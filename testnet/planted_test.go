@@ -21,7 +21,8 @@ func TestPlantedBugs(t *testing.T) {
 				}
 				cfg, shape := historyOf(s, kind)
 				cfg.Bug = bug
-				if bug == KeepRuns { // or what is kept exceeds the room first
+				cfg.SafeDisks = bug == NoOrphanRule // or what is left may be of a workload that burnt
+				if bug == KeepRuns {                // or what is kept exceeds the room first
 					shape.Ops = 30
 				}
 				_, bad := Play(cfg, shape)

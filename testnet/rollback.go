@@ -23,7 +23,7 @@ func (w *World) copyDisk(n *Node) {
 // rollBack puts an older state of a disk back. marked: something outside the
 // database tells that it was; otherwise only the peers can.
 func (w *World) rollBack(n *Node, marked bool) {
-	if len(n.copies) == 0 || n.rejoining || w.now-n.admittedAt < admittedLately {
+	if w.cfg.SafeDisks || len(n.copies) == 0 || n.rejoining || w.now-n.admittedAt < admittedLately {
 		return
 	}
 	w.crash(n, true)

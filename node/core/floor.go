@@ -23,6 +23,8 @@ const (
 type floors struct {
 	floor crdt.Floor
 	id    crdt.FloorID
+	// ahead is what was heard of peers' floors and is not covered here yet.
+	ahead crdt.Floor
 	// heard is the contiguous context that each peer was last known to have.
 	heard map[p2p.PeerID]heardContext
 	next  Instant // when the floor may be advanced next
@@ -145,7 +147,13 @@ func (c *Core) receiveFloor(from p2p.PeerID, body floorBody) error {
 	if c.store.context.CoversFloor(floor) {
 		c.takeFloor(floor)
 	} else {
+		c.floors.ahead = c.floors.ahead.Join(floor)
 		c.startPull(from)
 	}
 	return nil
+}
+
+// level reports whether this node has no deletion to learn of that it knows of.
+func (c *Core) level() bool {
+	return c.store.context.CoversFloor(c.floors.floor) && c.store.context.CoversFloor(c.floors.ahead)
 }

@@ -23,8 +23,10 @@ type identity struct {
 	// before anybody saw them. They are claimed only once a peer has been heard:
 	// after a rollback they are those of writes that peers have.
 	void uint64
-	// met is our last counter when a pull was completed last: up to there our
-	// writes are what peers take them for.
+	// last is the greatest counter that is issued and in a record.
+	last uint64
+	// met is last when a pull was completed last: up to there our writes are what
+	// peers take them for.
 	met uint64
 }
 
@@ -44,7 +46,8 @@ func (c *Core) loadIdentity() {
 		s.own.met = 0
 		c.fact(true, "", "ReplicaRenewed", "the database is doubted (%s): this node writes as replica %s from now on, no more as %s", c.cfg.Doubt, c.cfg.Replica, c.cfg.Former)
 	}
-	s.context.AddThrough(s.own.replica, s.dots.Last(s.own.replica))
+	s.own.last = s.dots.Last(s.own.replica)
+	s.context.AddThrough(s.own.replica, s.own.last)
 	s.own.void = s.high.Persisted().Counter
 	if c.cfg.Ablate == ReplicaRule {
 		s.context.AddThrough(s.own.replica, s.own.void)
@@ -94,14 +97,20 @@ func (c *Core) fork(why string) {
 	c.persist(diskReplica, s.own.replica[:])
 	c.store.count.Forks++
 	c.fact(true, "", "ReplicaForked", "%s: this database was rolled back or copied; it is replica %s from now on, no more %s", why, s.own.replica, old)
-	s.context.Forget(old, above)
+	s.context.Forget(old)
+	// What pulls were asked for, they were not told to send again.
+	clear(c.sync.pulls)
+	c.sync.waiting = nil
 	// The counters go on, so those of the new ID up to the last one are all here or
 	// never will be.
 	s.context.AddThrough(s.own.replica, s.high.Counter())
-	s.own.void = 0
+	s.own.void, s.own.last = 0, s.high.Counter()
 	for _, key := range s.keys() {
 		if s.entries[key].vector[old] > above {
 			c.commit(key, s.record(key).Rename(old, s.own.replica, above))
+		}
+		if e := s.entries[key]; e != nil {
+			s.context.AddVector(e.vector)
 		}
 	}
 	c.saveContext()

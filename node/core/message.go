@@ -69,6 +69,7 @@ type digestBody struct {
 	Answer  bool             `cbor:"4,keyasint,omitempty"` // do not answer an answer
 	Floor   crdt.FloorID     `cbor:"5,keyasint"`
 	Root    crdt.Fingerprint `cbor:"6,keyasint"`
+	Level   bool             `cbor:"7,keyasint,omitempty"` // Root may be compared
 }
 
 type pullBody struct {

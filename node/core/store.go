@@ -218,6 +218,7 @@ func (c *Core) write(key state.Key, change func(rec *crdt.Record, w crdt.Write) 
 		return err // the dot was never used
 	}
 	c.store.high = high
+	c.store.own.last = w.Dot.Counter
 	c.commit(key, rec)
 	c.store.outbox.add(key, w.Dot)
 	return nil

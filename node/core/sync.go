@@ -17,8 +17,9 @@ const (
 	pullsMax    = 2                      // at once, so that a heal does not flood a small node
 	gapPatience = 300 * time.Millisecond // how long gossip may be out of order
 	poisonPause = 30 * time.Second       // before a peer that sent a bad record is pulled from again
-	// compareEvery is how often stores that differ without a reason are compared.
-	compareEvery = 5 * time.Second
+	// differPatience is how long stores may differ without a reason: a purge that
+	// got here before the word of it is no fault.
+	differPatience = 5 * time.Second
 )
 
 // syncer pulls from peers what they have and this node lacks. The sender keeps
@@ -41,7 +42,7 @@ type syncer struct {
 	held *held // a stale path that would drop too much
 	// confirmed says that a person has agreed to the next one.
 	confirmed bool
-	compared  map[p2p.PeerID]Instant // when stores were compared last
+	differs   map[p2p.PeerID]Instant // since when a store differs without a reason
 }
 
 type pull struct {
@@ -57,12 +58,12 @@ type pull struct {
 }
 
 func newSyncer() syncer {
-	return syncer{pulls: map[p2p.PeerID]*pull{}, pause: map[p2p.PeerID]Instant{}, compared: map[p2p.PeerID]Instant{}}
+	return syncer{pulls: map[p2p.PeerID]*pull{}, pause: map[p2p.PeerID]Instant{}, differs: map[p2p.PeerID]Instant{}}
 }
 
 func (c *Core) digestFor(answer bool) digestBody {
 	own := c.status.own
-	return digestBody{Context: c.store.context.Hash(), Floor: c.floors.id, Root: c.store.tree.root, Epoch: own.Epoch, Seq: own.Seq, Answer: answer}
+	return digestBody{Context: c.store.context.Hash(), Floor: c.floors.id, Root: c.store.tree.root, Level: c.level(), Epoch: own.Epoch, Seq: own.Seq, Answer: answer}
 }
 
 // receiveDigest starts a pull if the peer's context differs, and lets the peer
@@ -79,9 +80,7 @@ func (c *Core) receiveDigest(from p2p.PeerID, d digestBody) {
 		if d.Floor != c.floors.id && !d.Answer {
 			c.send(from, kindDigest, c.digestFor(true)) // so that it says its floor
 		}
-		if d.Root != c.store.tree.root {
-			c.diverged(from)
-		}
+		c.compare(from, d)
 		return
 	}
 	if !d.Answer {
@@ -167,6 +166,9 @@ func (c *Core) receiveChunk(from p2p.PeerID, body chunkBody) error {
 			c.poison(from, rec, err)
 		}
 	}
+	if c.sync.pulls[from] != p {
+		return nil // this node has found out that it is another replica
+	}
 	next := crdt.Dot{Replica: body.By, Counter: body.At}
 	switch {
 	case body.Done:
@@ -210,7 +212,7 @@ func (c *Core) endChunks(from p2p.PeerID, p *pull, floor []byte) (err error) {
 func (c *Core) completePull(from p2p.PeerID, p *pull) {
 	c.store.context.Union(p.cover)
 	c.store.dirty = true
-	c.store.own.met = c.store.high.Counter()
+	c.store.own.met = c.store.own.last
 	c.sync.done++
 	c.takeFloor(p.floor)
 	c.lookForOrphans()

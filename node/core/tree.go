@@ -49,14 +49,23 @@ func (t *tree) encode() []byte {
 	return out
 }
 
-// diverged begins a comparison with a peer that has the same context and floor
-// and other records.
-func (c *Core) diverged(from p2p.PeerID) {
+// compare follows a digest with our own context: the stores must be equal. Nodes
+// that know of deletions they have not pulled are not compared.
+func (c *Core) compare(from p2p.PeerID, d digestBody) {
 	s := &c.sync
-	if c.now < s.compared[from]+compareEvery && s.compared[from] != 0 {
+	if d.Root == c.store.tree.root || !d.Level || !c.level() || d.Floor != c.floors.id {
+		delete(s.differs, from)
 		return
 	}
-	s.compared[from] = c.now
+	since, ok := s.differs[from]
+	if !ok {
+		s.differs[from] = c.now
+		return
+	}
+	if c.now < since+differPatience {
+		return
+	}
+	s.differs[from] = c.now
 	c.store.count.Divergences++
 	c.fact(true, "", "StoreDivergence", "peer %s has the same context and other records; comparing and joining what differs", from)
 	c.send(from, kindTree, treeBody{Context: c.store.context.Hash(), Sums: c.store.tree.encode()})
