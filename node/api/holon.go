@@ -53,6 +53,7 @@ type Progress struct {
 //	GET    why/RESOURCE/NAMESPACE/NAME     NAMESPACE "-" for none
 //	GET    tokens          POST tokens     DELETE tokens/ID
 //	POST   drain           POST leave      JSON lines, see Progress
+//	POST   sync/confirm                    likewise
 func (s *Server) holonRoutes(mux *http.ServeMux) {
 	handle := func(pattern string, f func(http.ResponseWriter, *http.Request) error) {
 		mux.Handle(pattern, s.answer(f))
@@ -63,6 +64,7 @@ func (s *Server) holonRoutes(mux *http.ServeMux) {
 	handle("POST "+holonPath+"tokens", s.createToken)
 	handle("DELETE "+holonPath+"tokens/{id}", s.revokeToken)
 	handle("POST "+holonPath+"drain", s.withProgress(s.config.Backend.Drain))
+	handle("POST "+holonPath+"sync/confirm", s.withProgress(s.config.Backend.ConfirmSync))
 	handle("POST "+holonPath+"leave", s.withProgress(s.config.Backend.Leave))
 }
 

@@ -321,6 +321,10 @@ type View struct {
 	Records  int
 	Draining bool
 	Runs     int // that this node still executes
+	// Aside is what was put aside, the oldest first; Held, if not nil, a sync that
+	// waits for a person.
+	Aside []QuarantineView
+	Held  *HeldView
 }
 
 // MemberView is one member as this node sees it. Status is shared: read only.
@@ -335,7 +339,10 @@ type MemberView struct {
 
 // view describes the members by name.
 func (c *Core) view() *View {
-	v := &View{At: c.now, Majority: c.majority(), Records: len(c.store.entries), Draining: c.runner.draining, Runs: len(c.runner.runs)}
+	v := &View{At: c.now, Majority: c.majority(), Records: len(c.store.entries), Draining: c.runner.draining, Runs: len(c.runner.runs), Aside: c.quarantineView()}
+	if h := c.sync.held; h != nil {
+		v.Held = &HeldView{Peer: h.peer, Objects: h.count, Of: h.of}
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.members.byName)) {
 		b := c.members.byName[name]
 		m := MemberView{Name: name, Peer: b.peer, State: b.state.String(), Since: b.since, Addrs: b.Addrs, Status: c.statusOf(name)}
