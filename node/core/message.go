@@ -266,6 +266,15 @@ func RecordsIn(frame []byte) map[state.Key][]byte {
 	return found
 }
 
+// PutFrame is a put of records, for checkers that forge one.
+func PutFrame(records map[state.Key][]byte) []byte {
+	var body putBody
+	for _, key := range sortedKeys(records) {
+		body.Records = append(body.Records, packedRecord{Key: key, Record: records[key]})
+	}
+	return encodeMessage(kindPut, body)
+}
+
 func (c *Core) send(to p2p.PeerID, kind byte, body any) {
 	c.out.Send = append(c.out.Send, Envelope{To: to, Frame: encodeMessage(kind, body)})
 }

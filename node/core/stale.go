@@ -30,7 +30,6 @@ type check struct {
 	asked []checkItem // in it
 	gone  map[state.Key][]crdt.UID
 	count int // of gone
-	of    int // objects asked about
 }
 
 // startCheck begins the stale path.
@@ -53,7 +52,6 @@ func (c *Core) askCheck(from p2p.PeerID, p *pull) {
 		return
 	}
 	k.round++
-	k.of += len(k.asked)
 	c.resendCheck(from, p)
 }
 
@@ -128,6 +126,7 @@ func (c *Core) receiveGone(from p2p.PeerID, body goneBody) error {
 
 // endCheck drops what was deleted elsewhere and completes the pull.
 func (c *Core) endCheck(from p2p.PeerID, p *pull) {
+	p.check.count = c.stillHere(p.check.gone) // another pull may have dropped some
 	if c.braked(from, p.check) {
 		c.endPull(from)
 		return
@@ -136,6 +135,15 @@ func (c *Core) endCheck(from p2p.PeerID, p *pull) {
 		c.dropObjects(key, p.check.gone[key], "deleted elsewhere while this node was away")
 	}
 	c.completePull(from, p)
+}
+
+func (c *Core) stillHere(objects map[state.Key][]crdt.UID) (count int) {
+	for key, uids := range objects {
+		if rec := c.store.record(key); rec != nil {
+			count += len(rec.Only(uids).Objects)
+		}
+	}
+	return count
 }
 
 // dropObjects puts objects aside that were deleted elsewhere and purged.
