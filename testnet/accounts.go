@@ -26,13 +26,13 @@ func (n *Node) auditAccounts(ready *core.Ready) {
 			}
 		}
 	}
-	if !a.Context.CoversFloor(a.Floor) && !n.doubted && a.Counters.Forks == 0 { // a doubt forgets (I5)
+	if !a.Context.CoversFloor(a.Floor) {
 		w.violate("anytime: the floor of %s is above its context (I3): %v", n.name, a.Floor)
 	}
 	if w.Counts.Steps%claimsEvery == 0 {
 		w.ledger.Claims(n.name, a.Context, a.Floor, n.newest)
 	}
-	if w.Counts.Steps%scansEvery == 0 {
+	if w.Counts.Steps%scansEvery == 0 && w.Counts.RollbacksUnseen == 0 { // or a dot may be of two records
 		for _, bad := range n.core.Audit() {
 			w.violate("anytime: %s: %s", n.name, bad)
 		}

@@ -192,3 +192,42 @@ func TestAPoisonedRecordIsPutAside(t *testing.T) {
 		t.Errorf("aside: %+v", aside)
 	}
 }
+
+// A slot that was made by a node that did not know that its workload was deleted
+// and purged is nobody's, and is buried. Without the rule it stays for ever.
+func TestSlotsOfAPurgedWorkloadAreBuried(t *testing.T) {
+	for _, bug := range []Bug{NoBug, NoOrphanRule} {
+		s := accountsStage(t)
+		s.cfg.Bug = bug
+		web := deployment("web")
+		s.deploy(s.node(1), "web", "web", map[string]any{"replicas": int64(1)})
+		s.within(5*time.Second, "one pod", s.whole(web, 1))
+		slot, made := state.Key(""), []byte(nil)
+		for key, value := range s.node(3).disk.pairs {
+			if strings.HasPrefix(key, "r/"+state.Slots) {
+				slot, made = state.Key(key[2:]), value
+			}
+		}
+		rec, err := crdt.Decode(made)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Another node made it as well, and told one that has forgotten since.
+		elsewhere := crdt.ReplicaID{9}
+		made = rec.Rename(s.node(1).replica, elsewhere, 0).Rename(s.node(2).replica, elsewhere, 0).Rename(s.node(3).replica, elsewhere, 0).Encode()
+		s.node(1).remove(web)
+		s.Run(10 * time.Second)
+		for _, n := range s.nodes {
+			s.crash(n, false)
+		}
+		s.node(1).disk.pairs["r/"+string(slot)] = made
+		s.node(1).disk.wrote(slot)
+		for _, n := range s.nodes {
+			n.start()
+		}
+		s.Run(15 * time.Second)
+		if alive := s.node(2).seen[slot].Live() != nil; alive != (bug == NoOrphanRule) {
+			t.Errorf("with %q the slot lives: %v", bug, alive)
+		}
+	}
+}

@@ -161,7 +161,7 @@ func (n *Node) setRuntime(down string) {
 
 // loseDisk burns a disk; the node joins again under its name.
 func (w *World) loseDisk(n *Node) {
-	if w.cfg.SafeDisks || n.index == 0 || n.rejoining || w.cfg.Nodes < 3 || w.now-n.admittedAt < admittedLately {
+	if n.index == 0 || n.rejoining || w.cfg.Nodes < 3 || w.now-n.admittedAt < admittedLately {
 		return
 	}
 	w.crash(n, true)

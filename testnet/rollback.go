@@ -23,7 +23,7 @@ func (w *World) copyDisk(n *Node) {
 // rollBack puts an older state of a disk back. marked: something outside the
 // database tells that it was; otherwise only the peers can.
 func (w *World) rollBack(n *Node, marked bool) {
-	if w.cfg.SafeDisks || len(n.copies) == 0 || n.rejoining || w.now-n.admittedAt < admittedLately {
+	if len(n.copies) == 0 || n.rejoining || w.now-n.admittedAt < admittedLately {
 		return
 	}
 	w.crash(n, true)
@@ -58,7 +58,6 @@ func (n *Node) replicaOnDisk() (r crdt.ReplicaID) {
 // another one if the database is in doubt.
 func (n *Node) identify(cfg *core.Config) {
 	n.replica = n.replicaOnDisk()
-	n.doubted = n.doubt != ""
 	if n.doubt != "" && n.w.cfg.Bug != KeepReplica {
 		cfg.Doubt, cfg.Former = n.doubt, n.replica
 		n.replica = n.w.randomReplica()

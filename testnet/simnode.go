@@ -62,7 +62,6 @@ type Node struct {
 	// absent is how long it counts a silent member for the purge floor; 0: the preset.
 	absent  time.Duration
 	doubt   string                 // why its database is not to be trusted at the next boot
-	doubted bool                   // in this boot
 	copies  []*disk                // of its disk as it once was
 	counted core.Counters          // of this boot, those that are in the world's
 	stopped map[runtime.RunID]bool // runs that were ever ordered to stop

@@ -24,8 +24,6 @@ type Config struct {
 	LostAfter time.Duration
 	// FloorEvery is that of every node; 0: the preset of core.
 	FloorEvery time.Duration
-	// SafeDisks: none is lost or rolled back.
-	SafeDisks bool
 	// Bug plants a known bug, to show that a checker catches it.
 	Bug Bug
 }
@@ -63,7 +61,7 @@ func (b Bug) Rule() string {
 	return map[Bug]string{
 		SendFirst: "before it was on its disk", AckFirst: "acknowledged", ReuseCounters: "twice",
 		DeafSync:    "differs between",
-		NoStalePath: "", NoIngestRule: "", NoOrphanRule: "still holds", KeepReplica: "", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home",
+		NoStalePath: "", NoIngestRule: "", KeepReplica: "", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home",
 	}[b]
 }
 

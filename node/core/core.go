@@ -116,7 +116,6 @@ func New(cfg Config, now Instant, load func(prefix string, f func(key string, va
 		return nil, err
 	}
 	c := &Core{cfg: cfg, now: now, booted: now}
-	c.out = Ready{} // what loading asks for comes with the first Step
 	c.index = newIndex()
 	c.status = newStatuses()
 	c.sched = newSchedule()
@@ -130,19 +129,20 @@ func New(cfg Config, now Instant, load func(prefix string, f func(key string, va
 	if err := c.loadStore(load); err != nil {
 		return nil, err
 	}
+	first := Ready{Persist: c.out.Persist, Facts: c.out.Facts}
 	if err := c.initMembers(); err != nil {
 		return nil, err
 	}
 	for _, key := range c.store.keys() {
 		c.reindex(key)
 	}
+	c.out = first // what loading the store asks for comes with the first Step
 	return c, nil
 }
 
 // Step applies ev at now. It does no IO, starts nothing and reads no clock.
 func (c *Core) Step(now Instant, ev Event) Ready {
 	c.now = max(now, c.now)
-	c.out = Ready{}
 	switch ev := ev.(type) {
 	case Received:
 		c.receive(ev.From, ev.Frame)

@@ -43,11 +43,8 @@ func newFloors() floors {
 
 func (f *floors) set(floor crdt.Floor) { f.floor, f.id = floor, floor.ID() }
 
-// purgeable is I3 for one dot. After a doubt the context may have forgotten what
-// the floor says.
-func (c *Core) purgeable(d crdt.Dot) bool {
-	return c.floors.floor.Has(d) && d.Counter <= c.store.context.Through(d.Replica)
-}
+// purgeable is I3 for one dot.
+func (c *Core) purgeable(d crdt.Dot) bool { return c.floors.floor.Has(d) }
 
 // takeFloor joins a floor if the context covers it, and purges what is under it.
 func (c *Core) takeFloor(theirs crdt.Floor) {
@@ -122,9 +119,8 @@ func (c *Core) tickFloor() {
 		return
 	}
 	low = low.Join(f.floor)
-	under := func(d crdt.Dot) bool { return low.Has(d) && d.Counter <= c.store.context.Through(d.Replica) }
 	for _, key := range sortedKeys(c.store.graves) {
-		if rec := c.store.record(key); rec.Purge(under) != rec || rec.Spent(under) {
+		if rec := c.store.record(key); rec.Purge(low.Has) != rec || rec.Spent(low.Has) {
 			c.takeFloor(low)
 			for _, peer := range c.members.reachablePeers() {
 				c.sendFloor(peer)

@@ -25,9 +25,12 @@ type identity struct {
 	void uint64
 	// last is the greatest counter that is issued and in a record.
 	last uint64
-	// met is last when a pull was completed last: up to there our writes are what
-	// peers take them for.
+	// met is last when a pull was completed last, or at the first boot since: up to
+	// there our writes are what peers take them for. What is renamed although peers
+	// know it by its old name would come back to life if they have purged it.
 	met uint64
+	// marked says that met is on disk, because no pull was completed since.
+	marked bool
 }
 
 const diskReplica = "n/replica" // the shell reads it at boot
@@ -43,11 +46,15 @@ func (c *Core) loadIdentity() {
 		for _, e := range s.entries {
 			s.context.AddVector(e.vector)
 		}
-		s.own.met = 0
 		c.fact(true, "", "ReplicaRenewed", "the database is doubted (%s): this node writes as replica %s from now on, no more as %s", c.cfg.Doubt, c.cfg.Replica, c.cfg.Former)
 	}
 	s.own.last = s.dots.Last(s.own.replica)
 	s.context.AddThrough(s.own.replica, s.own.last)
+	if !s.own.marked || c.cfg.Doubt != "" {
+		s.own.met, s.own.marked = s.own.last, true
+		c.persist(diskMet, encodeNumber(s.own.met))
+	}
+	c.lowerFloor()
 	s.own.void = s.high.Persisted().Counter
 	if c.cfg.Ablate == ReplicaRule {
 		s.context.AddThrough(s.own.replica, s.own.void)
@@ -65,6 +72,16 @@ func (c *Core) claimVoid() {
 		c.saveContext() // before anybody hears of it
 	}
 	own.void = 0
+}
+
+// meet notes that a peer was heard out, and that nothing contradicted our writes.
+func (c *Core) meet() {
+	own := &c.store.own
+	own.met = own.last
+	if own.marked {
+		own.marked = false
+		c.persist(diskMet, nil)
+	}
 }
 
 // suspectContext looks for own writes in a peer's context that are not here.
@@ -113,9 +130,14 @@ func (c *Core) fork(why string) {
 			s.context.AddVector(e.vector)
 		}
 	}
+	c.lowerFloor()
 	c.saveContext()
+	c.persist(diskFloor, c.floors.floor.Encode())
 	c.sync.offer = true
 }
+
+// lowerFloor keeps I3 when the context has forgotten something.
+func (c *Core) lowerFloor() { c.floors.set(c.floors.floor.Meet(c.store.context.Contiguous())) }
 
 func nextReplica(seed uint64, old crdt.ReplicaID) (next crdt.ReplicaID) {
 	sum := sha256.Sum256(binary.BigEndian.AppendUint64(old[:], seed))

@@ -99,6 +99,7 @@ func (c *Core) loadStore(load func(prefix string, f func(key string, value []byt
 				c.floors.set(floor)
 			}
 		case diskMet:
+			s.own.marked = true
 			s.own.met, err = decodeNumber(value)
 		case diskUptime:
 			var before uint64
@@ -341,6 +342,5 @@ func (c *Core) saveContext() {
 	if h := s.context.Hash(); h != s.contextOf {
 		s.contextOf = h
 		c.persist(diskContext, s.context.Encode())
-		c.persist(diskMet, encodeNumber(s.own.met))
 	}
 }

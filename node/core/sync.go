@@ -212,7 +212,7 @@ func (c *Core) endChunks(from p2p.PeerID, p *pull, floor []byte) (err error) {
 func (c *Core) completePull(from p2p.PeerID, p *pull) {
 	c.store.context.Union(p.cover)
 	c.store.dirty = true
-	c.store.own.met = c.store.own.last
+	c.meet()
 	c.sync.done++
 	c.takeFloor(p.floor)
 	c.lookForOrphans()

@@ -138,6 +138,13 @@ func (l *Ledger) lost(d crdt.Dot) bool {
 	return ok && d.Counter > last
 }
 
+// renamed reports whether a register shows the same write under another replica,
+// as a node gives it to its writes when its disk was rolled back in secret.
+func (l *Ledger) renamed(was, now crdt.Register) bool {
+	_, forked := l.forgotten[was.Dot.Replica]
+	return forked && now.Stamp.Time == was.Stamp.Time && bytes.Equal(now.Value, was.Value)
+}
+
 // Claims compares a node's context with its records: by I2, a dot in the context
 // and not under the floor is of a write that the record of its key contains.
 func (l *Ledger) Claims(node string, context *crdt.Context, floor crdt.Floor, records map[state.Key]*crdt.Record) {
@@ -191,7 +198,7 @@ func (l *Ledger) lacks(have, acked *crdt.Record) string {
 		}
 		for path, r := range o.Registers {
 			got := now.Registers[path]
-			if l.lost(r.Dot) {
+			if l.lost(r.Dot) || l.renamed(r, got) {
 				continue
 			}
 			if c := got.Stamp.Compare(r.Stamp); c < 0 || c == 0 && !bytes.Equal(got.Value, r.Value) {
