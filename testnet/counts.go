@@ -50,9 +50,9 @@ func (c *Counts) accounts(now, before core.Counters) {
 	add(sum, reflect.ValueOf(before), -1)
 }
 
-// impossible never happens to nodes that keep the rules: their peers are no
-// forgers, and slower than the limits.
-var impossible = map[string]bool{"Poisoned": true, "Limited": true}
+// rare are shown by stories: nodes that keep the rules forge nothing and flood
+// nobody, and what the fingerprints find is what all else has missed.
+var rare = map[string]bool{"Poisoned": true, "Limited": true, "Divergences": true, "Repaired": true}
 
 // Zeros names what never happened.
 func (c *Counts) Zeros() []string { return zeros(reflect.ValueOf(c).Elem()) }
@@ -63,7 +63,7 @@ func zeros(v reflect.Value) (names []string) {
 		switch f := v.Field(i); {
 		case f.Kind() == reflect.Struct:
 			names = append(names, zeros(f)...)
-		case f.Int() == 0 && !impossible[name]:
+		case f.Int() == 0 && !rare[name]:
 			names = append(names, name)
 		}
 	}

@@ -1,12 +1,15 @@
 package testnet
 
-import "time"
+import (
+	"time"
 
-// Some frames come late: gossip is relayed, and streams stall.
+	"holon/node/core"
+)
+
+// Some gossip comes late: it is relayed.
 const (
-	lateOdds  = 200
-	lateMax   = 8 * time.Second
-	swimFrame = 1 // lateness there is what Loss is for
+	lateOdds = 50
+	lateMax  = 8 * time.Second
 )
 
 // network carries frames between the nodes of a world. It is rougher than a real
@@ -43,7 +46,7 @@ func (n *network) send(from, to *Node, frame []byte) {
 	}
 	for range copies {
 		delay := 100*time.Microsecond + time.Duration(w.rng.Int64N(int64(w.cfg.DelayMax)+1))
-		if w.rng.IntN(lateOdds) == 0 && frame[0] != swimFrame { // it took another way, past purges and edits
+		if core.IsGossip(frame) && w.rng.IntN(lateOdds) == 0 { // it took another way, past purges and edits
 			w.Counts.Late++
 			delay += time.Duration(w.rng.Int64N(int64(lateMax)))
 		}

@@ -165,7 +165,7 @@ func (c *Core) receive(from p2p.PeerID, frame []byte) {
 	if len(frame) == 0 || !c.members.known(from) {
 		return
 	}
-	if frame[0] != kindSwim {
+	if frame[0] != kindSwim && !IsGossip(frame) { // gossip is relayed: it may be old
 		c.heard(from)
 	}
 	if frame[0] != kindSwim && !c.limits.admits(c.now, from, frame) {
@@ -233,6 +233,11 @@ func take[T any](frame []byte, receive func(body T) error) error {
 // fails goes on taking such frames.
 func IsLiveness(frame []byte) bool {
 	return len(frame) > 0 && (frame[0] == kindSwim || frame[0] == kindStatus || frame[0] == kindStatusAsk)
+}
+
+// IsGossip reports whether a frame comes by broadcast.
+func IsGossip(frame []byte) bool {
+	return len(frame) > 0 && (frame[0] == kindPut || frame[0] == kindHave)
 }
 
 // IsChunk reports whether a frame is a part of an answer to a pull, for checkers.
