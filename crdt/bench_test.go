@@ -3,6 +3,7 @@ package crdt_test
 import (
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -85,4 +86,41 @@ func BenchmarkDecode(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkDotIndex indexes 100,000 records of three writers and reports what
+// one costs in memory, and what finding ten missing ones costs.
+func BenchmarkDotIndex(b *testing.B) {
+	const records = 100_000
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	keys := make([]string, records)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("configmaps/default/c%d", i)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	var index crdt.DotIndex
+	var has crdt.Context
+	for r := 1; r <= 3; r++ {
+		has.AddThrough(replicaN(r), records)
+	}
+	for i, key := range keys {
+		index.Move(key, nil, crdt.Vector{replicaN(1 + i%3): uint64(i + 1)})
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	for i := range 10 {
+		index.Move(keys[i], crdt.Vector{replicaN(1 + i%3): uint64(i + 1)}, crdt.Vector{replicaN(1 + i%3): records + uint64(i) + 1})
+	}
+	for b.Loop() {
+		found := 0
+		index.Outside(&has, crdt.Dot{}, func(crdt.Dot, string) bool { found++; return true })
+		if found != 10 {
+			b.Fatal(found)
+		}
+	}
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/records, "B/record")
+	runtime.KeepAlive(keys)
 }

@@ -190,8 +190,8 @@ func (c *Context) Outside(r ReplicaID) []Range {
 }
 
 // Contiguous returns the contiguous part: all writes 1..n of each replica.
-func (c *Context) Contiguous() Vector {
-	out := make(Vector, len(c.replicas))
+func (c *Context) Contiguous() Floor {
+	out := make(Floor, len(c.replicas))
 	for r, have := range c.replicas {
 		if have.through > 0 {
 			out[r] = have.through

@@ -80,7 +80,7 @@ func checkSet(t *rapid.T, c crdt.Context, dots []crdt.Dot) {
 	for _, d := range dots {
 		set[d] = true
 	}
-	contiguous := crdt.Vector{}
+	contiguous := crdt.Floor{}
 	for r := 1; r <= 4; r++ {
 		id := replicaN(r)
 		outside := c.Outside(id)

@@ -10,11 +10,12 @@
 //
 //	I1  for all K: vec(K) ⊆ ctx               (may lapse by I5; see Context)
 //	I2  d ∈ ctx  ⇒  the state contains write(d)
+//	I3  purged ⇒ under floor ⊓ contiguous(ctx) (see Floor)
 //	I4  a dot is issued at most once           (see Dot, HighWater)
 //	I5  ctx' ⊆ ctx may replace ctx at any time; ctx' ⊋ ctx only by I2
 //
-// I3 bounds the purge floor, which is not built yet. "Contains write(d)" means
-// that joining write(d) in again changes nothing.
+// "Contains write(d)" means that joining write(d) in again changes nothing, or
+// that what it wrote to was deleted.
 //
 // Correctness never depends on delivery: Join of whole records is commutative,
 // associative and idempotent, and a record is cumulative: who has the last

@@ -149,6 +149,9 @@ func (v Vector) Covers(o Vector) bool {
 	return true
 }
 
+// has reports whether the record of v contains d, if d is a write to it.
+func (v Vector) has(d Dot) bool { return d.Counter <= v[d.Replica] }
+
 // join returns the pointwise maximum, v itself where o adds nothing.
 func (v Vector) join(o Vector) Vector {
 	if v.Covers(o) {

@@ -65,7 +65,17 @@ func (r *Record) orEmpty() *Record {
 // Join returns the least record that contains both. It is commutative,
 // associative and idempotent, and nil is its neutral element. Where b adds
 // nothing the result is a itself.
-func Join(a, b *Record) *Record {
+//
+// An object that only one side has goes if the other side's vector covers its
+// birth: who has the last write of a replica has all its earlier ones, so the
+// other side had the object, and it was deleted and purged (see Purge).
+func Join(a, b *Record) *Record { return join(a, b, true) }
+
+// Union is Join, but keeps every object. It mends what broken accounting has
+// taken apart, when no vector can be trusted to say what was purged.
+func Union(a, b *Record) *Record { return join(a, b, false) }
+
+func join(a, b *Record, purged bool) *Record {
 	a, b = a.orEmpty(), b.orEmpty()
 	if a == b {
 		return a
@@ -77,19 +87,28 @@ func Join(a, b *Record) *Record {
 	}
 	changed := !a.Vector.Covers(b.Vector) || !bytes.Equal(out.unknown, a.unknown)
 	copied := false
+	own := func() {
+		if !copied {
+			out.Objects, copied = cloneWithRoom(a.Objects, len(b.Objects)), true
+		}
+	}
 	for uid, theirs := range b.Objects {
 		ours, have := a.Objects[uid]
 		joined := theirs
 		if have {
 			joined = joinObject(ours, theirs)
 		}
-		if have && joined == ours {
+		if have && joined == ours || !have && purged && a.Vector.has(theirs.Birth.Dot) {
 			continue
 		}
-		if !copied {
-			out.Objects, copied = cloneWithRoom(a.Objects, len(b.Objects)), true
-		}
+		own()
 		out.Objects[uid] = joined
+	}
+	for uid, ours := range a.Objects {
+		if _, have := b.Objects[uid]; !have && purged && b.Vector.has(ours.Birth.Dot) {
+			own()
+			delete(out.Objects, uid)
+		}
 	}
 	if !changed && !copied {
 		return a

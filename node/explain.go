@@ -164,6 +164,13 @@ func sentences(v *core.View, lost []string, disk *string) []string {
 	default:
 		say = append(say, fmt.Sprintf("Out of reach: %s. Half of the members or fewer are here: writes are taken, stand-ins run, and no home moves until the others are back.", strings.Join(lost, ", ")))
 	}
+	if h := v.Held; h != nil {
+		say = append(say, fmt.Sprintf("Peer %s says that %d of the %d objects here were deleted while this node was away. Nothing is dropped, and nothing is taken from that peer, until you run `holon sync confirm` here; what is dropped is put aside.", h.Peer, h.Objects, h.Of))
+	}
+	if n := len(v.Aside); n > 0 {
+		last := v.Aside[n-1]
+		say = append(say, fmt.Sprintf("%d objects were put aside (kept for 30 days of uptime), the last one %s %v ago: %s", n, last.Key, last.Age.Round(time.Second), last.Why))
+	}
 	if v.Draining {
 		say = append(say, fmt.Sprintf("This node is being drained: %d runs are left.", v.Runs))
 	}

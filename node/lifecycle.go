@@ -107,6 +107,15 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// ConfirmSync agrees that the next sync drops what peers have deleted.
+func (n *Node) ConfirmSync(ctx context.Context, progress func(string)) error {
+	if _, err := n.ask(ctx, core.ConfirmSync{}); err != nil {
+		return err
+	}
+	progress("the next sync drops what its peers have deleted")
+	return nil
+}
+
 // Drain moves the slots of this node away and then stops every pod here.
 func (n *Node) Drain(ctx context.Context, progress func(string)) error {
 	if _, err := n.ask(ctx, core.Drain{On: true}); err != nil {

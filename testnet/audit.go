@@ -14,18 +14,18 @@ import (
 // issues is entered in the ledger once it is synced: a dot that a crash takes
 // back before that was never anywhere.
 func (n *Node) audit(ready *core.Ready) (issued []func()) {
-	w := n.w
+	w, own := n.w, n.core.Replica()
 	for _, change := range ready.Changed {
 		before := n.newest[change.Key]
 		n.newest[change.Key] = change.Record
 		issued = append(issued, func() {
-			w.ledger.Issued(n.name, n.replica, change.Key, vectorOf(before), change.Record)
+			w.ledger.Issued(n.name, own, change.Key, before, change.Record)
 		})
 		switch change.Key.Resource() {
 		case state.Slots:
 			n.auditSlot(change.Key, before, change.Record)
 		case state.Pods:
-			for uid := range change.Record.Objects {
+			for uid := range crdt.Join(change.Record, nil).Objects {
 				w.bare[uid] = true
 			}
 		}
@@ -38,9 +38,23 @@ func (n *Node) audit(ready *core.Ready) (issued []func()) {
 	}
 	for _, f := range ready.Facts {
 		w.Counts.fact(f)
+		if f.Reason == "StoreDivergence" || f.Reason == "ReplicaForked" {
+			w.did("%s: %s %s %s", n.name, f.Reason, f.About, f.Message)
+		}
+		if f.Reason == "SyncHeld" {
+			n.confirmLater()
+		}
 		w.facts.take(n, f)
 	}
 	return issued
+}
+
+// confirmLater does what a user does who has read what a node asks.
+func (n *Node) confirmLater() {
+	boot := n.boot
+	n.w.after(2*time.Second, func() {
+		n.guarded(boot, func() { n.ask(core.ConfirmSync{}, func(core.Ack) {}) })
+	})
 }
 
 // auditSlot judges a slot that this node has written.
@@ -48,7 +62,8 @@ func (n *Node) auditSlot(key state.Key, before, after *crdt.Record) {
 	w := n.w
 	old, _, _ := state.DecodeSlot(key, before)
 	now, has, _ := state.DecodeSlot(key, after)
-	if !has || after.Vector[n.replica] <= vectorOf(before)[n.replica] {
+	own := n.core.Replica()
+	if !has || after.Vector[own] <= vectorOf(before)[own] {
 		return // it came from elsewhere
 	}
 	if now.Home != old.Home {

@@ -19,23 +19,52 @@ type Counts struct {
 	StandIns, StandInStarts, HandBacks, HomeMoves    int
 	Surges, Rejections, Orphans                      int
 	Restarts, BackOffs                               int // of containers, at once and after a wait
+	RollbacksSeen, RollbacksUnseen                   int // disks put back, noticed at boot or not
+	Late                                             int // frames that came seconds after they were sent
+	Core                                             core.Counters
 	Steps                                            int
 }
 
 // Add sums two counts.
 func (c *Counts) Add(o Counts) {
-	sum, more := reflect.ValueOf(c).Elem(), reflect.ValueOf(o)
+	add(reflect.ValueOf(c).Elem(), reflect.ValueOf(o), 1)
+}
+
+func add(sum, more reflect.Value, sign int64) {
 	for i := range sum.NumField() {
-		sum.Field(i).SetInt(sum.Field(i).Int() + more.Field(i).Int())
+		if f := sum.Field(i); f.Kind() == reflect.Struct {
+			add(f, more.Field(i), sign)
+		} else {
+			f.SetInt(f.Int() + sign*more.Field(i).Int())
+		}
 	}
 }
 
+// accounts counts what a core's counters say beyond what they said before.
+func (c *Counts) accounts(now, before core.Counters) {
+	if now == before {
+		return
+	}
+	sum := reflect.ValueOf(&c.Core).Elem()
+	add(sum, reflect.ValueOf(now), 1)
+	add(sum, reflect.ValueOf(before), -1)
+}
+
+// rare are shown by stories: nodes that keep the rules forge nothing and flood
+// nobody, and what the fingerprints find is what all else has missed.
+var rare = map[string]bool{"Poisoned": true, "Limited": true, "Divergences": true, "Repaired": true}
+
 // Zeros names what never happened.
-func (c *Counts) Zeros() (names []string) {
-	v := reflect.ValueOf(c).Elem()
+func (c *Counts) Zeros() []string { return zeros(reflect.ValueOf(c).Elem()) }
+
+func zeros(v reflect.Value) (names []string) {
 	for i := range v.NumField() {
-		if v.Field(i).Int() == 0 {
-			names = append(names, v.Type().Field(i).Name)
+		name := v.Type().Field(i).Name
+		switch f := v.Field(i); {
+		case f.Kind() == reflect.Struct:
+			names = append(names, zeros(f)...)
+		case f.Int() == 0 && !rare[name]:
+			names = append(names, name)
 		}
 	}
 	return names

@@ -16,6 +16,9 @@ func (w *World) Dump() string {
 		fmt.Fprintf(&b, "%s up=%v paused=%v rejoining=%v boot=%d records=%d allowed=%d peer=%s", n.name, n.up, n.paused, n.rejoining, n.boot, len(n.seen), len(n.allowed), n.peer)
 		if n.up {
 			b.WriteString(n.beliefs())
+			a := n.core.Accounts()
+			h := a.Context.Hash()
+			fmt.Fprintf(&b, "\n    replica %s held=%v context %x %v floor %v %+v", a.Replica, a.Held, h[:4], a.Context.Contiguous(), a.Floor, a.Counters)
 		}
 		b.WriteByte('\n')
 		for _, key := range slices.Sorted(maps.Keys(n.why)) {

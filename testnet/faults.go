@@ -28,12 +28,23 @@ func (w *World) fault() {
 		w.killContainer(n)
 	case k < 95:
 		w.runtimeDown(n)
-	case k < 97:
+	case k < 96:
 		w.restart(n)
+	case k < 97:
+		w.rollBack(n, true)
+	case k < 98:
+		w.rollBack(n, false)
 	default:
 		w.loseDisk(n)
 	}
+	if w.rng.IntN(3) == 0 {
+		w.copyDisk(w.nodes[w.rng.IntN(len(w.nodes))])
+	}
 }
+
+// admittedLately is how long whoever has admitted somebody keeps its disk: a join
+// that is lost with the only disk that holds it has to be repeated by the user.
+const admittedLately = 10 * time.Second
 
 // crash ends a daemon; with power also its containers. What its disk had not
 // synced is gone.
@@ -148,11 +159,9 @@ func (n *Node) setRuntime(down string) {
 	n.guarded(n.boot, n.tellHost)
 }
 
-// loseDisk burns a disk; the node joins again under its name. Whoever has just
-// admitted somebody is spared: a join that burns with the only disk that holds it
-// has to be repeated by the user.
+// loseDisk burns a disk; the node joins again under its name.
 func (w *World) loseDisk(n *Node) {
-	if n.index == 0 || n.rejoining || w.cfg.Nodes < 3 || w.now-n.admittedAt < 10*time.Second {
+	if n.index == 0 || n.rejoining || w.cfg.Nodes < 3 || w.now-n.admittedAt < admittedLately {
 		return
 	}
 	w.crash(n, true)

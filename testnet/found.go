@@ -51,7 +51,10 @@ func (n *Node) must(op core.Op) {
 // old name, and admits it through a live member once its old self is out of
 // everybody's sight.
 func (w *World) rejoin(n *Node) {
-	n.disk, n.replica, n.epoch = newDisk(), w.randomReplica(), 0
+	n.disk, n.epoch, n.copies = newDisk(), 0, nil
+	if w.cfg.Bug != KeepReplica {
+		n.replica = w.randomReplica()
+	}
 	n.key = seededKey(w.rng)
 	n.recertify()
 	peer := n.peer

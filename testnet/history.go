@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"holon/crdt"
@@ -113,7 +114,7 @@ func (n *Node) mutate(op core.Mutate) {
 		if rec != nil {
 			n.w.ledger.Acked(n.name, op.Key, rec)
 		}
-		if d := n.disk.record(op.Key); d == nil {
+		if n.disk.written(op.Key) == nil {
 			n.w.violate("anytime: %s acknowledged %s before it was on its disk", n.name, op.Key)
 		}
 	})
@@ -145,7 +146,14 @@ func (n *Node) putAs(uid crdt.UID, key state.Key, values map[string]any) {
 	n.mutate(op)
 }
 
+// largeValue is more than gossip carries.
+var largeValue = strings.Repeat("large ", 4000)
+
 func (n *Node) putConfigMap(name string) {
+	if n.w.rng.IntN(20) == 0 {
+		n.put(state.MakeKey(state.ConfigMaps, "default", name), map[string]any{"data": map[string]any{"large": largeValue}})
+		return
+	}
 	n.put(state.MakeKey(state.ConfigMaps, "default", name), map[string]any{
 		"data": map[string]any{fmt.Sprintf("k%d", n.w.rng.IntN(3)): fmt.Sprint(n.w.rng.IntN(1000))},
 	})

@@ -39,7 +39,7 @@ func historyOf(seed uint64, kind string) (Config, Shape) {
 		Seed: seed, Nodes: 3 + int(seed%5),
 		Loss: float64(seed%4) * 0.02, Duplicate: float64(seed%3) * 0.02,
 		DelayMax: time.Duration(1+seed%20) * time.Millisecond, SyncMax: time.Duration(1+seed%10) * time.Millisecond,
-		LostAfter: time.Duration(3+seed%9) * time.Second,
+		LostAfter: time.Duration(3+seed%9) * time.Second, FloorEvery: time.Duration(500+500*(seed%4)) * time.Millisecond,
 	}
 	shape := Shape{Ops: *ops, Every: 100 * time.Millisecond, Calm: 30 * time.Second}
 	kinds[kind](&cfg, &shape)

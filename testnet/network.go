@@ -1,6 +1,16 @@
 package testnet
 
-import "time"
+import (
+	"time"
+
+	"holon/node/core"
+)
+
+// Some gossip comes late: it is relayed.
+const (
+	lateOdds = 50
+	lateMax  = 8 * time.Second
+)
 
 // network carries frames between the nodes of a world. It is rougher than a real
 // mesh: it reorders and duplicates also what a standing stream would not.
@@ -36,6 +46,10 @@ func (n *network) send(from, to *Node, frame []byte) {
 	}
 	for range copies {
 		delay := 100*time.Microsecond + time.Duration(w.rng.Int64N(int64(w.cfg.DelayMax)+1))
+		if core.IsGossip(frame) && w.rng.IntN(lateOdds) == 0 { // it took another way, past purges and edits
+			w.Counts.Late++
+			delay += time.Duration(w.rng.Int64N(int64(lateMax)))
+		}
 		boot := to.boot
 		w.after(delay, func() {
 			if n.open(from, to) && to.boot == boot && to.admits(from.peer) {

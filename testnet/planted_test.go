@@ -11,7 +11,7 @@ const plantedSeeds = 30
 // TestPlantedBugs shows that every rule is needed: each bug is caught, by the
 // rule that is there for it, within a few histories.
 func TestPlantedBugs(t *testing.T) {
-	for _, bug := range []Bug{SendFirst, AckFirst, ReuseCounters, DeafSync, KeepRuns, OpenDoor, EagerHomes} {
+	for _, bug := range []Bug{SendFirst, AckFirst, ReuseCounters, DeafSync, KeepRuns, OpenDoor, EagerHomes, NoStalePath, NoIngestRule, KeepReplica} {
 		t.Run(string(bug), func(t *testing.T) {
 			t.Parallel()
 			for s := uint64(1); s <= plantedSeeds; s++ {

@@ -59,12 +59,26 @@ type Node struct {
 
 	pausedAt  time.Duration
 	powerCuts int
-	stopped   map[runtime.RunID]bool // runs that were ever ordered to stop
-	running   map[state.SlotID]bool  // slots of bare pods that ran here when last seen
+	// absent is how long it counts a silent member for the purge floor; 0: the preset.
+	absent  time.Duration
+	doubt   string                 // why its database is not to be trusted at the next boot
+	copies  []*disk                // of its disk as it once was
+	counted core.Counters          // of this boot, those that are in the world's
+	stopped map[runtime.RunID]bool // runs that were ever ordered to stop
+	running map[state.SlotID]bool  // slots of bare pods that ran here when last seen
 }
 
 // room of every node: what a small machine has.
 var room = state.Resources{CPU: 2000, Memory: 2 << 30, Pods: 20}
+
+// absentAfter draws how soon a node stops to count a silent member: some are so
+// rash that they purge what a member behind a short partition has not heard.
+func (w *World) absentAfter() time.Duration {
+	if w.rng.IntN(3) == 0 {
+		return time.Second
+	}
+	return 0
+}
 
 // clusterKeys are what a cluster's founder makes.
 type clusterKeys struct {
@@ -90,6 +104,7 @@ func (w *World) newNode(i int) *Node {
 	n := &Node{w: w, index: i, name: fmt.Sprintf("n%d", i+1), key: seededKey(w.rng), disk: newDisk(), specs: map[runtime.RunID]runtime.Spec{}, stopped: map[runtime.RunID]bool{}, running: map[state.SlotID]bool{}}
 	n.recertify()
 	n.replica = w.randomReplica()
+	n.absent = w.absentAfter()
 	n.host = runtimetest.NewHost(runtimetest.HostConfig{Node: n.name, StartDelay: 300 * time.Millisecond, RemoveDelay: 50 * time.Millisecond, Program: w.program})
 	return n
 }
@@ -148,10 +163,10 @@ func (n *Node) start() {
 	cfg := core.Config{
 		Node: n.name, Peer: n.peer, Cluster: n.w.keys.id, Epoch: n.epoch, Replica: n.replica, LostAfter: n.w.cfg.LostAfter,
 		ClusterKey: n.w.keys.public(), Known: n.known, Seed: n.w.rng.Uint64(), Swim: swim.LAN(),
+		FloorEvery: n.w.cfg.FloorEvery, AbsentAfter: n.absent,
 	}
-	if n.w.cfg.Bug == EagerHomes {
-		cfg.Ablate = core.MajorityRule
-	}
+	cfg.Ablate = n.w.cfg.Bug.ablates()
+	n.identify(&cfg)
 	c, err := core.New(cfg, n.w.now, load)
 	if err != nil {
 		n.w.violate("world: %s does not boot: %v", n.name, err)
@@ -163,6 +178,7 @@ func (n *Node) start() {
 	for _, change := range c.Snapshot() {
 		n.seen[change.Key], n.newest[change.Key] = change.Record, change.Record
 	}
+	n.counted = core.Counters{}
 	n.tellHost()
 	n.observe()
 	n.pollHost(n.boot)
@@ -227,6 +243,7 @@ func (n *Node) step(ev core.Event) {
 	ready := n.core.Step(w.now, ev)
 	w.note(n, ev, &ready)
 	issued := n.audit(&ready)
+	n.auditAccounts(&ready)
 	if got, ok := ev.(core.Received); ok && core.IsChunk(got.Frame) && len(ready.Changed) > 0 {
 		w.Counts.Repairs++
 	}
@@ -267,8 +284,10 @@ func (n *Node) step(ev core.Event) {
 // release lets out what has become durable.
 func (n *Node) release(ready *core.Ready) {
 	for _, change := range ready.Changed {
-		n.w.ledger.Released(n.name, "showed", change.Key, change.Record, n.disk.record)
-		n.seen[change.Key] = change.Record
+		n.w.ledger.Released(n.name, "showed", change.Key, change.Record, n.disk.written)
+		if n.seen[change.Key] = change.Record; change.Record == nil {
+			delete(n.seen, change.Key)
+		}
 	}
 	for _, d := range ready.Derived {
 		if d.Value == nil {
@@ -310,7 +329,7 @@ func (n *Node) send(e core.Envelope) {
 	}
 	for key, packed := range records {
 		if rec, err := crdt.Decode(packed); err == nil {
-			n.w.ledger.Released(n.name, "sent", key, rec, n.disk.record)
+			n.w.ledger.Released(n.name, "sent", key, rec, n.disk.written)
 		}
 	}
 	for _, other := range n.w.nodes {
@@ -339,7 +358,8 @@ func (n *Node) rewake(at time.Duration) {
 
 func (n *Node) tellHost() {
 	n.step(core.HostChanged{Host: core.Host{
-		Runtime: runtime.Info{Name: "sim"}, RuntimeError: n.down, Allocatable: n.room(), HostIP: "10.0.0." + fmt.Sprint(n.index+1),
+		WallClockHint: []string{"1970-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "2099-12-31T23:59:59Z"}[n.index%3],
+		Runtime:       runtime.Info{Name: "sim"}, RuntimeError: n.down, Allocatable: n.room(), HostIP: "10.0.0." + fmt.Sprint(n.index+1),
 	}})
 }
 

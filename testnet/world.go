@@ -22,6 +22,8 @@ type Config struct {
 	DelayMax, SyncMax time.Duration
 	// LostAfter is that of every node; 0: the preset of core.
 	LostAfter time.Duration
+	// FloorEvery is that of every node; 0: the preset of core.
+	FloorEvery time.Duration
 	// Bug plants a known bug, to show that a checker catches it.
 	Bug Bug
 }
@@ -39,13 +41,27 @@ const (
 	KeepRuns      Bug = "keep-runs"      // never stops a pod: ExactlyOnce, NothingLeaked
 	OpenDoor      Bug = "open-door"      // admits runs beyond its room: Allocatable
 	EagerHomes    Bug = "eager-homes"    // believes in a majority always: HomeMoves
+	// Each of these leaves out one rule of the accounting.
+	NoStalePath  Bug = "no-stale-path"
+	NoIngestRule Bug = "no-ingest-rule"
+	NoOrphanRule Bug = "no-orphan-rule"
+	KeepReplica  Bug = "keep-replica" // after its disk was lost or rolled back
 )
+
+// ablates is the core's rule that a bug switches off.
+func (b Bug) ablates() core.Rule {
+	return map[Bug]core.Rule{
+		EagerHomes: core.MajorityRule, NoStalePath: core.StaleRule, NoIngestRule: core.IngestRule,
+		NoOrphanRule: core.OrphanRule, KeepReplica: core.ReplicaRule,
+	}[b]
+}
 
 // Rule is the beginning of what the rule that catches a bug says.
 func (b Bug) Rule() string {
 	return map[Bug]string{
 		SendFirst: "before it was on its disk", AckFirst: "acknowledged", ReuseCounters: "twice",
-		DeafSync: "differs between", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home",
+		DeafSync:    "differs between",
+		NoStalePath: "", NoIngestRule: "", KeepReplica: "", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home",
 	}[b]
 }
 

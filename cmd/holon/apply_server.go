@@ -70,4 +70,3 @@ func (e conflictOfOwners) Error() string {
 }
 
 func (e conflictOfOwners) Unwrap() error { return e.error }
-

@@ -21,6 +21,7 @@ const (
 	tokensPath = ownGroup + "/tokens"
 	keysPath   = ownGroup + "/datakeys"
 	drainPath  = ownGroup + "/drain"
+	syncPath   = ownGroup + "/sync/confirm"
 	leavePath  = ownGroup + "/leave"
 )
 
@@ -88,6 +89,26 @@ func viewWords(majority bool) string {
 		return "it sees the majority"
 	}
 	return "it does not see the majority"
+}
+
+func newSyncCommand(a *app) *cobra.Command {
+	confirm := &cobra.Command{
+		Use:   "confirm",
+		Short: "Let a node that was away drop what the others have deleted",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := a.connect()
+			if err != nil {
+				return err
+			}
+			return a.followProgress(cmd.Context(), client, syncPath)
+		},
+	}
+	return groupCommand("sync", "Answer what a node asks before it drops objects",
+		`A node that was away for long may hold objects that the others have deleted. If
+they are more than a tenth of what it has, it drops none of them, says so in
+'holon status', and waits.`,
+		"  holon --context n3 status\n  holon --context n3 sync confirm", confirm)
 }
 
 func newWhyCommand(a *app) *cobra.Command {

@@ -425,6 +425,11 @@ func (f *fakeNode) Leave(_ context.Context, progress func(string)) error {
 	return nil
 }
 
+// ConfirmSync has nothing to confirm.
+func (f *fakeNode) ConfirmSync(context.Context, func(string)) error {
+	return fmt.Errorf("no sync of this node waits for a confirmation")
+}
+
 // Drain fails, so that scripts see how that is told.
 func (f *fakeNode) Drain(_ context.Context, progress func(string)) error {
 	progress("stopping 2 pods")

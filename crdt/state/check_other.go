@@ -12,9 +12,11 @@ import (
 
 // The registers of a revision record, as node/core writes them.
 const (
-	RevisionTemplate = "/template"
-	RevisionNumber   = "/number"
-	RevisionCreated  = "/created"
+	RevisionTemplate   = "/template"
+	RevisionNumber     = "/number"
+	RevisionCreated    = "/created"
+	RevisionOwner      = "/owner"      // as SlotOwner
+	RevisionOwnerBirth = "/ownerBirth" // as SlotOwnerBirth
 )
 
 // ParseRevisionName reads the name of a revision record: <workload UID>-<hash>.

@@ -15,8 +15,8 @@ func (c *checker) eachSlot(f func(key Key, s *Slot)) {
 	}
 }
 
-// checkSlotIdentity: a slot has one record under one key with one object, the
-// same wherever it is created.
+// checkSlotIdentity: a slot has one record under one key. Objects that both
+// sides of a partition made are cut down to one.
 func (c *checker) checkSlotIdentity() {
 	at := map[SlotID]Key{}
 	c.eachSlot(func(key Key, s *Slot) {
@@ -24,10 +24,8 @@ func (c *checker) checkSlotIdentity() {
 			c.find(Broken, key, "the slot is under %s, too", other)
 		}
 		at[s.ID] = key
-		for uid := range c.doc[key].Objects {
-			if want := SlotUID(s.ID); uid != want {
-				c.find(Broken, key, "its object is %s, not %s", uid, want)
-			}
+		for _, rival := range s.Rivals {
+			c.find(Unsettled, key, "its object %s has the rival %s", s.UID, rival)
 		}
 	})
 }
@@ -70,7 +68,8 @@ func (c *checker) checkHomes() {
 		case s.Home.Node == "":
 			c.find(Broken, key, "term %d has no home", s.Home.Term)
 		}
-		g := c.doc[key].Live().Registers[SlotHome]
+		o, _ := liveSlot(c.doc[key])
+		g := o.Registers[SlotHome]
 		if g.Stamp.Rank != s.Home.Term {
 			c.find(Broken, key, "term %d is written with rank %d", s.Home.Term, g.Stamp.Rank)
 		}

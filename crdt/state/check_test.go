@@ -75,17 +75,20 @@ func (d *document) revision(hash string, template any, number int) {
 // slot writes one as node/core does, and then what a test wants.
 func (d *document) slot(index int, more map[string]string) {
 	id := SlotID{Workload: d.web.UID, Index: index}
-	d.set(d.key(index), SlotUID(id), map[string]string{SlotOwner: `"deployments.apps/default/web"`, SlotRun: fmt.Sprintf(`{"revision":%q}`, d.web.Revision)})
+	d.set(d.key(index), slotUID(id), map[string]string{SlotOwner: `"deployments.apps/default/web"`, SlotRun: fmt.Sprintf(`{"revision":%q}`, d.web.Revision)})
 	d.home(index, 1, `{"node":"n1","term":1}`)
 	if more != nil {
-		d.set(d.key(index), SlotUID(id), more)
+		d.set(d.key(index), slotUID(id), more)
 	}
 }
+
+// slotUID is that of the only object of a slot in most tests.
+func slotUID(id SlotID) crdt.UID { return SlotUID(id, crdt.Dot{}) }
 
 func (d *document) home(index int, rank uint64, value string) {
 	d.t.Helper()
 	key := d.key(index)
-	rec, err := d.doc[key].SetRanked(SlotUID(SlotID{Workload: d.web.UID, Index: index}), d.w.next(), SlotHome, rank, []byte(value))
+	rec, err := d.doc[key].SetRanked(slotUID(SlotID{Workload: d.web.UID, Index: index}), d.w.next(), SlotHome, rank, []byte(value))
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -137,9 +140,9 @@ func TestAMergedDocumentIsSound(t *testing.T) {
 		o.home(0, 2, `{"node":"n2","term":2}`)
 		o.revision(d.web.Revision, d.web.Template, 2)
 		o.slot(2, nil)
-		o.set(d.key(1), SlotUID(SlotID{d.web.UID, 1}), map[string]string{SlotRun: fmt.Sprintf(`{"revision":%q,"nonce":1}`, d.web.Revision)})
+		o.set(d.key(1), slotUID(SlotID{d.web.UID, 1}), map[string]string{SlotRun: fmt.Sprintf(`{"revision":%q,"nonce":1}`, d.web.Revision)})
 	}, func(d *document) {
-		d.set(d.key(0), SlotUID(SlotID{d.web.UID, 0}), map[string]string{SlotStandIn: `{"node":"n2","basis":1}`})
+		d.set(d.key(0), slotUID(SlotID{d.web.UID, 0}), map[string]string{SlotStandIn: `{"node":"n2","basis":1}`})
 		d.slot(2, nil)
 	})
 	if findings := Check(d.doc); len(findings) > 0 {
@@ -155,7 +158,7 @@ func plants(d *document) map[string][]func() Severity {
 	broken := func(f func()) func() Severity { return func() Severity { f(); return Broken } }
 	unsettled := func(f func()) func() Severity { return func() Severity { f(); return Unsettled } }
 	set := func(register, value string) func() Severity {
-		return broken(func() { d.set(slot0, SlotUID(id), map[string]string{register: value}) })
+		return broken(func() { d.set(slot0, slotUID(id), map[string]string{register: value}) })
 	}
 	forge := func(key Key, change func(o *crdt.Object, rec *crdt.Record)) func() Severity {
 		return broken(func() { d.forge(key, change) })
@@ -215,9 +218,11 @@ func plants(d *document) map[string][]func() Severity {
 		},
 		"slot identity": {
 			broken(func() {
-				d.set(SlotKey("other", id), SlotUID(id), map[string]string{SlotOwner: `"deployments.apps/other/web"`, SlotRun: `{"revision":"r"}`})
+				d.set(SlotKey("other", id), slotUID(id), map[string]string{SlotOwner: `"deployments.apps/other/web"`, SlotRun: `{"revision":"r"}`})
 			}),
-			broken(func() { d.set(d.key(9), crdt.UID{3}, map[string]string{SlotOwner: `"deployments.apps/default/web"`}) }),
+			unsettled(func() {
+				d.set(slot0, crdt.UID{3}, map[string]string{SlotOwner: `"deployments.apps/default/web"`, SlotRun: fmt.Sprintf(`{"revision":%q}`, d.web.Revision)})
+			}),
 		},
 		"slot owner": {
 			set(SlotOwner, `""`), set(SlotOwner, `"nodes//n1"`), set(SlotOwner, `"deployments.apps/other/web"`), set(SlotOwner, `"pods/default/p"`),
@@ -234,7 +239,7 @@ func plants(d *document) map[string][]func() Severity {
 				})
 			}),
 			unsettled(func() {
-				d.set(d.key(3), SlotUID(SlotID{d.web.UID, 3}), map[string]string{SlotOwner: `"deployments.apps/default/web"`, SlotRun: `{"revision":"r"}`})
+				d.set(d.key(3), slotUID(SlotID{d.web.UID, 3}), map[string]string{SlotOwner: `"deployments.apps/default/web"`, SlotRun: `{"revision":"r"}`})
 			}),
 		},
 		"stand-in": {
@@ -242,11 +247,11 @@ func plants(d *document) map[string][]func() Severity {
 		},
 		"run": {
 			set(SlotRun, `{}`), set(SlotRun, fmt.Sprintf(`{"revision":%q,"prev":%q}`, d.web.Revision, d.web.Revision)),
-			unsettled(func() { d.set(slot0, SlotUID(id), map[string]string{SlotRun: `{"revision":"0123456789"}`}) }),
+			unsettled(func() { d.set(slot0, slotUID(id), map[string]string{SlotRun: `{"revision":"0123456789"}`}) }),
 		},
 		"slot nodes": {
 			unsettled(func() { d.home(0, 2, `{"node":"n3","term":2}`) }),
-			unsettled(func() { d.set(slot0, SlotUID(id), map[string]string{SlotStandIn: `{"node":"n3","basis":1}`}) }),
+			unsettled(func() { d.set(slot0, slotUID(id), map[string]string{SlotStandIn: `{"node":"n3","basis":1}`}) }),
 		},
 		"revision": {
 			broken(func() { d.doc[MakeKey(Revisions, "default", "x")] = d.doc[revision] }),
@@ -316,7 +321,7 @@ func TestEveryRuleCatchesItsViolation(t *testing.T) {
 func TestCheckIsDeterministic(t *testing.T) {
 	d := settled(t)
 	delete(d.doc, d.web.Key)
-	d.set(d.key(0), SlotUID(SlotID{Workload: d.web.UID}), map[string]string{SlotStandIn: `{"node":"n9","basis":4}`})
+	d.set(d.key(0), slotUID(SlotID{Workload: d.web.UID}), map[string]string{SlotStandIn: `{"node":"n9","basis":4}`})
 	first, err := json.Marshal(Check(d.doc))
 	if err != nil {
 		t.Fatal(err)

@@ -25,6 +25,16 @@ func GenerationPath(replica crdt.ReplicaID) string {
 	return generationPrefix + hex.EncodeToString(replica[:])
 }
 
+// RenamedGeneration is where a register goes when a replica's writes get another's
+// name: a count goes with its writer. What peers know of the old count adds to it:
+// a generation may skip numbers, and never goes back.
+func RenamedGeneration(path string, from, to crdt.ReplicaID) string {
+	if path == GenerationPath(from) {
+		return GenerationPath(to)
+	}
+	return path
+}
+
 // NextGeneration is what replica writes to its count with one more spec.
 func NextGeneration(o *crdt.Object, replica crdt.ReplicaID) []byte {
 	var n int64

@@ -112,7 +112,7 @@ func TestIDsDoNotCollide(t *testing.T) {
 			run := MakeRunID(slot, "r", node, 0)
 			runs[run], uids[PodUID(slot, run)] = true, true
 		}
-		uids[SlotUID(slot)] = true
+		uids[SlotUID(slot, crdt.Dot{Replica: crdt.ReplicaID{7}, Counter: 3})] = true
 	}
 	if len(runs) != 2*slots || len(uids) != 3*slots {
 		t.Errorf("%d runs and %d UIDs of %d slots", len(runs), len(uids), slots)
@@ -123,7 +123,7 @@ func TestIDsDoNotCollide(t *testing.T) {
 func TestDerivedIDsArePinned(t *testing.T) {
 	slot := SlotID{Workload: crdt.UID{0: 0xab, 15: 1}, Index: 7}
 	run := MakeRunID(slot, "0123456789", "n1", 3)
-	have := fmt.Sprint(run, " ", PodName("web-0123456789", run), " ", PodUID(slot, run), " ", SlotUID(slot), " ", MemberUID("peer"), " ", RevisionHash(map[string]any{"a": 1}))
+	have := fmt.Sprint(run, " ", PodName("web-0123456789", run), " ", PodUID(slot, run), " ", SlotUID(slot, crdt.Dot{Replica: crdt.ReplicaID{7}, Counter: 3}), " ", MemberUID("peer"), " ", RevisionHash(map[string]any{"a": 1}))
 	if have != pinnedIDs {
 		t.Errorf("derived IDs are\n%s, want\n%s", have, pinnedIDs)
 	}
@@ -132,4 +132,4 @@ func TestDerivedIDsArePinned(t *testing.T) {
 	}
 }
 
-const pinnedIDs = "qsmvro1oskmmlpq7 web-0123456789-ju3s9 2cb0d858-f4bf-8ba0-8b95-f4caa08ddf9a 0b9e41d2-8d27-87ab-90c6-a046c53755dc 9f8f0ab1-e67d-8e15-802e-7d9a7002cfd9 c53b4e53d2"
+const pinnedIDs = "qsmvro1oskmmlpq7 web-0123456789-ju3s9 2cb0d858-f4bf-8ba0-8b95-f4caa08ddf9a 8e7cce1b-bb60-86bd-ab4e-525186776327 9f8f0ab1-e67d-8e15-802e-7d9a7002cfd9 c53b4e53d2"

@@ -3,6 +3,7 @@ package state
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -70,9 +71,9 @@ func TestDecodeSlot(t *testing.T) {
 	}
 	want := Slot{
 		ID: s.ID, Namespace: "default", Owner: "deployments.apps/default/web", Home: Home{"n1", 2},
-		StandIn: StandIn{"n2", 2}, Run: Run{Revision: "r", Nonce: 1, Prev: "q"}, Born: s.Born,
+		StandIn: StandIn{"n2", 2}, Run: Run{Revision: "r", Nonce: 1, Prev: "q"}, Born: s.Born, UID: crdt.UID{1},
 	}
-	if s != want || s.ID.Index != 3 || s.ID.Workload.String() != someUID || s.Born.Time != 1 {
+	if !reflect.DeepEqual(s, want) || s.ID.Index != 3 || s.ID.Workload.String() != someUID || s.Born.Time != 1 {
 		t.Errorf("%+v", s)
 	}
 	if !s.HasStandIn() {

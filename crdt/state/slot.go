@@ -1,8 +1,12 @@
 package state
 
 import (
+	"cmp"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
 
 	"holon/crdt"
 )
@@ -22,6 +26,13 @@ type Slot struct {
 	Run       Run
 	// Born orders admission on a node: older slots first.
 	Born crdt.Stamp
+	UID  crdt.UID
+	// OwnerBirth is the birth of the workload's object. Who has it in the context
+	// and has no such object knows that the workload was deleted.
+	OwnerBirth crdt.Dot
+	// Rivals are the other live objects under the key, made on the other side of a
+	// partition; they are to be deleted.
+	Rivals []crdt.UID
 }
 
 // Home is the node that a slot belongs to. An empty Node: not placed yet.
@@ -46,10 +57,11 @@ type Run struct {
 
 // The registers of a slot record.
 const (
-	SlotOwner   = "/owner"
-	SlotHome    = "/home"
-	SlotStandIn = "/standIn"
-	SlotRun     = "/run"
+	SlotOwner      = "/owner"
+	SlotOwnerBirth = "/ownerBirth"
+	SlotHome       = "/home"
+	SlotStandIn    = "/standIn"
+	SlotRun        = "/run"
 )
 
 // SlotKey is the key of a slot's record.
@@ -57,13 +69,44 @@ func SlotKey(namespace string, id SlotID) Key {
 	return MakeKey(Slots, namespace, id.String())
 }
 
-// SlotUID is the UID of a slot's record, the same wherever it is created.
-func SlotUID(id SlotID) crdt.UID { return DerivedUID("slot", id.String()) }
+// SlotUID is the UID of a slot's object made by the write of a dot. Slots are
+// deleted with their workload, and whatever may be deleted has one birth
+// (crdt.Record.Purge): one UID for both sides of a partition was tried, and came
+// back to life when the delete was purged before the second birth arrived.
+func SlotUID(id SlotID, birth crdt.Dot) crdt.UID {
+	return DerivedUID("slot", id.String(), hex.EncodeToString(birth.Replica[:]), strconv.FormatUint(birth.Counter, 10))
+}
+
+// liveSlot is the object that a slot's key stands for: of the live ones that
+// with the highest term, so that no minority undoes a home move, then the first
+// born. The others are its rivals, in order.
+func liveSlot(rec *crdt.Record) (best *crdt.Object, rivals []crdt.UID) {
+	if rec == nil {
+		return nil, nil
+	}
+	var live []*crdt.Object
+	for _, o := range rec.Objects {
+		if o.Dead == nil {
+			live = append(live, o)
+		}
+	}
+	slices.SortFunc(live, func(a, b *crdt.Object) int {
+		return cmp.Or(cmp.Compare(b.Registers[SlotHome].Stamp.Rank, a.Registers[SlotHome].Stamp.Rank), a.Birth.Stamp.Compare(b.Birth.Stamp), a.UID.Compare(b.UID))
+	})
+	for i, o := range live {
+		if i == 0 {
+			best = o
+		} else {
+			rivals = append(rivals, o.UID)
+		}
+	}
+	return best, rivals
+}
 
 // DecodeSlot reads a slot from its record. ok is false for a record without a live
 // object; an error says what is malformed.
 func DecodeSlot(key Key, rec *crdt.Record) (s Slot, ok bool, err error) {
-	obj := rec.Live()
+	obj, rivals := liveSlot(rec)
 	if obj == nil {
 		return Slot{}, false, nil
 	}
@@ -72,8 +115,8 @@ func DecodeSlot(key Key, rec *crdt.Record) (s Slot, ok bool, err error) {
 	if err != nil {
 		return Slot{}, false, err
 	}
-	s = Slot{ID: id, Namespace: namespace, Born: obj.Birth.Stamp}
-	err = DecodeRegisters(key, obj, map[string]any{SlotOwner: &s.Owner, SlotHome: &s.Home, SlotStandIn: &s.StandIn, SlotRun: &s.Run})
+	s = Slot{ID: id, Namespace: namespace, Born: obj.Birth.Stamp, UID: obj.UID, Rivals: rivals}
+	err = DecodeRegisters(key, obj, map[string]any{SlotOwner: &s.Owner, SlotOwnerBirth: &s.OwnerBirth, SlotHome: &s.Home, SlotStandIn: &s.StandIn, SlotRun: &s.Run})
 	if err != nil {
 		return Slot{}, false, err
 	}

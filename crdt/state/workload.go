@@ -20,6 +20,7 @@ type Workload struct {
 	Key        Key
 	UID        crdt.UID // of its slots and revisions; see IdentityPath
 	ObjectUID  crdt.UID // of the object that the API shows
+	Birth      crdt.Dot // of the object
 	Name       string
 	Namespace  string
 	Replicas   int
@@ -74,7 +75,7 @@ func DecodeWorkload(key Key, rec *crdt.Record) (*Workload, error) {
 		return nil, err
 	}
 	_, namespace, name := key.Split()
-	w := &Workload{Key: key, UID: identity(rec.Live()), ObjectUID: obj.UID, Name: name, Namespace: namespace, Object: obj.Value, Conflicts: Conflicts(key, rec)}
+	w := &Workload{Key: key, UID: identity(rec.Live()), ObjectUID: obj.UID, Birth: obj.Birth.Dot, Name: name, Namespace: namespace, Object: obj.Value, Conflicts: Conflicts(key, rec)}
 	value := obj.Value
 	if kept, why := lastValid(key, rec.Live(), value); why != nil {
 		value, w.Invalid = kept, why.Error()

@@ -142,6 +142,9 @@ type Backend interface {
 	// and moves them away (`holon down` follows it with a signal of its own).
 	Leave(ctx context.Context, progress func(string)) error
 	Drain(ctx context.Context, progress func(string)) error
+	// ConfirmSync lets a sync of this node drop what its peers have deleted, though
+	// it is much.
+	ConfirmSync(ctx context.Context, progress func(string)) error
 }
 
 // KeepWinner stands for the winner of a conflict.

@@ -432,6 +432,8 @@ func (m *memory) Snapshot(_ context.Context, w io.Writer) error { return m.snaps
 
 func (m *memory) Leave(context.Context, func(string)) error { return ErrUnreachable }
 
+func (m *memory) ConfirmSync(context.Context, func(string)) error { return m.fail }
+
 func (m *memory) Drain(_ context.Context, progress func(string)) error {
 	progress("pod a stopped")
 	progress("pod b stopped")

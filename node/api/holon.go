@@ -58,6 +58,7 @@ type Progress struct {
 //	GET    datakeys        POST datakeys   the latter makes a new one
 //	POST   drain           POST leave      JSON lines, see Progress
 //	GET    snapshot                        bytes, see crdt/snapshot
+//	POST   sync/confirm                    likewise
 func (s *Server) holonRoutes(mux *http.ServeMux) {
 	handle := func(pattern string, f func(http.ResponseWriter, *http.Request) error) {
 		mux.Handle(pattern, s.answer(f))
@@ -74,6 +75,7 @@ func (s *Server) holonRoutes(mux *http.ServeMux) {
 	handle("GET "+holonPath+"datakeys", s.dataKeys)
 	handle("POST "+holonPath+"datakeys", s.rotateDataKey)
 	handle("POST "+holonPath+"drain", s.withProgress(s.config.Backend.Drain))
+	handle("POST "+holonPath+"sync/confirm", s.withProgress(s.config.Backend.ConfirmSync))
 	handle("POST "+holonPath+"leave", s.withProgress(s.config.Backend.Leave))
 }
 

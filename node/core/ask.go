@@ -69,6 +69,8 @@ type (
 	StopAll struct{}
 	// Leave ends this node's membership for good.
 	Leave struct{}
+	// ConfirmSync agrees that a sync drops what peers have deleted, though it is much.
+	ConfirmSync struct{}
 	// Restarting says goodbye for a short while: others hold stand-ins back.
 	Restarting struct{ For time.Duration }
 )
@@ -84,6 +86,7 @@ func (Drain) op()       {}
 func (StopAll) op()     {}
 func (Leave) op()       {}
 func (Restarting) op()  {}
+func (ConfirmSync) op() {}
 func (FirstMember) op() {}
 
 // KeepWinner is a Settle.Loser that stands for the winner.
@@ -129,6 +132,8 @@ func (c *Core) asked(id uint64, op Op) {
 		c.runner.stopping, c.runner.draining, c.runner.dirty, c.status.dirty = true, true, true, true
 	case Leave:
 		ack.Err = c.leave()
+	case ConfirmSync:
+		ack.Err = c.confirmSync()
 	case Restarting:
 		c.swimOutput(c.members.swim.Restarting(c.now, op.For))
 	default:
@@ -183,7 +188,7 @@ func checkSealed(op Mutate) error {
 func (c *Core) create(op Mutate) error {
 	values := state.Changes(nil, nil, op.New)
 	if hasSpec(op.Key) {
-		values[state.GenerationPath(c.cfg.Replica)] = state.NextGeneration(nil, c.cfg.Replica)
+		values[state.GenerationPath(c.Replica())] = state.NextGeneration(nil, c.Replica())
 	}
 	return c.set(op.Key, op.NewUID, values)
 }
@@ -211,7 +216,7 @@ func (c *Core) countSpec(key state.Key, live *crdt.Object, delta map[string][]by
 	}
 	for path := range delta {
 		if path == "/spec" || strings.HasPrefix(path, "/spec/") {
-			delta[state.GenerationPath(c.cfg.Replica)] = state.NextGeneration(live, c.cfg.Replica)
+			delta[state.GenerationPath(c.Replica())] = state.NextGeneration(live, c.Replica())
 			return
 		}
 	}

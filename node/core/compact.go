@@ -23,7 +23,7 @@ func (c *Core) compact(op Compact) (crdt.UID, error) {
 			"to free these, let a new object take its place (--recreate): same spec, same pods, another UID; "+
 			"what is written to it at the same time on the other side of a partition is lost", ErrInvalid, all, crdt.RegistersMax, absent)
 	}
-	values, err := state.Compacted(op.Key, live, c.cfg.Replica)
+	values, err := state.Compacted(op.Key, live, c.Replica())
 	if err != nil {
 		return crdt.UID{}, err
 	}

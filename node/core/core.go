@@ -49,6 +49,11 @@ type Config struct {
 	// Passive cores only write what they are asked to: they plan nothing. They fill a
 	// store that another core will start from.
 	Passive bool
+	// AbsentAfter is how long a member that is not heard of counts for the purge
+	// floor. 0: 7 days.
+	AbsentAfter time.Duration
+	// FloorEvery is the pace at which the purge floor is raised. 0: 1 min.
+	FloorEvery time.Duration
 	// Ablate switches one rule off, for tests that show that it is needed.
 	Ablate Rule
 }
@@ -56,9 +61,21 @@ type Config struct {
 // Rule names a rule that a test can switch off.
 type Rule string
 
-// MajorityRule: homes move only in a view that holds more than half of the
+// The rules. MajorityRule: homes move only in a view that holds more than half of the
 // counted members.
-const MajorityRule Rule = "majority"
+//
+// StaleRule: whoever is behind a peer's floor asks what was deleted before it
+// claims that peer's context. IngestRule: an object that is not here though the
+// context has its birth is not taken in. OrphanRule: what is left of a workload
+// whose birth the context has is buried. ReplicaRule: a database that was lost or
+// rolled back gets another replica ID.
+const (
+	MajorityRule Rule = "majority"
+	StaleRule    Rule = "stale"
+	IngestRule   Rule = "ingest"
+	OrphanRule   Rule = "orphan"
+	ReplicaRule  Rule = "replica"
+)
 
 func (c *Config) validate() error {
 	if c.Node == "" || c.Peer == "" || c.Cluster == "" || c.Replica == (crdt.ReplicaID{}) {
@@ -67,6 +84,7 @@ func (c *Config) validate() error {
 	for value, preset := range map[*time.Duration]time.Duration{
 		&c.RankDelay: 400 * time.Millisecond, &c.LostAfter: 5 * time.Minute,
 		&c.BootGrace: 3 * time.Second, &c.OrphanGrace: 30 * time.Second,
+		&c.AbsentAfter: absentAfter, &c.FloorEvery: floorEvery,
 	} {
 		if *value == 0 {
 			*value = preset
@@ -83,6 +101,9 @@ type Core struct {
 	out     Ready
 	store   store
 	sync    syncer
+	floors  floors
+	aside   quarantine
+	limits  limits
 	members members
 	status  statuses
 	index   index
@@ -105,22 +126,29 @@ func New(cfg Config, now Instant, load func(prefix string, f func(key string, va
 	c.runner = newRunner()
 	c.derived = newDerived()
 	c.sync = newSyncer()
+	c.floors, c.limits = newFloors(), newLimits()
+	if err := c.loadQuarantine(load); err != nil {
+		return nil, fmt.Errorf("core: load what was put aside: %w", err)
+	}
 	if err := c.loadStore(load); err != nil {
 		return nil, err
 	}
+	first := Ready{Persist: c.out.Persist, Facts: c.out.Facts}
 	if err := c.initMembers(); err != nil {
 		return nil, err
 	}
 	for _, key := range c.store.keys() {
 		c.reindex(key)
 	}
+	c.out = first // what loading the store asks for comes with the first Step
 	return c, nil
 }
 
 // Step applies ev at now. It does no IO, starts nothing and reads no clock.
 func (c *Core) Step(now Instant, ev Event) Ready {
+	before := c.now
 	c.now = max(now, c.now)
-	c.out = Ready{}
+	c.noticeSleep(before)
 	switch ev := ev.(type) {
 	case Received:
 		c.receive(ev.From, ev.Frame)
@@ -157,7 +185,10 @@ func (c *Core) hostChanged(h Host) {
 // runs here, then word of it.
 func (c *Core) settle() {
 	c.tickMembers()
+	c.claimVoid()
 	c.tickSync()
+	c.tickFloor()
+	c.tickQuarantine()
 	c.plan()
 	c.reconcile()
 	c.derive()

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 
@@ -25,19 +26,30 @@ func frame[B any](name string, kind byte, body B, say func(B) string) golden.For
 	}
 }
 
+// words are every field of a body by its name.
+func words[B any](body B) string {
+	text, err := json.MarshalIndent(body, "", " ")
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
 func TestGoldenFormats(t *testing.T) {
 	records := []packedRecord{{Key: "configmaps/default/a", Record: []byte{1}}, {Key: "secrets/default/b", Record: []byte{1, 2}}}
 	context := (&crdt.Context{}).Encode()
 	golden.Check(t, frame("put.v1", kindPut, putBody{Records: records}, func(b putBody) string { return fmt.Sprintf("%v", b.Records) }))
-	golden.Check(t, frame("digest.v1", kindDigest, digestBody{Context: [32]byte{1}, Epoch: 2, Seq: 3, Answer: true}, func(b digestBody) string {
-		return fmt.Sprintf("context %x\nepoch %d seq %d answer %t", b.Context, b.Epoch, b.Seq, b.Answer)
-	}))
-	golden.Check(t, frame("pull.v1", kindPull, pullBody{ID: 7, Context: context, After: "configmaps/default/a"}, func(b pullBody) string {
-		return fmt.Sprintf("id %d after %s context %x", b.ID, b.After, b.Context)
-	}))
-	golden.Check(t, frame("chunk.v1", kindChunk, chunkBody{ID: 7, Records: records, Next: "secrets/default/b", Done: true, Context: context}, func(b chunkBody) string {
-		return fmt.Sprintf("id %d next %s done %t context %x\n%v", b.ID, b.Next, b.Done, b.Context, b.Records)
-	}))
+	golden.Check(t, frame("digest.v1", kindDigest, digestBody{Context: [32]byte{1}, Epoch: 2, Seq: 3, Answer: true, Floor: crdt.FloorID{4}, Root: crdt.Fingerprint{High: 5, Low: 6}, Level: true}, words[digestBody]))
+	golden.Check(t, frame("pull.v1", kindPull, pullBody{ID: 7, Context: context, By: crdt.ReplicaID{1}, At: 9}, words[pullBody]))
+	golden.Check(t, frame("chunk.v1", kindChunk, chunkBody{ID: 7, Records: records, By: crdt.ReplicaID{1}, At: 9, Done: true, Context: context, Floor: []byte{3}}, words[chunkBody]))
+	golden.Check(t, frame("floor.v1", kindFloor, floorBody{Floor: []byte{3}}, words[floorBody]))
+	golden.Check(t, frame("check.v1", kindCheck, checkBody{ID: 7, Round: 2, Items: []checkItem{{Key: "configmaps/default/a", UID: crdt.UID{8}, By: crdt.ReplicaID{1}, At: 9}}}, words[checkBody]))
+	golden.Check(t, frame("gone.v1", kindGone, goneBody{ID: 7, Round: 2, Gone: []int{0, 4}}, words[goneBody]))
+	golden.Check(t, frame("have.v1", kindHave, haveBody{Records: []haveRecord{{Key: "configmaps/default/a", By: crdt.ReplicaID{1}, At: 9, Size: 20_000}}}, words[haveBody]))
+	golden.Check(t, frame("fetch.v1", kindFetch, fetchBody{Keys: []state.Key{"configmaps/default/a"}, Repair: true}, words[fetchBody]))
+	golden.Check(t, frame("tree.v1", kindTree, treeBody{Context: [32]byte{1}, Sums: []byte{1, 2}}, words[treeBody]))
+	golden.Check(t, frame("leaves.v1", kindLeaves, leavesBody{Buckets: []int{3}, Leaves: []leaf{{Key: "configmaps/default/a", Print: crdt.Fingerprint{High: 5, Low: 6}}}}, words[leavesBody]))
+	golden.Check(t, frame("repair.v1", kindRepair, repairBody{Records: records}, words[repairBody]))
 	golden.Check(t, golden.Format{
 		Name: "marks.v1",
 		Make: func(*testing.T) []byte { return encodeMarks(crdt.Marks{Counter: 4096, Time: 77}) },
@@ -52,7 +64,7 @@ func TestGoldenFormats(t *testing.T) {
 // FuzzReceive feeds any frame to a node: no panic, nothing is sent that a frame
 // cannot carry, and what it stores it can load again.
 func FuzzReceive(f *testing.F) {
-	for _, kind := range []byte{kindSwim, kindPut, kindDigest, kindPull, kindChunk, kindStatus, kindStatusAsk, 99} {
+	for _, kind := range []byte{kindSwim, kindPut, kindDigest, kindPull, kindChunk, kindStatus, kindStatusAsk, kindFloor, kindCheck, kindGone, kindHave, kindFetch, kindTree, kindLeaves, kindRepair, 99} {
 		f.Add(append([]byte{kind}, 0xa0))
 	}
 	f.Add(encodeMessage(kindPut, putBody{Records: []packedRecord{{Key: "configmaps/default/a", Record: []byte{1}}}}))

@@ -33,6 +33,8 @@ type revision struct {
 	hash     string
 	number   int64 // counts templates of this workload, for the user
 	born     crdt.Stamp
+	owner    state.Key
+	birth    crdt.Dot // of the workload
 	template *corev1.PodTemplateSpec
 	created  string
 }
@@ -98,18 +100,14 @@ func (x *index) reindexWorkload(key state.Key, rec *crdt.Record) error {
 	if err != nil {
 		return err
 	}
-	if before, ok := x.byKey[key]; ok { // its UID may be that of an object before it
-		x.retired[before] = true
-		x.touchWorkload(before)
-		delete(x.workloads, before)
-	}
-	for uid, o := range rec.Objects {
-		x.retired[uid] = true
-		x.touchWorkload(uid)
-		delete(x.workloads, uid)
-		delete(x.losers, uid)
-		if o.Dead == nil && w != nil && uid != w.ObjectUID {
-			x.losers[uid] = key
+	x.retire(key)
+	if rec != nil {
+		for uid, o := range rec.Objects {
+			x.retired[uid] = true
+			x.touchWorkload(uid)
+			if o.Dead == nil && w != nil && uid != w.ObjectUID {
+				x.losers[uid] = key
+			}
 		}
 	}
 	delete(x.byKey, key)
@@ -118,6 +116,25 @@ func (x *index) reindexWorkload(key state.Key, rec *crdt.Record) error {
 		x.workloads[w.UID], x.byKey[key] = w, w.UID
 	}
 	return nil
+}
+
+// retire forgets what a key stood for: its UID may be that of an object before it,
+// and an object may go without a tombstone, deleted elsewhere and purged there.
+func (x *index) retire(key state.Key) {
+	gone := func(uid crdt.UID) {
+		x.retired[uid] = true
+		x.touchWorkload(uid)
+		delete(x.workloads, uid)
+		delete(x.losers, uid)
+	}
+	if uid, ok := x.byKey[key]; ok {
+		gone(uid)
+	}
+	for uid, at := range x.losers {
+		if at == key {
+			gone(uid)
+		}
+	}
 }
 
 func (x *index) reindexSlot(key state.Key, rec *crdt.Record) error {
@@ -166,7 +183,7 @@ func (x *index) reindexRevision(key state.Key, rec *crdt.Record) error {
 		return nil
 	}
 	r.born = live.Birth.Stamp
-	err = state.DecodeRegisters(key, live, map[string]any{state.RevisionTemplate: &r.template, state.RevisionNumber: &r.number, state.RevisionCreated: &r.created})
+	err = state.DecodeRegisters(key, live, map[string]any{state.RevisionTemplate: &r.template, state.RevisionNumber: &r.number, state.RevisionCreated: &r.created, state.RevisionOwner: &r.owner, state.RevisionOwnerBirth: &r.birth})
 	if err != nil {
 		return err
 	}

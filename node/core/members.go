@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"holon/crdt/state"
 	"holon/p2p"
@@ -23,7 +24,8 @@ type members struct {
 	byName map[string]*member
 	// complaints counts frames and records that did not decode, per peer.
 	complaints map[p2p.PeerID]int
-	changed    bool // the set of peers that may speak has changed
+	changed    bool    // the set of peers that may speak has changed
+	awake      Instant // since when words count after a sleep, see noticeSleep
 }
 
 type member struct {
@@ -35,6 +37,22 @@ type member struct {
 	epoch      uint64  // of the boot that this view sees
 	restarting bool    // said that it will be back soon
 	seen       bool    // heard of since this node booted
+	word       Instant // when it was heard itself last
+}
+
+// A node whose loop stood still for sleptMin, stopped or suspended, believes what
+// it believed before, and reads what waited for it meanwhile. So a peer counts
+// towards a majority only once it is heard sleptDrain after the end of that.
+const (
+	sleptMin   = 3 * time.Second
+	sleptDrain = time.Second
+)
+
+// noticeSleep is called with the time of the Step before.
+func (c *Core) noticeSleep(before Instant) {
+	if c.now-before >= sleptMin {
+		c.members.awake = c.now + sleptDrain
+	}
 }
 
 // complaintsMax is how many bad frames of a peer are reported, each once.
@@ -184,11 +202,20 @@ func (c *Core) speakers() []p2p.Member {
 // ---- liveness
 
 func (c *Core) swimReceive(from p2p.PeerID, packet []byte) {
+	c.note(from)
 	c.swimOutput(c.members.swim.Receive(c.now, swim.ID(from), packet))
 }
 
 func (c *Core) heard(from p2p.PeerID) {
+	c.note(from)
 	c.swimOutput(c.members.swim.Heard(c.now, swim.ID(from)))
+}
+
+// note keeps when a peer spoke itself.
+func (c *Core) note(from p2p.PeerID) {
+	if b := c.members.byPeer[from]; b != nil {
+		b.word = c.now
+	}
 }
 
 // peerUp greets a peer: what we have, and how our pods are.
@@ -276,7 +303,8 @@ func (c *Core) liveNodes() []string {
 // majority reports whether more than half of the counted members are there
 // beyond doubt. Counted is every member that has not left. Suspects do not help:
 // a node that is cut off suspects for seconds while it waits for the answers, and
-// moved homes meanwhile (seed 13 of the histories).
+// moved homes meanwhile (seed 13 of the histories). Nor do members that were last
+// heard before this node slept (seed 52).
 func (c *Core) majority() bool {
 	for _, m := range c.cfg.Known {
 		if c.members.byPeer[m.ID] == nil {
@@ -289,7 +317,7 @@ func (c *Core) majority() bool {
 			continue
 		}
 		counted++
-		if c.live(name) && (name == c.cfg.Node || b.state != swim.Suspect) {
+		if name == c.cfg.Node || c.live(name) && b.state != swim.Suspect && b.word >= c.members.awake {
 			live++
 		}
 	}
@@ -321,6 +349,10 @@ type View struct {
 	Records  int
 	Draining bool
 	Runs     int // that this node still executes
+	// Aside is what was put aside, the oldest first; Held, if not nil, a sync that
+	// waits for a person.
+	Aside []QuarantineView
+	Held  *HeldView
 }
 
 // MemberView is one member as this node sees it. Status is shared: read only.
@@ -335,7 +367,10 @@ type MemberView struct {
 
 // view describes the members by name.
 func (c *Core) view() *View {
-	v := &View{At: c.now, Majority: c.majority(), Records: len(c.store.entries), Draining: c.runner.draining, Runs: len(c.runner.runs)}
+	v := &View{At: c.now, Majority: c.majority(), Records: len(c.store.entries), Draining: c.runner.draining, Runs: len(c.runner.runs), Aside: c.quarantineView()}
+	if h := c.sync.held; h != nil {
+		v.Held = &HeldView{Peer: h.peer, Objects: h.count, Of: h.of}
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.members.byName)) {
 		b := c.members.byName[name]
 		m := MemberView{Name: name, Peer: b.peer, State: b.state.String(), Since: b.since, Addrs: b.Addrs, Status: c.statusOf(name)}

@@ -125,7 +125,7 @@ func (c *Core) keepValid(key state.Key, ours, theirs, joined *crdt.Record) {
 
 // nodeOf names the node that writes under a replica ID, if one says so.
 func (c *Core) nodeOf(replica crdt.ReplicaID) string {
-	if replica == c.cfg.Replica {
+	if replica == c.Replica() {
 		return c.cfg.Node
 	}
 	for _, name := range sortedKeys(c.status.byNode) {

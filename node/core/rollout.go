@@ -62,7 +62,7 @@ func (c *Core) rollout(w *state.Workload, slots []state.Slot) []deed {
 func (c *Core) setRun(w *state.Workload, s *state.Slot, run state.Run) deed {
 	key := state.SlotKey(w.Namespace, s.ID)
 	return deed{fmt.Sprintf("%s run %s/%d after %q", key, run.Revision, run.Nonce, run.Prev), func() error {
-		return c.set(key, state.SlotUID(s.ID), map[string][]byte{state.SlotRun: state.EncodeRegister(run)})
+		return c.set(key, s.UID, map[string][]byte{state.SlotRun: state.EncodeRegister(run)})
 	}}
 }
 
@@ -103,5 +103,5 @@ func (c *Core) forgetRevisions(w *state.Workload) []deed {
 func (c *Core) nonceUp(s state.Slot) error {
 	run := s.Run
 	run.Nonce++
-	return c.set(state.SlotKey(s.Namespace, s.ID), state.SlotUID(s.ID), map[string][]byte{state.SlotRun: state.EncodeRegister(run)})
+	return c.set(state.SlotKey(s.Namespace, s.ID), s.UID, map[string][]byte{state.SlotRun: state.EncodeRegister(run)})
 }

@@ -135,13 +135,41 @@ func (c *Core) gone() []crdt.UID {
 		found[uid] = true
 	}
 	for uid := range c.index.slots {
+		c.orphaned(uid)
 		found[uid] = c.index.retired[uid]
 	}
 	for uid := range c.index.revisions {
+		c.orphaned(uid)
 		found[uid] = c.index.retired[uid]
 	}
 	maps.DeleteFunc(found, func(_ crdt.UID, retired bool) bool { return !retired })
 	return slices.SortedFunc(maps.Keys(found), crdt.UID.Compare)
+}
+
+// orphaned retires a workload of which slots or revisions are left, but not even
+// a tombstone: one that the context says this node has had. By I2 it was deleted
+// and purged since. What is left was written by a node that did not know.
+func (c *Core) orphaned(uid crdt.UID) {
+	x := &c.index
+	if x.retired[uid] || x.workloads[uid] != nil || c.cfg.Ablate == OrphanRule {
+		return
+	}
+	gone := func(owner state.Key, birth crdt.Dot) bool {
+		if owner == "" || !c.store.context.Has(birth) {
+			return false
+		}
+		rec := c.store.record(owner)
+		return rec == nil || rec.Objects[uid] == nil
+	}
+	for _, s := range x.slots[uid] {
+		x.retired[uid] = x.retired[uid] || gone(s.Owner, s.OwnerBirth)
+	}
+	for _, r := range x.revisions[uid] {
+		x.retired[uid] = x.retired[uid] || gone(r.owner, r.birth)
+	}
+	if x.retired[uid] {
+		c.store.count.Orphans++
+	}
 }
 
 // burials removes what a retired workload left behind. One that lost its name is
@@ -184,12 +212,29 @@ func (c *Core) buryLoser(key state.Key, uid crdt.UID) error {
 	return nil
 }
 
+// rivals removes the objects of slots that lost to the one made on the other side
+// of a partition.
+func (c *Core) rivals(uid crdt.UID) []deed {
+	var deeds []deed
+	for _, i := range slices.Sorted(maps.Keys(c.index.slots[uid])) {
+		s := c.index.slots[uid][i]
+		for _, rival := range s.Rivals {
+			key := state.SlotKey(s.Namespace, s.ID)
+			deeds = append(deeds, deed{fmt.Sprintf("bury the rival %s of %s", rival, key), func() error {
+				return c.write(key, func(rec *crdt.Record, at crdt.Write) (*crdt.Record, error) { return rec.Delete(rival, at) })
+			}})
+		}
+	}
+	return deeds
+}
+
 // planWorkload says what is to be written for one workload now.
 func (c *Core) planWorkload(w *state.Workload) []deed {
 	var deeds []deed
 	if !w.Bare() && c.index.revisions[w.UID][w.Revision].template == nil {
 		deeds = append(deeds, c.newRevision(w))
 	}
+	deeds = append(deeds, c.rivals(w.UID)...)
 	slots := c.index.wanted(w)
 	plan := scheduler.Place(c.sched.view, w, slots)
 	c.sched.reasons[w.UID] = plan.Reasons
@@ -216,9 +261,11 @@ func (c *Core) newRevision(w *state.Workload) deed {
 		return c.write(key, func(rec *crdt.Record, at crdt.Write) (*crdt.Record, error) {
 			uid := state.DerivedUID("revision", string(key), at.Dot.String())
 			return rec.Set(uid, at, map[string][]byte{
-				state.RevisionTemplate: state.EncodeRegister(w.Template),
-				state.RevisionNumber:   state.EncodeRegister(number),
-				state.RevisionCreated:  state.EncodeRegister(c.host.WallClockHint),
+				state.RevisionTemplate:   state.EncodeRegister(w.Template),
+				state.RevisionNumber:     state.EncodeRegister(number),
+				state.RevisionCreated:    state.EncodeRegister(c.host.WallClockHint),
+				state.RevisionOwner:      state.EncodeRegister(w.Key),
+				state.RevisionOwnerBirth: state.EncodeRegister(w.Birth),
 			})
 		})
 	}}
@@ -226,18 +273,24 @@ func (c *Core) newRevision(w *state.Workload) deed {
 
 // placement writes a home or a stand-in; a first home creates the slot.
 func (c *Core) placement(w *state.Workload, d scheduler.Decision) deed {
-	key, uid := state.SlotKey(w.Namespace, d.Slot), state.SlotUID(d.Slot)
+	key := state.SlotKey(w.Namespace, d.Slot)
+	slot, exists := c.index.slots[d.Slot.Workload][d.Slot.Index]
 	if d.StandIn != nil {
 		return deed{fmt.Sprintf("%s stand-in %s@%d", key, d.StandIn.Node, d.StandIn.Basis), func() error {
 			c.fact(false, w.Key, "StandIn", "%s stands in for slot %d while its home is out of reach", d.StandIn.Node, d.Slot.Index)
-			return c.set(key, uid, map[string][]byte{state.SlotStandIn: state.EncodeRegister(d.StandIn)})
+			return c.set(key, slot.UID, map[string][]byte{state.SlotStandIn: state.EncodeRegister(d.StandIn)})
 		}}
 	}
 	return deed{fmt.Sprintf("%s home %s@%d", key, d.Home.Node, d.Home.Term), func() error {
-		if _, exists := c.index.slots[d.Slot.Workload][d.Slot.Index]; !exists {
-			err := c.set(key, uid, map[string][]byte{
-				state.SlotOwner: state.EncodeRegister(w.Key),
-				state.SlotRun:   state.EncodeRegister(state.Run{Revision: w.Revision}),
+		uid := slot.UID
+		if !exists {
+			err := c.write(key, func(rec *crdt.Record, at crdt.Write) (*crdt.Record, error) {
+				uid = state.SlotUID(d.Slot, at.Dot)
+				return rec.Set(uid, at, map[string][]byte{
+					state.SlotOwner:      state.EncodeRegister(w.Key),
+					state.SlotOwnerBirth: state.EncodeRegister(w.Birth),
+					state.SlotRun:        state.EncodeRegister(state.Run{Revision: w.Revision}),
+				})
 			})
 			if err != nil {
 				return err

@@ -22,7 +22,7 @@ type Copied struct {
 func (c *Core) copyStore() *Copied {
 	out := &Copied{
 		Records: make([]crdt.KV, 0, len(c.store.entries)),
-		Context: c.store.context.Encode(), Replica: c.cfg.Replica,
+		Context: c.store.context.Encode(), Replica: c.Replica(),
 	}
 	for key, e := range c.store.entries {
 		out.Records = append(out.Records, crdt.KV{Key: string(key), Value: e.encoded})

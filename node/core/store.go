@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -17,6 +18,10 @@ const (
 	diskContext = "m/context"
 	diskHigh    = "m/high"
 	diskSwim    = "m/incarnation"
+	diskFloor   = "m/floor"
+	diskMet     = "m/met"    // see identity
+	diskUptime  = "m/uptime" // see quarantine
+	diskAside   = "x/"       // + boot and number, key: what was put aside
 )
 
 // contextEvery bounds how often the context is written again: forgetting
@@ -26,27 +31,33 @@ const contextEvery = 2 * 1e9 // nanoseconds
 // store holds the records and the accounting of their dots:
 //
 //	I1  every dot of a record's vector is in the context
-//	I2  a dot in the context is contained in some record here
+//	I2  a dot in the context is contained in some record here, or was purged
 //	I4  a dot is issued at most once: counters are reserved in blocks on disk
 type store struct {
 	entries map[state.Key]*entry
 	order   []state.Key // sorted, nil when stale
+	dots    crdt.DotIndex
+	graves  map[state.Key]bool // records with tombstones, or with nothing but dots
 	context crdt.Context
 	high    crdt.HighWater
+	own     identity
+	tree    tree
+	count   Counters
 	token   uint64
 	// incarnation of the failure detector that was saved last.
 	incarnation uint64
 
-	unsent    []packedRecord // written in this Step, not broadcast yet
-	contextAt Instant        // when the context went to disk last
-	contextOf [32]byte       // hash of the context on disk
-	dirty     bool           // the context differs from the one on disk
+	outbox    outbox
+	contextAt Instant  // when the context went to disk last
+	contextOf [32]byte // hash of the context on disk
+	dirty     bool     // the context differs from the one on disk
 }
 
 // entry is one record, encoded.
 type entry struct {
 	encoded []byte
 	vector  crdt.Vector
+	print   crdt.Fingerprint
 	token   uint64
 }
 
@@ -73,7 +84,7 @@ func (s *store) record(key state.Key) *crdt.Record {
 
 func (c *Core) loadStore(load func(prefix string, f func(key string, value []byte) error) error) error {
 	s := &c.store
-	s.entries = map[state.Key]*entry{}
+	s.entries, s.graves = map[state.Key]*entry{}, map[state.Key]bool{}
 	err := load("m/", func(key string, value []byte) (err error) {
 		switch key {
 		case diskContext:
@@ -82,6 +93,18 @@ func (c *Core) loadStore(load func(prefix string, f func(key string, value []byt
 			var marks crdt.Marks
 			err = cbor.Unmarshal(value, &marks)
 			s.high = crdt.Resume(marks)
+		case diskFloor:
+			var floor crdt.Floor
+			if floor, err = crdt.DecodeFloor(value); err == nil {
+				c.floors.set(floor)
+			}
+		case diskMet:
+			s.own.marked = true
+			s.own.met, err = decodeNumber(value)
+		case diskUptime:
+			var before uint64
+			before, err = decodeNumber(value)
+			c.aside.before = time.Duration(before)
 		case diskSwim:
 			if len(value) == 8 {
 				s.incarnation = binary.BigEndian.Uint64(value)
@@ -104,9 +127,17 @@ func (c *Core) loadStore(load func(prefix string, f func(key string, value []byt
 	if err != nil {
 		return fmt.Errorf("core: load records: %w", err)
 	}
-	// Own counters up to the reserved mark are issued or will never be.
-	s.context.AddThrough(c.cfg.Replica, s.high.Persisted().Counter)
+	c.loadIdentity()
 	return nil
+}
+
+func encodeNumber(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+func decodeNumber(value []byte) (uint64, error) {
+	if len(value) != 8 {
+		return 0, fmt.Errorf("a number of %d bytes", len(value))
+	}
+	return binary.BigEndian.Uint64(value), nil
 }
 
 func (c *Core) persist(key string, value []byte) {
@@ -116,21 +147,53 @@ func (c *Core) persist(key string, value []byte) {
 // put stores a record in memory and claims its dots.
 func (s *store) put(key state.Key, rec *crdt.Record, encoded []byte) *entry {
 	s.token++
-	if s.entries[key] == nil {
+	before := s.entries[key]
+	if before == nil {
 		s.order = nil
+		before = &entry{}
 	}
-	e := &entry{encoded: encoded, vector: rec.Vector, token: s.token}
+	e := &entry{encoded: encoded, vector: rec.Vector, print: rec.Fingerprint(string(key)), token: s.token}
 	s.entries[key] = e
+	s.dots.Move(string(key), before.vector, e.vector)
+	s.tree.move(key, before.print, e.print)
+	s.bury(key, rec)
 	s.context.AddVector(rec.Vector)
 	s.dirty = true
 	return e
 }
 
+// bury keeps the list of records that may be purged one day.
+func (s *store) bury(key state.Key, rec *crdt.Record) {
+	if rec.Graves() > 0 || len(rec.Objects) == 0 {
+		s.graves[key] = true
+	} else {
+		delete(s.graves, key)
+	}
+}
+
+// drop forgets a record of which nothing is left.
+func (s *store) drop(key state.Key) {
+	s.token++
+	e := s.entries[key]
+	s.dots.Move(string(key), e.vector, nil)
+	s.tree.move(key, e.print, crdt.Fingerprint{})
+	delete(s.entries, key)
+	delete(s.graves, key)
+	s.order = nil
+}
+
 // commit makes a changed record durable and visible, and everything that
-// follows from it.
+// follows from it. What may be purged of it, is.
 func (c *Core) commit(key state.Key, rec *crdt.Record) *entry {
+	whole := rec
+	rec = rec.Purge(c.purgeable)
+	c.store.count.Purged += len(whole.Objects) - len(rec.Objects)
 	encoded := rec.Encode()
 	e := c.store.put(key, rec, encoded)
+	if rec.Spent(c.purgeable) {
+		c.store.drop(key)
+		encoded, rec = nil, nil
+	}
 	c.persist(diskRecords+string(key), encoded)
 	c.out.Changed = append(c.out.Changed, Change{Key: key, Record: rec, Token: e.token})
 	c.reindex(key)
@@ -147,7 +210,7 @@ func (c *Core) write(key state.Key, change func(rec *crdt.Record, w crdt.Write) 
 		high, marks = high.Reserve()
 		c.out.Persist = append(c.out.Persist, EncodeReserved(marks))
 	}
-	w, ok := high.Next(c.cfg.Replica)
+	w, ok := high.Next(c.store.own.replica)
 	if !ok {
 		return errExhausted
 	}
@@ -156,8 +219,9 @@ func (c *Core) write(key state.Key, change func(rec *crdt.Record, w crdt.Write) 
 		return err // the dot was never used
 	}
 	c.store.high = high
-	e := c.commit(key, rec)
-	c.store.unsent = append(c.store.unsent, packedRecord{Key: key, Record: e.encoded})
+	c.store.own.last = w.Dot.Counter
+	c.commit(key, rec)
+	c.store.outbox.add(key, w.Dot)
 	return nil
 }
 
@@ -204,7 +268,7 @@ func Reserved(batch []crdt.KV) (counter uint64, reserves bool) {
 // Disown is what a shell deletes in the batch that makes a replica ID fresh:
 // claims that a rolled-back or damaged database cannot stand by. Forgetting them
 // is safe (I5); the records that are here are claimed again by New.
-func Disown() []crdt.KV { return []crdt.KV{{Key: diskContext}} }
+func Disown() []crdt.KV { return []crdt.KV{{Key: diskContext}, {Key: diskFloor}} }
 
 // EncodeReserved is the pair that reserves marks, as Reserved reads it.
 func EncodeReserved(m crdt.Marks) crdt.KV { return crdt.KV{Key: diskHigh, Value: encodeMarks(m)} }
@@ -224,8 +288,11 @@ var errJump = errors.New("record's Lamport time is too far ahead of ours")
 // in years.
 const timeJumpMax = 1 << 40
 
-// join takes a record of a peer.
-func (c *Core) join(p packedRecord) error {
+// join takes a record of a peer, without what was deleted and purged here.
+func (c *Core) join(p packedRecord) error { return c.take(p, false) }
+
+// take is join, or for a repair the plain union with what was sent.
+func (c *Core) take(p packedRecord, repair bool) error {
 	if err := p.Key.Validate(); err != nil {
 		return err
 	}
@@ -236,41 +303,44 @@ func (c *Core) join(p packedRecord) error {
 	if theirs.Time() > c.store.high.Time()+timeJumpMax {
 		return fmt.Errorf("record %s: %w", p.Key, errJump)
 	}
+	c.suspectRecord(c.store.record(p.Key), theirs)
 	ours := c.store.record(p.Key)
-	joined := crdt.Join(ours, theirs)
 	c.store.high.Witness(theirs.Time())
-	if ours != nil && joined == ours {
+	merge := crdt.Join
+	if repair {
+		merge = crdt.Union
+	} else if c.cfg.Ablate != IngestRule {
+		var purged []crdt.UID
+		theirs, purged = theirs.Sift(ours, c.store.context.Has)
+		c.store.count.Sifted += len(purged)
+	}
+	joined := merge(ours, theirs)
+	if ours != nil && joined == ours || ours == nil && joined.Spent(c.purgeable) {
 		return nil
+	}
+	c.setAside(p.Key, ours, joined)
+	if repair {
+		c.store.count.Repaired++
 	}
 	c.commit(p.Key, joined)
 	c.merged(p.Key, ours, theirs, joined)
 	return nil
 }
 
-// flushWrites offers what this Step wrote to all peers, in frames that the mesh
-// carries; a record too large for one goes by anti-entropy.
-func (c *Core) flushWrites() {
-	var body putBody
-	size := 0
-	flush := func() {
-		if len(body.Records) > 0 {
-			c.send("", kindPut, body)
-			body, size = putBody{}, 0
+// setAside keeps live objects that a peer's record shows to have been purged.
+func (c *Core) setAside(key state.Key, before, after *crdt.Record) {
+	var lost []crdt.UID
+	if before != nil {
+		for uid, o := range before.Objects {
+			if o.Dead == nil && after.Objects[uid] == nil {
+				lost = append(lost, uid)
+			}
 		}
 	}
-	for _, p := range c.store.unsent {
-		n := len(p.Key) + len(p.Record) + 16
-		if n > putBytesMax {
-			c.sync.offer = true
-			continue
-		}
-		if size+n > putBytesMax {
-			flush()
-		}
-		body.Records, size = append(body.Records, p), size+n
+	if len(lost) > 0 {
+		c.store.count.Superseded += len(lost)
+		c.quarantine(key, before.Only(lost).Encode(), "deleted elsewhere and purged there")
 	}
-	flush()
-	c.store.unsent = nil
 }
 
 // persistMarks writes the context along with other things, or by itself when it
@@ -284,6 +354,11 @@ func (c *Core) persistMarks() {
 		c.wake(due)
 		return
 	}
+	c.saveContext()
+}
+
+func (c *Core) saveContext() {
+	s := &c.store
 	s.dirty, s.contextAt = false, c.now
 	if h := s.context.Hash(); h != s.contextOf {
 		s.contextOf = h

@@ -12,20 +12,26 @@ import (
 // Pace of anti-entropy.
 const (
 	digestEvery = time.Second            // to one live peer, in turn
-	pullTimeout = 3 * time.Second        // without a chunk: give the pull up
+	pullTimeout = 3 * time.Second        // without an answer: ask again, at last give the pull up
+	pullTries   = 3                      // for one answer
 	pullsMax    = 2                      // at once, so that a heal does not flood a small node
 	gapPatience = 300 * time.Millisecond // how long gossip may be out of order
+	poisonPause = 30 * time.Second       // before a peer that sent a bad record is pulled from again
+	// differPatience is how long stores may differ without a reason: a purge that
+	// got here before the word of it is no fault.
+	differPatience = 5 * time.Second
 )
 
 // syncer pulls from peers what they have and this node lacks. The sender keeps
-// no state: a pull carries the context and the key to go on after, so a lost
+// no state: a pull carries the context and the dot to go on after, so a lost
 // frame costs a retry and nothing else.
 //
 // A completed pull claims the context that the sender had at its first chunk:
 // records that change on the sender meanwhile carry dots outside of it.
 type syncer struct {
 	pulls   map[p2p.PeerID]*pull
-	waiting []p2p.PeerID // peers that have something, in order of arrival
+	waiting []p2p.PeerID           // peers that have something, in order of arrival
+	pause   map[p2p.PeerID]Instant // peers not to be pulled from before
 	nextID  uint64
 	digest  Instant // when the next digest is due
 	turn    int     // whose turn it is
@@ -33,21 +39,31 @@ type syncer struct {
 	offer   bool    // say at once that there is something new
 	// done counts completed pulls since boot.
 	done int
+	held *held // a stale path that would drop too much
+	// confirmed says that a person has agreed to the next one.
+	confirmed bool
+	differs   map[p2p.PeerID]Instant // since when a store differs without a reason
 }
 
 type pull struct {
-	id    uint64
-	after state.Key
-	cover crdt.Context
-	began bool
-	heard Instant
+	id       uint64
+	after    crdt.Dot
+	cover    crdt.Context
+	began    bool
+	floor    crdt.Floor // the sender's
+	poisoned bool       // a record could not be taken: nothing is claimed
+	check    *check     // not nil: the records are here, the stale path is under way
+	tries    int        // for the answer that is awaited
+	heard    Instant
 }
 
-func newSyncer() syncer { return syncer{pulls: map[p2p.PeerID]*pull{}} }
+func newSyncer() syncer {
+	return syncer{pulls: map[p2p.PeerID]*pull{}, pause: map[p2p.PeerID]Instant{}, differs: map[p2p.PeerID]Instant{}}
+}
 
 func (c *Core) digestFor(answer bool) digestBody {
 	own := c.status.own
-	return digestBody{Context: c.store.context.Hash(), Epoch: own.Epoch, Seq: own.Seq, Answer: answer}
+	return digestBody{Context: c.store.context.Hash(), Floor: c.floors.id, Root: c.store.tree.root, Level: c.level(), Epoch: own.Epoch, Seq: own.Seq, Answer: answer}
 }
 
 // receiveDigest starts a pull if the peer's context differs, and lets the peer
@@ -56,7 +72,15 @@ func (c *Core) receiveDigest(from p2p.PeerID, d digestBody) {
 	if c.behind(from, d.Epoch, d.Seq) {
 		c.send(from, kindStatusAsk, struct{}{})
 	}
+	if d.Floor != c.floors.id {
+		c.sendFloor(from)
+	}
 	if d.Context == c.store.context.Hash() {
+		c.heardFrom(from, c.store.context.Contiguous())
+		if d.Floor != c.floors.id && !d.Answer {
+			c.send(from, kindDigest, c.digestFor(true)) // so that it says its floor
+		}
+		c.compare(from, d)
 		return
 	}
 	if !d.Answer {
@@ -67,49 +91,56 @@ func (c *Core) receiveDigest(from p2p.PeerID, d digestBody) {
 
 func (c *Core) startPull(from p2p.PeerID) {
 	s := &c.sync
-	if s.pulls[from] != nil || slices.Contains(s.waiting, from) {
+	if s.pulls[from] != nil || slices.Contains(s.waiting, from) || c.now < s.pause[from] {
 		return
 	}
 	if len(s.pulls) >= pullsMax {
 		s.waiting = append(s.waiting, from)
 		return
 	}
-	s.nextID++
-	s.pulls[from] = &pull{id: s.nextID}
+	s.pulls[from] = &pull{}
 	c.askChunk(from)
 }
 
 func (c *Core) askChunk(from p2p.PeerID) {
 	p := c.sync.pulls[from]
 	p.heard = c.now
-	c.send(from, kindPull, pullBody{ID: p.id, Context: c.store.context.Encode(), After: p.after})
+	c.sync.nextID++ // an answer to an earlier question may be older than what is claimed
+	p.id = c.sync.nextID
+	c.send(from, kindPull, pullBody{ID: p.id, Context: c.store.context.Encode(), By: p.after.Replica, At: p.after.Counter})
 }
 
-// receivePull answers with the next records that the peer lacks.
+// receivePull answers with the next records that the peer lacks, in the order of
+// their dots.
 func (c *Core) receivePull(from p2p.PeerID, body pullBody) error {
 	theirs, err := crdt.DecodeContext(body.Context)
 	if err != nil {
 		return err
 	}
-	chunk := chunkBody{ID: body.ID, Done: true, Context: c.store.context.Encode()}
-	keys := c.store.keys()
-	first, found := slices.BinarySearch(keys, body.After)
-	if found {
-		first++
+	c.suspectContext(from, &theirs)
+	c.heardFrom(from, theirs.Contiguous())
+	after := crdt.Dot{Replica: body.By, Counter: body.At}
+	chunk := chunkBody{ID: body.ID, Done: true}
+	if after == (crdt.Dot{}) {
+		chunk.Context = c.store.context.Encode()
 	}
-	size := 0
-	for _, key := range keys[first:] {
-		e := c.store.entries[key]
-		if theirs.CoversVector(e.vector) {
-			continue
+	size, packed := 0, map[string]bool{}
+	c.store.dots.Outside(&theirs, after, func(d crdt.Dot, key string) bool {
+		if packed[key] {
+			return true
 		}
+		e := c.store.entries[state.Key(key)]
 		if size+len(e.encoded) > chunkBytesMax && size > 0 || len(chunk.Records) >= chunkRecordsMax {
 			chunk.Done = false
-			break
+			return false
 		}
-		chunk.Records = append(chunk.Records, packedRecord{Key: key, Record: e.encoded})
-		chunk.Next = key
+		chunk.Records = append(chunk.Records, packedRecord{Key: state.Key(key), Record: e.encoded})
+		packed[key], chunk.By, chunk.At = true, d.Replica, d.Counter
 		size += len(key) + len(e.encoded)
+		return true
+	})
+	if chunk.Done {
+		chunk.Floor = c.floors.floor.Encode()
 	}
 	c.send(from, kindChunk, chunk)
 	return nil
@@ -117,34 +148,87 @@ func (c *Core) receivePull(from p2p.PeerID, body pullBody) error {
 
 func (c *Core) receiveChunk(from p2p.PeerID, body chunkBody) error {
 	p := c.sync.pulls[from]
-	if p == nil || p.id != body.ID {
-		return nil // of a pull that was given up
+	if p == nil || p.id != body.ID || p.check != nil {
+		return nil // of a pull that was given up, or again
 	}
 	if !p.began {
 		cover, err := crdt.DecodeContext(body.Context)
 		if err != nil {
 			return err
 		}
+		c.suspectContext(from, &cover)
+		c.heardFrom(from, cover.Contiguous())
 		p.cover, p.began = cover, true
 	}
 	for _, rec := range body.Records {
 		if err := c.join(rec); err != nil {
-			c.endPull(from) // not completed, so nothing is claimed
-			return err
+			p.poisoned = true
+			c.poison(from, rec, err)
 		}
 	}
-	if !body.Done {
-		if body.Next > p.after { // else it is one that came before, again
-			p.after = body.Next
-			c.askChunk(from)
-		}
+	if c.sync.pulls[from] != p {
+		return nil // this node has found out that it is another replica
+	}
+	next := crdt.Dot{Replica: body.By, Counter: body.At}
+	switch {
+	case body.Done:
+		return c.endChunks(from, p, body.Floor)
+	case after(next, p.after): // else it is one that came before, again
+		p.after, p.tries = next, 0
+		c.askChunk(from)
+	}
+	return nil
+}
+
+func after(a, b crdt.Dot) bool {
+	if d := a.Replica.Compare(b.Replica); d != 0 {
+		return d > 0
+	}
+	return a.Counter > b.Counter
+}
+
+// endChunks follows the last chunk: what is here now may be claimed, once it is
+// sure that nothing lives here that the sender has purged.
+func (c *Core) endChunks(from p2p.PeerID, p *pull, floor []byte) (err error) {
+	if p.poisoned {
+		c.sync.pause[from] = c.now + poisonPause
+		c.endPull(from) // not complete, so nothing is claimed (I5)
 		return nil
 	}
+	if p.floor, err = crdt.DecodeFloor(floor); err != nil {
+		c.endPull(from)
+		return err
+	}
+	p.tries = 0
+	if c.store.context.CoversFloor(p.floor) || c.cfg.Ablate == StaleRule {
+		c.completePull(from, p)
+	} else {
+		c.startCheck(from, p)
+	}
+	return nil
+}
+
+// completePull claims what the sender had.
+func (c *Core) completePull(from p2p.PeerID, p *pull) {
 	c.store.context.Union(p.cover)
 	c.store.dirty = true
+	c.meet()
 	c.sync.done++
+	c.takeFloor(p.floor)
+	c.lookForOrphans()
 	c.endPull(from)
-	return nil
+}
+
+// lookForOrphans plans again if something is here whose workload is not: the
+// context may now say that the workload is gone.
+func (c *Core) lookForOrphans() {
+	x := &c.index
+	for uid := range x.slots {
+		x.dirtyAll = x.dirtyAll || x.workloads[uid] == nil && !x.retired[uid]
+	}
+	for uid := range x.revisions {
+		x.dirtyAll = x.dirtyAll || x.workloads[uid] == nil && !x.retired[uid]
+	}
 }
 
 func (c *Core) endPull(from p2p.PeerID) {
@@ -161,27 +245,23 @@ func (c *Core) endPull(from p2p.PeerID) {
 
 // receivePut joins what a writer has just written. Gossip is a hint: if it
 // leaves a gap in the context, a pull follows.
-func (c *Core) receivePut(from p2p.PeerID, body putBody) error {
+func (c *Core) receivePut(from p2p.PeerID, body putBody) {
 	for _, rec := range body.Records {
 		if err := c.join(rec); err != nil {
-			return err
+			c.poison(from, rec, err)
 		}
 	}
 	if c.sync.gapAt == 0 && c.store.context.HasGaps() {
 		c.sync.gapAt = c.now
 	}
-	return nil
 }
 
-// tickSync offers digests in turn and gives up pulls that went silent.
+// tickSync offers digests in turn, asks again for answers that did not come and
+// gives up pulls that went silent.
 func (c *Core) tickSync() {
 	s := &c.sync
 	for _, peer := range sortedKeys(s.pulls) {
-		if due := s.pulls[peer].heard + pullTimeout; c.now >= due {
-			c.endPull(peer)
-		} else {
-			c.wake(due)
-		}
+		c.retryPull(peer, s.pulls[peer])
 	}
 	peers := c.members.reachablePeers()
 	if s.gapAt != 0 && c.now >= s.gapAt+gapPatience {
@@ -207,4 +287,22 @@ func (c *Core) tickSync() {
 		c.wake(s.gapAt + gapPatience)
 	}
 	c.wake(s.digest)
+}
+
+func (c *Core) retryPull(peer p2p.PeerID, p *pull) {
+	due := p.heard + pullTimeout
+	switch {
+	case c.now < due:
+		c.wake(due)
+	case p.tries >= pullTries || !c.members.reachable(peer):
+		c.endPull(peer)
+	case p.check != nil:
+		p.tries++
+		c.resendCheck(peer, p)
+		c.wake(c.now + pullTimeout)
+	default:
+		p.tries++
+		c.askChunk(peer)
+		c.wake(c.now + pullTimeout)
+	}
 }

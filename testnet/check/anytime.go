@@ -21,12 +21,17 @@ import (
 type Ledger struct {
 	dots  map[crdt.Dot]issue
 	acked map[string]map[state.Key]*crdt.Record // node -> what it acknowledged
-	bad   []string
+	dead  map[crdt.UID]bool                     // objects that were ever seen deleted on a disk
+	// forgotten: a disk was rolled back in secret, and what this replica wrote beyond
+	// the counter may be lost, or issued again before a peer tells.
+	forgotten map[crdt.ReplicaID]uint64
+	bad       []string
 }
 
 type issue struct {
-	node string
-	sum  [32]byte
+	node  string
+	key   state.Key
+	parts map[string][32]byte
 }
 
 // violationsMax bounds what is kept of a broken history: the first ones matter.
@@ -34,7 +39,7 @@ const violationsMax = 20
 
 // NewLedger makes an empty ledger.
 func NewLedger() *Ledger {
-	return &Ledger{dots: map[crdt.Dot]issue{}, acked: map[string]map[state.Key]*crdt.Record{}}
+	return &Ledger{dots: map[crdt.Dot]issue{}, acked: map[string]map[state.Key]*crdt.Record{}, dead: map[crdt.UID]bool{}, forgotten: map[crdt.ReplicaID]uint64{}}
 }
 
 // Violations lists what was noticed.
@@ -48,31 +53,43 @@ func (l *Ledger) violate(format string, args ...any) {
 
 // Issued takes every record that a node persists: of each dot of its own replica
 // that is new on this record, the contents must be the only ones ever.
-func (l *Ledger) Issued(node string, own crdt.ReplicaID, key state.Key, old crdt.Vector, rec *crdt.Record) {
+func (l *Ledger) Issued(node string, own crdt.ReplicaID, key state.Key, old, rec *crdt.Record) {
+	if rec == nil {
+		return // purged
+	}
+	for uid, o := range rec.Objects {
+		if o.Dead != nil {
+			l.dead[uid] = true
+		}
+	}
 	counter := rec.Vector[own]
-	if counter <= old[own] {
+	if old != nil && counter <= old.Vector[own] || counter == 0 {
 		return
 	}
 	dot := crdt.Dot{Replica: own, Counter: counter}
-	// Only the objects are compared: the record around them may have been joined.
-	sum := sha256.Sum256(append([]byte(key), writesOf(rec, dot)...))
-	if before, ok := l.dots[dot]; ok && before.sum != sum {
-		l.violate("anytime: %s issued dot %s twice (before by %s) for %s", node, dot, before.node, key)
+	now := issue{node, key, writesOf(rec, dot)}
+	before, ok := l.dots[dot]
+	if !ok {
+		l.dots[dot] = now
+		return
 	}
-	l.dots[dot] = issue{node, sum}
+	twice := before.key != key
+	for part, sum := range now.parts { // some may have been overwritten since, or purged
+		was, both := before.parts[part]
+		twice = twice || both && was != sum
+	}
+	if twice && !l.lost(dot) {
+		l.violate("anytime: %s issued dot %s twice (before by %s for %s) for %s", node, dot, before.node, before.key, key)
+	}
 }
 
-// writesOf spells what one dot wrote in a record.
-func writesOf(rec *crdt.Record, dot crdt.Dot) []byte {
-	var sum [32]byte
+// writesOf says what one dot wrote in a record, by object and path.
+func writesOf(rec *crdt.Record, dot crdt.Dot) map[string][32]byte {
+	parts := map[string][32]byte{}
 	for uid, o := range rec.Objects {
 		one := func(part string, w crdt.Write, value []byte) {
-			if w.Dot != dot {
-				return
-			}
-			h := sha256.Sum256(fmt.Appendf(nil, "%s %s %d %d %q", uid, part, w.Stamp.Rank, w.Stamp.Time, value))
-			for i := range sum { // the order of maps must not matter
-				sum[i] ^= h[i]
+			if w.Dot == dot {
+				parts[uid.String()+part] = sha256.Sum256(fmt.Appendf(nil, "%d %d %q", w.Stamp.Rank, w.Stamp.Time, value))
 			}
 		}
 		one("birth", o.Birth, nil)
@@ -83,16 +100,19 @@ func writesOf(rec *crdt.Record, dot crdt.Dot) []byte {
 			one(path, r.Write, r.Value)
 		}
 	}
-	return sum[:]
+	return parts
 }
+
+// Written says what of a key a node's disk has ever held: a vector.
+type Written func(key state.Key) crdt.Vector
 
 // Durable says what a node's disk holds of a key; nil if nothing.
 type Durable func(key state.Key) *crdt.Record
 
 // Released takes every record that leaves a node's inside: by a frame, to
 // readers, with an acknowledgement.
-func (l *Ledger) Released(node, how string, key state.Key, rec *crdt.Record, disk Durable) {
-	if have := disk(key); have == nil || !have.Vector.Covers(rec.Vector) {
+func (l *Ledger) Released(node, how string, key state.Key, rec *crdt.Record, disk Written) {
+	if rec != nil && !disk(key).Covers(rec.Vector) {
 		l.violate("anytime: %s %s %s before it was on its disk (%v)", node, how, key, rec.Vector)
 	}
 }
@@ -103,6 +123,39 @@ func (l *Ledger) Acked(node string, key state.Key, rec *crdt.Record) {
 		l.acked[node] = map[state.Key]*crdt.Record{}
 	}
 	l.acked[node][key] = rec
+}
+
+// RolledBack says that a disk was rolled back in secret to a state in which the
+// replica had issued no more than last.
+func (l *Ledger) RolledBack(replica crdt.ReplicaID, last uint64) {
+	if before, ok := l.forgotten[replica]; !ok || last < before {
+		l.forgotten[replica] = last
+	}
+}
+
+func (l *Ledger) lost(d crdt.Dot) bool {
+	last, ok := l.forgotten[d.Replica]
+	return ok && d.Counter > last
+}
+
+// renamed reports whether a register shows the same write under another replica,
+// as a node gives it to its writes when its disk was rolled back in secret.
+func (l *Ledger) renamed(was, now crdt.Register) bool {
+	_, forked := l.forgotten[was.Dot.Replica]
+	return forked && now.Stamp.Time == was.Stamp.Time && bytes.Equal(now.Value, was.Value)
+}
+
+// Claims compares a node's context with its records: by I2, a dot in the context
+// and not under the floor is of a write that the record of its key contains.
+func (l *Ledger) Claims(node string, context *crdt.Context, floor crdt.Floor, records map[state.Key]*crdt.Record) {
+	for dot, issue := range l.dots {
+		if !context.Has(dot) || floor.Has(dot) || l.lost(dot) {
+			continue
+		}
+		if rec := records[issue.key]; rec == nil || rec.Vector[dot.Replica] < dot.Counter {
+			l.violate("anytime: %s claims %s and its record of %s does not contain it (I2)", node, dot, issue.key)
+		}
+	}
 }
 
 // DiskLost says that what a node acknowledged may be gone.
@@ -121,20 +174,21 @@ func (l *Ledger) Everywhere(node string, disk Durable) {
 
 func (l *Ledger) held(writer, holder string, disk Durable) {
 	for _, key := range slices.Sorted(maps.Keys(l.acked[writer])) {
-		if why := lacks(disk(key), l.acked[writer][key]); why != "" {
+		if why := l.lacks(disk(key), l.acked[writer][key]); why != "" {
 			l.violate("anytime: %s acknowledged a write to %s that the disk of %s does not hold: %s", writer, key, holder, why)
 		}
 	}
 }
 
-// lacks says what of a record another one has neither kept nor superseded.
-func lacks(have, acked *crdt.Record) string {
-	if have == nil || !have.Vector.Covers(acked.Vector) {
-		return "its vector is not covered"
-	}
+// lacks says what of a record another one has neither kept nor superseded. A
+// deleted object may have been purged.
+func (l *Ledger) lacks(have, acked *crdt.Record) string {
+	have = crdt.Join(have, nil)
 	for uid, o := range acked.Objects {
 		now := have.Objects[uid]
 		switch {
+		case now == nil && (l.dead[uid] || l.lost(o.Birth.Dot)):
+			continue
 		case now == nil:
 			return fmt.Sprintf("object %s is missing", uid)
 		case now.Dead != nil:
@@ -144,6 +198,9 @@ func lacks(have, acked *crdt.Record) string {
 		}
 		for path, r := range o.Registers {
 			got := now.Registers[path]
+			if l.lost(r.Dot) || l.renamed(r, got) {
+				continue
+			}
 			if c := got.Stamp.Compare(r.Stamp); c < 0 || c == 0 && !bytes.Equal(got.Value, r.Value) {
 				return fmt.Sprintf("%s is %q, acknowledged was %q", path, got.Value, r.Value)
 			}
