@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 )
@@ -26,7 +27,8 @@ type options struct {
 	bin, manifest, out, rows string
 	rounds, cuts             int
 	quick                    bool
-	child                    string // what to do inside a network namespace of its own, see netns.go
+	profile                  string
+	child                    string // what to do inside a network namespace of its own, see row_p5.go
 }
 
 func main() {
@@ -38,6 +40,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each row: holon and its peers in turn")
 	flag.IntVar(&o.cuts, "cuts", 10, "power cuts per kind of node, and dead containers")
 	flag.BoolVar(&o.quick, "quick", false, "less of everything: figures are provisional")
+	flag.StringVar(&o.profile, "cpuprofile", "", "where a CPU profile of the bench goes: holon's parts run in it")
 	flag.StringVar(&o.child, "child", "", "for the bench itself")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -69,13 +72,30 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	failed := b.all(ctx, wanted)
+	failed := b.profiled(func() error { return b.all(ctx, wanted) })
 	report := b.report(wanted)
 	fmt.Print("\n", report)
 	if o.out != "" && len(b.figures) > 0 {
 		failed = errors.Join(failed, writeReport(o.out, report))
 	}
 	return failed
+}
+
+// profiled runs body under the CPU profiler if one was asked for.
+func (b *bench) profiled(body func() error) error {
+	if b.profile == "" {
+		return body()
+	}
+	f, err := os.Create(b.profile)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return err
+	}
+	defer pprof.StopCPUProfile()
+	return body()
 }
 
 // all measures the wanted rows. A row that fails does not keep the others from

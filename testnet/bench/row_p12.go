@@ -14,7 +14,7 @@ import (
 // records that are durable. What placing costs among 5,000 nodes is the
 // scheduler's half.
 func assignments(ctx context.Context, b *bench) error {
-	total := b.scaled(3000, 1000)
+	total := b.scaled(3000, 300)
 	for range b.rounds {
 		keys, err := ownBatches(ctx, total)
 		if err != nil {
