@@ -83,12 +83,11 @@ func (b *bench) manyKeys(ctx context.Context, keys int) error {
 			return err
 		}
 		theirs.fill = time.Since(began)
-		var pids []int
 		var dirs []string
-		for i, n := range e.nodes {
-			pids, dirs = append(pids, n.pid()), append(dirs, e.memberDir(i))
+		for i := range e.nodes {
+			dirs = append(dirs, e.memberDir(i))
 		}
-		if err := theirs.look(ctx, pids, dirs); err != nil {
+		if err := theirs.look(ctx, e.pids(), dirs); err != nil {
 			return err
 		}
 		theirs.restart, err = e.restart(ctx, keys)
@@ -198,18 +197,6 @@ func settled(before, now series) bool {
 		}
 	}
 	return true
-}
-
-func (t *testnet) pids(ctx context.Context) ([]int, error) {
-	all, err := t.statuses(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var pids []int
-	for _, n := range t.nodes {
-		pids = append(pids, all[n].PID)
-	}
-	return pids, nil
 }
 
 // addMemory reads /proc/PID/status (proc(5)), in kB there.
