@@ -101,7 +101,7 @@ bench: DEBIAN := etcd-server
 bench: COMMANDS := etcd
 bench: deps build web ## benchmarks of the parts, then of the whole beside etcd and others: docs/benchmarks.md
 	go test $(GOTAGS) -run '^$$' -bench . -benchmem -p 1 $$(go list $(GOTAGS) ./... | grep -v /testnet/live)
-	cd testnet/bench && go run . -bin ../../bin -manifest ../../examples/web.yaml -out ../../docs/benchmarks.md $(BENCH_FLAGS)
+	cd testnet/bench && go test . && go run . -bin ../../bin -manifest ../../examples/web.yaml -out ../../docs/benchmarks.md $(BENCH_FLAGS)
 
 .PHONY: clean
 clean: ## remove what the other targets made

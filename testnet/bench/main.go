@@ -72,13 +72,11 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	failed := b.profiled(func() error { return b.all(ctx, wanted) })
-	report := b.report(wanted)
-	fmt.Print("\n", report)
-	if o.out != "" && len(b.figures) > 0 {
-		failed = errors.Join(failed, writeReport(o.out, report))
+	if err := b.profiled(func() error { return b.all(ctx, wanted) }); err != nil {
+		return err
 	}
-	return failed
+	fmt.Print("\n", b.report(wanted))
+	return nil
 }
 
 // profiled runs body under the CPU profiler if one was asked for.
@@ -111,6 +109,13 @@ func (b *bench) all(ctx context.Context, wanted []row) error {
 		}
 		if ctx.Err() != nil {
 			return errors.Join(failed, ctx.Err())
+		}
+		if b.out == "" {
+			continue
+		}
+		// After each row: a run of an hour that fails late has not been for nothing.
+		if err := b.writeReport(wanted); err != nil {
+			return errors.Join(failed, err)
 		}
 	}
 	return failed

@@ -10,7 +10,6 @@ import (
 	goruntime "runtime"
 	"slices"
 	"strings"
-	"time"
 )
 
 // The hand-written part of the report lies between these lines; the generator
@@ -28,47 +27,41 @@ None yet.
 
 ` + notesEnd + "\n"
 
-// report writes the results in Markdown, without the hand-written part.
+// head says how figures are made and read.
+const head = `# Benchmarks
+
+Written by ` + "`make bench`" + `; numbers by hand do not belong here. holon and each peer are taken in turn in one run. A
+cell is the median of the rounds; the range is the smallest and the largest ratio (without a peer: value). A goal
+bounds the ratio holon / peer of one round, or without a peer the value; it is missed if the median misses it. Each
+section says when and where it was measured; a run of some rows keeps the sections of the others.
+`
+
+// report is the text of the rows of this run.
 func (b *bench) report(wanted []row) string {
 	var s strings.Builder
-	line := func(format string, args ...any) { fmt.Fprintf(&s, format+"\n", args...) }
-	line("# Benchmarks")
-	line("")
-	line("Written by `make bench`; numbers by hand do not belong here. holon and each peer are taken in turn in one run. A")
-	line("cell is the median of the rounds; the range is the smallest and the largest ratio (without a peer: value). A goal")
-	line("bounds the ratio holon / peer of one round, or without a peer the value; it is missed if the median misses it.")
-	line("")
-	line("- Machine: %s", machine())
-	line("- Load average when it began: %s (the bench itself uses all cores while it runs)", b.load)
-	line("- Program: %s", version(b.holon))
-	line("- Date: %s, %d s in all", b.began.UTC().Format("2006-01-02 15:04 UTC"), int(time.Since(b.began).Seconds()))
-	line("- Command: `%s`", b.command())
-	if b.quick {
-		line("- With -quick: a part of the load, so the figures are provisional.")
-	}
 	for _, r := range wanted {
-		b.reportRow(line, r)
+		s.WriteString(b.section(r))
 	}
-	if len(b.failures) > 0 {
-		line("")
-		line("## Not measured")
-		line("")
-		for _, f := range b.failures {
-			line("- %s", strings.ReplaceAll(f, "\n", " "))
-		}
+	for _, f := range b.failures {
+		fmt.Fprintf(&s, "Not measured: %s\n", f)
 	}
 	return s.String()
 }
 
-func (b *bench) reportRow(line func(string, ...any), r row) {
+// section is the text of one row; empty if nothing was measured.
+func (b *bench) section(r row) string {
+	var s strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&s, format+"\n", args...) }
 	begun := false
 	for _, f := range b.figures {
 		if f.row != r.id || len(f.holon) == 0 {
 			continue
 		}
 		if !begun {
+			line("%s%s", sectionBegin(r), r.about)
 			line("")
-			line("## %s: %s", r.id, r.about)
+			line("%s; load average %s when it began; %s; %s.", machine(), b.load, version(b.holon), b.began.UTC().Format("2006-01-02 15:04 UTC"))
+			line("`%s`", b.command(r))
 			line("")
 			line("| figure | holon | peer | ratio | goal | verdict | range | rounds |")
 			line("|---|---|---|---|---|---|---|---|")
@@ -83,32 +76,62 @@ func (b *bench) reportRow(line func(string, ...any), r row) {
 		line("| %s | %s | %s | %s | %s | %s | %s | %d |", f.what, show(f.holon.median(), f.unit), peer, ratio, f.goal.text, f.verdict(),
 			spanOf(judged, unit), len(judged))
 	}
+	if begun {
+		line("")
+	}
+	return s.String()
 }
+
+func sectionBegin(r row) string { return "## " + r.id + ": " }
 
 func spanOf(s series, unit string) string {
 	return show(s.min(), "") + " to " + show(s.max(), unit)
 }
 
-// command is how to get this report again.
-func (b *bench) command() string {
-	parts := []string{"cd testnet/bench && go run ."}
-	if b.rows != "" {
-		parts = append(parts, "-rows "+b.rows)
-	}
-	parts = append(parts, fmt.Sprintf("-rounds %d -cuts %d", b.rounds, b.cuts))
+// command is how to get a row again.
+func (b *bench) command(r row) string {
+	text := fmt.Sprintf("cd testnet/bench && go run . -rows %s -rounds %d -cuts %d", r.id, b.rounds, b.cuts)
 	if b.quick {
-		parts = append(parts, "-quick")
+		text += " -quick"
 	}
-	return strings.Join(parts, " ")
+	return text
 }
 
-// writeReport replaces a report and keeps what was written by hand in it.
-func writeReport(path, report string) error {
-	old, err := os.ReadFile(path)
+// writeReport replaces the sections of the rows of this run in the report, and
+// keeps the others and what was written by hand.
+func (b *bench) writeReport(wanted []row) error {
+	text, err := os.ReadFile(b.out)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return os.WriteFile(path, []byte(report+"\n"+notesOf(string(old))), 0o644)
+	old := string(text)
+	out := head + "\n"
+	for _, r := range rows {
+		fresh := ""
+		if slices.ContainsFunc(wanted, func(w row) bool { return w.id == r.id }) {
+			fresh = b.section(r)
+		}
+		if fresh == "" {
+			fresh = sectionOf(old, r)
+		}
+		out += fresh
+	}
+	return os.WriteFile(b.out, []byte(out+notesOf(old)), 0o644)
+}
+
+// sectionOf finds a row's section in an old report.
+func sectionOf(old string, r row) string {
+	_, rest, found := strings.Cut(old, "\n"+sectionBegin(r))
+	if !found {
+		return ""
+	}
+	rest = sectionBegin(r) + rest
+	for _, next := range []string{"\n## ", "\n" + notesBegin} {
+		if at := strings.Index(rest, next); at >= 0 {
+			rest = rest[:at+1]
+		}
+	}
+	return rest
 }
 
 func notesOf(old string) string {

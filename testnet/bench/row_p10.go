@@ -52,8 +52,11 @@ func writeGap(ctx context.Context, b *bench) error {
 // Times around a kill.
 const (
 	gapBefore = 2 * time.Second
-	gapAfter  = 8 * time.Second
-	gapTry    = 10 * time.Second // for one write: etcd's wait for a new leader
+	gapAfter  = 6 * time.Second
+	// gapTry is the patience with one write. etcd lets a write that was on its way
+	// to a dead leader wait for 7 s; a client that asks again is served when there
+	// is a new leader.
+	gapTry = 300 * time.Millisecond
 )
 
 // gapsOf returns the longest gap that each member's client had from shortly

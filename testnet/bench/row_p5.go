@@ -57,6 +57,10 @@ type wire struct {
 
 func (w wire) perWrite() float64 { return w.Bytes / w.Writes }
 
+// wireCalm is how long what was said before may go on: GossipSub offers messages
+// again for three seconds.
+const wireCalm = 6 * time.Second
+
 const wireResult = "wire: "
 
 func (b *bench) wire(ctx context.Context, cluster string, members int, rate float64, record []byte) (wire, error) {
@@ -138,10 +142,18 @@ func runChild(ctx context.Context, o options) error {
 
 func measureWire(ctx context.Context, c cluster, rate float64, length time.Duration, result *wire) error {
 	var ids numbers
-	if err := closedLoop(ctx, c, nil, &ids, someKeys, 2*someKeys); err != nil { // made, then overwritten once
-		return err
+	if _, carries := c.(*gossip); !carries { // a store is not empty: made, then overwritten once
+		err := watched(ctx, c, func(ctx context.Context, t *tracker) error {
+			if err := closedLoop(ctx, c, t, &ids, someKeys, 2*someKeys); err != nil {
+				return err
+			}
+			return t.wait(ctx, 2*drain)
+		})
+		if err != nil {
+			return err
+		}
 	}
-	if err := sleep(ctx, 2*time.Second); err != nil { // let what is behind catch up
+	if err := sleep(ctx, wireCalm); err != nil {
 		return err
 	}
 	before, err := loopbackBytes()
