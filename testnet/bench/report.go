@@ -71,7 +71,7 @@ func (b *bench) section(r row) string {
 		judged, unit := f.judged(), f.unit
 		if f.peerName != "" {
 			peer = f.peerName + " " + show(f.peer.median(), f.unit)
-			ratio, unit = show(judged.median(), "")+"x", "x"
+			ratio, unit = show(judged.median(), "x"), "x"
 		}
 		line("| %s | %s | %s | %s | %s | %s | %s | %d |", f.what, show(f.holon.median(), f.unit), peer, ratio, f.goal.text, f.verdict(),
 			spanOf(judged, unit), len(judged))

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -150,8 +151,12 @@ func (s series) quantile(q float64) float64 {
 	return t[min(int(q*float64(len(t))), len(t)-1)]
 }
 
-// show writes a value with three figures that matter.
+// show writes a value with three figures that matter. A ratio to a peer that has
+// nothing of the kind, such as bytes said while idle, has no value.
 func show(v float64, unit string) string {
+	if math.IsInf(v, 0) || math.IsNaN(v) {
+		return "-"
+	}
 	text := fmt.Sprintf("%.0f", v)
 	switch {
 	case v < 10:

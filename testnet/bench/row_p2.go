@@ -56,7 +56,7 @@ func spreadOfHolon(ctx context.Context, b *bench, members int) (record func(writ
 	took = map[float64]series{}
 	err = withParts(ctx, members, smallValue, func(p *parts) (err error) {
 		var ids numbers
-		if err := closedLoop(ctx, p, nil, &ids, someKeys, 2*someKeys); err != nil { // made, then overwritten once
+		if err := prefill(ctx, p, &ids); err != nil {
 			return err
 		}
 		for _, rate := range spreadRates {

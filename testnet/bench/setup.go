@@ -53,3 +53,14 @@ func (b *bench) withEtcd(ctx context.Context, keys, size int, body func(e *etcd)
 }
 
 const someKeys = 1024
+
+// prefill makes every key and overwrites it once, and waits until every member
+// shows that: what follows must not queue behind it.
+func prefill(ctx context.Context, c cluster, ids *numbers) error {
+	return watched(ctx, c, func(ctx context.Context, t *tracker) error {
+		if err := closedLoop(ctx, c, t, ids, someKeys, 2*someKeys); err != nil {
+			return err
+		}
+		return t.wait(ctx, 2*drain)
+	})
+}
