@@ -19,12 +19,18 @@ LIVE       := ./testnet/live/...
 # root; what runs as root is only the test binary, not the compiler.
 LIVE_FLAGS := -count=1 -p 1 -timeout 40m $(if $(SUDO),-exec "$(SUDO) --preserve-env env PATH=$(PATH)")
 
+# What `make bench` measures: BENCH_FLAGS="-rows P1,P3 -quick" for a part of it.
+BENCH_FLAGS :=
+
 GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
 
 # gcc and libc6-dev are for the race detector; the rest is what Podman needs on
 # Debian 12 to run containers with a network, and busybox-static is the image.
 DEBIAN := podman runc conmon catatonit netavark aardvark-dns iptables iproute2 \
           busybox-static ca-certificates gcc libc6-dev curl
+
+# Commands of theirs, to look for where there is no dpkg.
+COMMANDS := podman busybox ip iptables gcc curl
 
 .PHONY: help
 help: ## list the targets
@@ -42,7 +48,7 @@ web: ## write bin/web: the server of examples/web.yaml
 .PHONY: deps
 deps: ## install the Debian packages that the tests and the demo need
 	@if ! command -v dpkg-query >/dev/null; then \
-	  for c in podman busybox ip iptables gcc curl; do \
+	  for c in $(COMMANDS); do \
 	    command -v $$c >/dev/null || { \
 	      echo "deps: this is not Debian and $$c is missing; install what corresponds to: $(DEBIAN)"; exit 1; }; \
 	  done; \
@@ -91,9 +97,11 @@ demo: deps build web ## five nodes, a power cut, a partition, a heal; tidies up 
 	$(SUDO) ./testnet/demo.sh
 
 .PHONY: bench
-bench: build web ## benchmarks of the parts, then of the whole: docs/benchmarks.md
+bench: DEBIAN := etcd-server
+bench: COMMANDS := etcd
+bench: deps build web ## benchmarks of the parts, then of the whole beside etcd and others: docs/benchmarks.md
 	go test $(GOTAGS) -run '^$$' -bench . -benchmem -p 1 $$(go list $(GOTAGS) ./... | grep -v /testnet/live)
-	cd testnet/bench && go run . -bin ../../bin -manifest ../../examples/web.yaml -out ../../docs/benchmarks.md
+	cd testnet/bench && go test . && go run . -bin ../../bin -manifest ../../examples/web.yaml -out ../../docs/benchmarks.md $(BENCH_FLAGS)
 
 .PHONY: clean
 clean: ## remove what the other targets made

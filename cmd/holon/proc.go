@@ -114,6 +114,12 @@ func (p procID) waitGone(ctx context.Context) error {
 		return err
 	}
 	defer unix.Close(fd) //nolint:errcheck // nothing is lost by it
+	return waitExit(ctx, fd)
+}
+
+// waitExit returns nil once every thread of a pidfd's process has ended: only
+// then is what it held free. Its first thread may be a zombie long before.
+func waitExit(ctx context.Context, fd int) error {
 	for ctx.Err() == nil {
 		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(pollSlice.Milliseconds()))
 		if err != nil && !errors.Is(err, unix.EINTR) {
@@ -129,10 +135,16 @@ func (p procID) waitGone(ctx context.Context) error {
 // kill ends the process at once and waits until it is gone. A process that has
 // ended already is no error.
 func (p procID) kill(ctx context.Context) error {
-	if err := p.signal(syscall.SIGKILL); errors.Is(err, errProcGone) {
+	fd, err := p.open() // before the signal: afterwards it may look gone too soon
+	if errors.Is(err, errProcGone) {
 		return nil
-	} else if err != nil {
+	}
+	if err != nil {
 		return err
 	}
-	return p.waitGone(ctx)
+	defer unix.Close(fd) //nolint:errcheck // nothing is lost by it
+	if err := unix.PidfdSendSignal(fd, syscall.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return err
+	}
+	return waitExit(ctx, fd)
 }

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -38,6 +39,7 @@ type daemon struct {
 	runtime  runtime.Runtime
 	node     *node.Node
 	api      *api.Server
+	profiled bool // this process may be profiled, see profile.go
 }
 
 // say tells the person at the terminal what is going on.
@@ -155,6 +157,7 @@ func (d *daemon) newAPI(cache *api.Cache) error {
 		config.Review = reviewForProcesses
 	}
 	if d.options.control {
+		d.profiled = profiling()
 		config.TestControl = http.HandlerFunc(d.testControl)
 	}
 	d.api, err = api.New(config)
@@ -241,8 +244,13 @@ func (d *daemon) unpublish() {
 	os.Remove(filepath.Join(d.options.dataDir, pidFileName)) //nolint:errcheck // a stale one is recognised by its start time
 }
 
-// testControl plays partition: POST block {"peers": [names]}.
+// testControl plays partition: POST block {"peers": [names]}; and if asked for by
+// the environment, GET profile/NAME.
 func (d *daemon) testControl(w http.ResponseWriter, r *http.Request) {
+	if name, found := strings.CutPrefix(r.URL.Path, "/profile/"); found && d.profiled && r.Method == http.MethodGet {
+		serveProfile(w, r, name)
+		return
+	}
 	var body struct {
 		Peers []string `json:"peers"`
 	}

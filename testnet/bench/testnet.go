@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,12 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
-)
-
-const (
-	patience  = 2 * time.Minute // until a measurement counts as failed
-	lookEvery = 10 * time.Millisecond
 )
 
 // testnet is one running testnet, with plain host processes as pods.
@@ -44,28 +39,29 @@ func (b *bench) start(ctx context.Context, n int) (*testnet, time.Duration, erro
 	_, err = t.run(ctx, "testnet", "up", "--nodes", fmt.Sprint(n), "--runtime", "process", "--dir", t.dir)
 	took := time.Since(began)
 	if err != nil {
-		return nil, 0, errors.Join(err, os.RemoveAll(root))
+		return nil, 0, errors.Join(err, t.end())
 	}
 	return t, took, nil
 }
 
-// end takes the testnet down, also when the bench was interrupted.
+// end takes the testnet down, also when the bench was interrupted or `up` failed.
 func (t *testnet) end() error {
-	if _, err := t.run(context.Background(), "testnet", "down", "--dir", t.dir); err != nil {
-		return err // with its files still there, it can be repeated by hand
+	if _, err := os.Stat(filepath.Join(t.dir, "testnet.json")); err == nil {
+		if _, err := t.run(context.Background(), "testnet", "down", "--dir", t.dir); err != nil {
+			return err // with its files still there, it can be repeated by hand
+		}
 	}
 	return os.RemoveAll(t.root)
 }
 
+// run executes holon in a process group of its own: an interrupt at the terminal
+// reaches it through ctx, as SIGINT, so that it can leave things tidy.
 func (t *testnet) run(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, t.holon, args...)
-	var problem bytes.Buffer
-	cmd.Stderr = &problem
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("holon %s: %w: %s", strings.Join(args, " "), err, &problem)
-	}
-	return string(out), nil
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
+	cmd.WaitDelay = time.Minute
+	return output(cmd)
 }
 
 // api gets a path from a node through its socket.
@@ -160,21 +156,4 @@ func (t *testnet) serving(ctx context.Context, node string, want int, off string
 		}
 		return nil
 	})
-}
-
-// await looks again and again until look returns nil.
-func await(ctx context.Context, look func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
-		err := look()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w; at last: %w", ctx.Err(), err)
-		case <-time.After(lookEvery):
-		}
-	}
 }
