@@ -83,7 +83,7 @@ func (p *parts) identity(ctx context.Context, name string) (node.Identity, error
 	}
 	chain, err := grant.Chain.Encode()
 	return node.Identity{
-		Name: name, Key: key, Cluster: grant.Cluster, ClusterKey: grant.ClusterKey, Chain: chain, Known: grant.Members,
+		Name: name, Key: key, Cluster: grant.Cluster, ClusterKey: grant.ClusterKey, Chain: chain, Known: grant.Members, DataKeys: grant.DataKeys,
 	}, err
 }
 
@@ -92,7 +92,7 @@ func (p *parts) add(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	store, err := badger.Open(dir, badger.Options{})
+	store, err := badger.Open(filepath.Join(dir, node.StateDir), badger.Options{})
 	if err != nil {
 		return err
 	}
@@ -103,9 +103,9 @@ func (p *parts) add(ctx context.Context, dir string) error {
 	}
 	n.cache = api.NewCache(uint32(len(p.nodes)+1), start, reserve)
 	n.Node, err = node.New(node.Config{
-		Identity: id, Store: n.store, Runtime: newInstant(), Cache: n.cache, Logger: slog.New(slog.DiscardHandler), Introduce: true,
+		Identity: id, Store: n.store, DataDir: dir, Runtime: newInstant(), Cache: n.cache, Logger: slog.New(slog.DiscardHandler), Introduce: true,
 		Host: core.Host{HostIP: "127.0.0.1", Allocatable: state.Resources{CPU: 1 << 40, Memory: 1 << 50, Pods: 1 << 30}},
-		NewMesh: func(ctx context.Context, members []p2p.Member, events p2p.Events) (node.Mesh, error) {
+		NewMesh: func(ctx context.Context, members []p2p.Member, _ func(p2p.PeerID) bool, events p2p.Events) (node.Mesh, error) {
 			chain, err := cert.DecodeChain(id.Chain)
 			if err != nil {
 				return nil, err
