@@ -3,11 +3,13 @@ package node
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -382,6 +384,72 @@ func TestARestoredClusterWorks(t *testing.T) {
 			o, there := r.cfg.Cache.Get(api.Key{Resource: state.ConfigMaps, Namespace: "default", Name: fmt.Sprintf("c%d", i)})
 			if data, _ := o.Value["data"].(map[string]any); !there || data["k"] != fmt.Sprint(i) {
 				t.Fatalf("c%d is %v", i, o.Value)
+			}
+		}
+	})
+}
+
+// TestSecretsComeBackWithTheirKeys: a Secret of a snapshot is sealed for a UID that
+// the new cluster does not have, under a key that it does not have either.
+func TestSecretsComeBackWithTheirKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 1)
+		n := c.nodes[0]
+		if err := n.create(state.Secrets, "s", secret(map[string]string{"password": planted})); err != nil {
+			t.Fatal(err)
+		}
+		var file bytes.Buffer
+		if err := n.Snapshot(t.Context(), &file); err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(file.Bytes(), []byte(planted)) {
+			t.Error("a snapshot holds a secret in the clear")
+		}
+		c.close()
+		if err := n.id.Save(n.dir); err != nil {
+			t.Fatal(err)
+		}
+		keys, err := ReadSecretKeys(filepath.Join(n.dir, identityFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, old := records(t, file.Bytes())
+		key := state.MakeKey(state.Secrets, "default", "s")
+		for name, opens := range map[string]SecretKeys{"with": keys, "without": {}} {
+			id, err := Found("r1", n.id.Key, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			disk := &memory{pairs: map[string][]byte{}}
+			r, err := NewRestorer(disk, t.TempDir(), id, opens)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = r.Add(key, old[key])
+			if name == "without" {
+				if !errors.Is(err, ErrLocked) {
+					t.Errorf("without keys: %v", err)
+				}
+				continue
+			}
+			if err = errors.Join(err, r.Finish()); err != nil {
+				t.Fatal(err)
+			}
+			restored, _, err := state.DecodeObject(stored(t, disk)[key])
+			if err != nil {
+				t.Fatal(err)
+			}
+			ring, err := newKeyring(id.DataKeys)
+			if err != nil {
+				t.Fatal(err)
+			}
+			value, err := SecretKeys{ring}.Open(key, restored)
+			data, _ := value["data"].(map[string]any)
+			if err != nil || data["password"] != base64.StdEncoding.EncodeToString([]byte(planted)) {
+				t.Errorf("restored: %v, %v", data, err)
+			}
+			if _, err := keys.Open(key, restored); !errors.Is(err, ErrLocked) {
+				t.Errorf("the old key opens the new Secret: %v", err)
 			}
 		}
 	})
