@@ -95,6 +95,8 @@ func newSyncCommand(a *app) *cobra.Command {
 	confirm := &cobra.Command{
 		Use:   "confirm",
 		Short: "Let a node that was away drop what the others have deleted",
+		Example: `  holon status            # says what would be dropped
+  holon sync confirm`,
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := a.connect()

@@ -107,6 +107,7 @@ func newConflictsShowCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show KIND/NAME",
 		Short: "Show the conflicts of one object with their whole values",
+		Example: `  holon conflicts show deploy/web`,
 		Args:  wantObject(1), ValidArgsFunction: a.completeConflicts,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			found, _, err := a.conflicts(cmd.Context(), args)
@@ -137,6 +138,8 @@ func newConflictsTakeCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "take KIND/NAME FIELD",
 		Short: "Write the value that lost",
+		Example: `  holon conflicts take deploy/web spec.replicas
+  holon conflicts take deploy/web spec.replicas --value 2   # the second that lost`,
 		Args:  wantObject(2), ValidArgsFunction: a.completeConflicts,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if number < 1 {
@@ -154,6 +157,8 @@ func newConflictsDropCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "drop KIND/NAME [FIELD]",
 		Short: "Keep the value that won, of one field or of all",
+		Example: `  holon conflicts drop deploy/web spec.replicas
+  holon conflicts drop deploy/web               # all of them`,
 		Args:  wantObject(1, 2), ValidArgsFunction: a.completeConflicts,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.settle(cmd.Context(), args, nil, "dropped") },
 	}

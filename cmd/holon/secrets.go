@@ -25,6 +25,8 @@ func secretsKeysCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "keys",
 		Short: "List the data keys, oldest first, and who lacks them",
+		Example: `  holon secrets keys
+  holon --context n2 secrets keys -o json`,
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.connect()
@@ -61,6 +63,7 @@ func secretsRotateCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rotate",
 		Short: "Make a new data key, for what is written from now on",
+		Example: `  holon secrets rotate     # after somebody may have read identity.json`,
 		Long: `Make a new data key. Every member gets it, those that are out of reach now when
 they are back. What is stored is sealed with it too, a little at a time, while
 every member is in reach. Older keys stay: snapshots need them.`,
