@@ -97,7 +97,7 @@ func newSyncCommand(a *app) *cobra.Command {
 		Short: "Let a node that was away drop what the others have deleted",
 		Example: `  holon status            # says what would be dropped
   holon sync confirm`,
-		Args:  noArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := a.connect()
 			if err != nil {

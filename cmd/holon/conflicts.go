@@ -105,10 +105,10 @@ func printConflicts(w io.Writer, found []api.Conflict) {
 func newConflictsShowCommand(a *app) *cobra.Command {
 	var output string
 	c := &cobra.Command{
-		Use:   "show KIND/NAME",
-		Short: "Show the conflicts of one object with their whole values",
+		Use:     "show KIND/NAME",
+		Short:   "Show the conflicts of one object with their whole values",
 		Example: `  holon conflicts show deploy/web`,
-		Args:  wantObject(1), ValidArgsFunction: a.completeConflicts,
+		Args:    wantObject(1), ValidArgsFunction: a.completeConflicts,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			found, _, err := a.conflicts(cmd.Context(), args)
 			if err != nil {
@@ -140,7 +140,7 @@ func newConflictsTakeCommand(a *app) *cobra.Command {
 		Short: "Write the value that lost",
 		Example: `  holon conflicts take deploy/web spec.replicas
   holon conflicts take deploy/web spec.replicas --value 2   # the second that lost`,
-		Args:  wantObject(2), ValidArgsFunction: a.completeConflicts,
+		Args: wantObject(2), ValidArgsFunction: a.completeConflicts,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if number < 1 {
 				return usagef("--value counts the lost values from 1, as 'show' does")
@@ -159,7 +159,7 @@ func newConflictsDropCommand(a *app) *cobra.Command {
 		Short: "Keep the value that won, of one field or of all",
 		Example: `  holon conflicts drop deploy/web spec.replicas
   holon conflicts drop deploy/web               # all of them`,
-		Args:  wantObject(1, 2), ValidArgsFunction: a.completeConflicts,
+		Args: wantObject(1, 2), ValidArgsFunction: a.completeConflicts,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.settle(cmd.Context(), args, nil, "dropped") },
 	}
 }

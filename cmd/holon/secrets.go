@@ -27,7 +27,7 @@ func secretsKeysCommand(a *app) *cobra.Command {
 		Short: "List the data keys, oldest first, and who lacks them",
 		Example: `  holon secrets keys
   holon --context n2 secrets keys -o json`,
-		Args:  noArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.connect()
 			if err != nil {
@@ -61,8 +61,8 @@ func secretsKeysCommand(a *app) *cobra.Command {
 
 func secretsRotateCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "rotate",
-		Short: "Make a new data key, for what is written from now on",
+		Use:     "rotate",
+		Short:   "Make a new data key, for what is written from now on",
 		Example: `  holon secrets rotate     # after somebody may have read identity.json`,
 		Long: `Make a new data key. Every member gets it, those that are out of reach now when
 they are back. What is stored is sealed with it too, a little at a time, while
