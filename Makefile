@@ -79,13 +79,13 @@ needs:
 test: needs deps build web ## everything: vet, unit, properties, simulation, scripts, live testnet
 	go vet $(GOTAGS) ./...
 	go test $(GOTAGS) $(TEST_FLAGS) $$(go list $(GOTAGS) ./... | grep -v /testnet/live)
-	go test $(WORLD_FLAGS) -histories=500 ./testnet
+	go test ./testnet $(WORLD_FLAGS) -histories=500
 	go test $(GOTAGS) $(LIVE_FLAGS) $(LIVE)
 
 .PHONY: test-long
 test-long: needs deps build web ## the same with far more seeds, histories and crashes (HOLON_TEST_LONG=1)
 	HOLON_TEST_LONG=1 go test $(GOTAGS) -race -p 2 -count=1 -timeout 3h $$(go list $(GOTAGS) ./... | grep -v /testnet/live)
-	go test $(WORLD_FLAGS) -histories=10000 ./testnet
+	go test ./testnet $(WORLD_FLAGS) -histories=10000
 	HOLON_TEST_LONG=1 go test $(GOTAGS) $(LIVE_FLAGS) $(LIVE)
 
 .PHONY: lint
