@@ -115,6 +115,13 @@ func (b *book) load() error {
 	return nil
 }
 
+// size is the number of peers whose addresses are known.
+func (b *book) size() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.records)
+}
+
 // save writes the file if something changed: a new one beside it, then renamed.
 func (b *book) save() error {
 	b.mu.Lock()

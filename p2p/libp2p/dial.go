@@ -27,7 +27,11 @@ const (
 	patientEvery  = 4
 	maintainEvery = time.Second
 	duplicateAge  = 3 * time.Second // before a second connection is pruned
-	addrTTL       = time.Minute     // of addresses in libp2p's own store, which forgets
+	// saveAtOnceMax is up to how many peers the book is written as soon as one is
+	// learned: five nodes whose power was cut within a second of their first meeting
+	// never found each other again. Larger books are written once a second.
+	saveAtOnceMax = 64
+	addrTTL       = time.Minute // of addresses in libp2p's own store, which forgets
 
 	// connectionsMax is when connections that were dialled for one errand are
 	// closed: beyond what this node and the others keep standing with it.
@@ -114,13 +118,21 @@ func (m *Mesh) dialler() {
 			}
 			m.pruneDuplicates()
 			m.pruneExcess(connectionsMax)
-			if err := m.book.save(); err != nil {
-				m.log.Warn("cannot keep known peers", "error", err)
-			}
+			m.saveBook()
 		case <-timer.C:
 		case <-m.kick:
+			if m.book.size() <= saveAtOnceMax {
+				m.saveBook()
+			}
 		}
 		timer.Reset(m.dialDue())
+	}
+}
+
+// saveBook writes what changed in the book, if anything did.
+func (m *Mesh) saveBook() {
+	if err := m.book.save(); err != nil {
+		m.log.Warn("cannot keep known peers", "error", err)
 	}
 }
 

@@ -229,6 +229,8 @@ func TestOldStatePutBack(t *testing.T) {
 			n.apply("n2", configMap(fmt.Sprint("c", written), "k", "v"))
 			written++
 		}
+		// What only the state that is about to be replaced holds would be lost.
+		n.awaitOutput("n1", fmt.Sprint("configmap/c", written-1), "get", "configmap", fmt.Sprint("c", written-1), "-o", "name")
 	}
 	state, old, mark := n.at("net", "n2", "state"), n.at("old"), n.at("net", "n2", "mark")
 	write()
