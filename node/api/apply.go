@@ -87,15 +87,10 @@ func (s *Server) applyOnce(
 	if err != nil {
 		return Object{}, err
 	}
-	obj := t.kind.make()
-	strict, err := fromMap(value, obj)
+	obj, err := t.kind.typed(value, "applied", opts, warn)
 	if err != nil {
-		return Object{}, apierrors.NewBadRequest(fmt.Sprintf("the applied object is not a %s: %v", t.kind.Kind, err))
-	}
-	if err := opts.unknown(strict, warn); err != nil {
 		return Object{}, err
 	}
-	obj.GetObjectKind().SetGroupVersionKind(t.kind.GroupVersionKind)
 	if current == nil {
 		return s.createObject(r.Context(), t, obj, opts, warn)
 	}

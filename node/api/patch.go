@@ -78,18 +78,27 @@ func (s *Server) patchOnce(
 	if metaString(patched, "name") != t.name || metaString(patched, "namespace") != t.namespace {
 		return Object{}, false, apierrors.NewBadRequest("a patch cannot change metadata.name or metadata.namespace")
 	}
-	obj := t.kind.make()
-	strict, err := fromMap(patched, obj)
+	obj, err := t.kind.typed(patched, "patched", opts, warn)
 	if err != nil {
-		return Object{}, false, apierrors.NewBadRequest(fmt.Sprintf("the patched object is not a %s: %v", t.kind.Kind, err))
-	}
-	if err := opts.unknown(strict, warn); err != nil {
 		return Object{}, false, err
 	}
-	obj.GetObjectKind().SetGroupVersionKind(t.kind.GroupVersionKind)
 	fresh = metaString(patched, "resourceVersion") == metaString(original, "resourceVersion")
 	stored, err = s.replace(r.Context(), t, current, obj, opts, warn)
 	return stored, fresh, err
+}
+
+// typed reads an object that a request has made in part; how says by what.
+func (k *kind) typed(value map[string]any, how string, opts writeOptions, warn *warnings) (runtime.Object, error) {
+	obj := k.make()
+	strict, err := fromMap(value, obj)
+	if err != nil {
+		return nil, apierrors.NewBadRequest(fmt.Sprintf("the %s object is not a %s: %v", how, k.Kind, err))
+	}
+	if err := opts.unknown(strict, warn); err != nil {
+		return nil, err
+	}
+	obj.GetObjectKind().SetGroupVersionKind(k.GroupVersionKind)
+	return obj, nil
 }
 
 func patcherOf(w http.ResponseWriter, r *http.Request, gvk schema.GroupVersionKind, make func() runtime.Object) (*patcher, error) {
