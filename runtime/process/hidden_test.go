@@ -21,7 +21,7 @@ func TestSecretsAreOnNoDisk(t *testing.T) {
 			cleaned(t, cfg.Dir)
 			r := open(t, cfg)
 			if r.memory == "" && !withoutMemory {
-				t.Skip("this host has no tmpfs")
+				t.Fatal("this host has no tmpfs that this test can use: mount one at /dev/shm")
 			}
 			spec := shPod("a", `echo "$S"; cat "$HOLON_POD_DIR/v/key"; echo; sleep 1000`)
 			spec.Containers[0].Env = []runtime.Env{{Name: "S", Value: "sesame-$(HOME)", Secret: true}}
@@ -74,7 +74,7 @@ func TestMemoryLostIsFilledAgain(t *testing.T) {
 	cleaned(t, cfg.Dir)
 	r := open(t, cfg)
 	if r.memory == "" {
-		t.Skip("this host has no tmpfs")
+		t.Fatal("this host has no tmpfs that this test can use: mount one at /dev/shm")
 	}
 	spec := shPod("a", `cat "$HOLON_POD_DIR/v/key"; exit 3`)
 	spec.Containers[0].Mounts = []runtime.Mount{{Volume: "v", Path: "/v"}}
