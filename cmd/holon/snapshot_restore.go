@@ -43,9 +43,14 @@ func (o *restoreOptions) keys() (node.SecretKeys, error) {
 	return node.ReadSecretKeys(o.identity)
 }
 
+// leavesOut reports whether a record is not to be restored at all.
+func (o *restoreOptions) leavesOut(key state.Key) bool {
+	return o.withoutSecrets && key.Resource() == state.Secrets
+}
+
 // open gives an object of the snapshot in the clear; nil if it is left out.
 func (o *restoreOptions) open(keys node.SecretKeys, key state.Key, object state.Object) (map[string]any, error) {
-	if key.Resource() == state.Secrets && o.withoutSecrets {
+	if o.leavesOut(key) {
 		return nil, nil
 	}
 	value, err := keys.Open(key, object)
@@ -251,7 +256,7 @@ func (a *app) fill(ctx context.Context, store node.Store, dir, file string, chec
 		return 0, err
 	}
 	again, err := a.readSnapshotFile(ctx, file, func(key state.Key, rec *crdt.Record) error {
-		if key.Resource() == state.Secrets && o.withoutSecrets {
+		if o.leavesOut(key) {
 			return nil
 		}
 		made, err := r.Add(key, rec)
