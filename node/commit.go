@@ -79,6 +79,11 @@ func (n *Node) commit(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case n.idle <- struct{}{}:
+		}
+		select {
+		case <-ctx.Done():
+			return
 		case b := <-n.commits:
 			if !n.persist(ctx, b) {
 				return
@@ -175,9 +180,16 @@ func commitParts(store Store, batch *[]crdt.KV) error {
 	return nil
 }
 
-// release lets out what a durable batch brought: first to readers here, then to
-// askers, then to peers, then to the runtime.
+// release lets out what a durable batch brought: first to peers, because they only
+// begin with it now, then to readers here, then to askers, then to the runtime.
 func (n *Node) release(ctx context.Context, b batch) {
+	if b.members != nil {
+		n.mesh.SetMembers(b.members)
+		n.remember(b.members)
+	}
+	for _, e := range b.send {
+		n.send(e)
+	}
 	n.project(b.changed, b.derived)
 	if b.view != nil {
 		n.view.Store(b.view)
@@ -185,14 +197,7 @@ func (n *Node) release(ctx context.Context, b batch) {
 	for _, e := range b.why {
 		n.reasons.Store(e.Key, e)
 	}
-	if b.members != nil {
-		n.mesh.SetMembers(b.members)
-		n.remember(b.members)
-	}
 	n.asks.answer(b.acks)
-	for _, e := range b.send {
-		n.send(e)
-	}
 	for _, o := range b.run {
 		n.execute(ctx, o)
 	}

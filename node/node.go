@@ -104,9 +104,10 @@ type Node struct {
 	slots     chan struct{} // sessions served for other nodes
 	copies    chan struct{} // snapshots being written
 
-	pending batch        // owned by the loop
-	wake    core.Instant // owned by the loop
-	commits chan batch   // from the loop to the committer
+	pending batch         // owned by the loop
+	wake    core.Instant  // owned by the loop
+	idle    chan struct{} // the committer waits for a batch
+	commits chan batch    // from the loop to the committer
 }
 
 // BootTime reads CLOCK_BOOTTIME, which counts while the machine sleeps.
@@ -136,7 +137,7 @@ func New(cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, log: cfg.Logger, core: c,
-		inbox: make(chan core.Event, inboxMax), commits: make(chan batch),
+		inbox: make(chan core.Event, inboxMax), idle: make(chan struct{}), commits: make(chan batch),
 		ready: make(chan struct{}), slots: make(chan struct{}, sessionMax),
 		copies: make(chan struct{}, copiesMax),
 	}
@@ -264,15 +265,17 @@ func (n *Node) loop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		var out chan batch
+		var idle chan struct{}
 		if !n.pending.empty() {
-			out = n.commits
+			idle = n.idle
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case out <- n.pending:
-			n.pending = batch{}
+		case <-idle:
+			if !n.handOver(ctx) {
+				return
+			}
 		case ev := <-n.inbox:
 			n.step(ev)
 			n.drain()
@@ -280,6 +283,19 @@ func (n *Node) loop(ctx context.Context) {
 			n.step(core.Woke{})
 		}
 		timer.Reset(max(n.wake-n.now(), 0))
+	}
+}
+
+// handOver gives the committer what it is to make durable, and what may be said of
+// it afterwards.
+func (n *Node) handOver(ctx context.Context) bool {
+	n.pending.send = append(n.pending.send, n.core.Spread()...)
+	select {
+	case n.commits <- n.pending:
+		n.pending = batch{}
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -50,6 +50,7 @@ type Node struct {
 	newest    map[state.Key]*crdt.Record   // what the core holds, durable or not
 	shown     map[state.Key]map[string]any // derived objects, as readers here see them
 	why       map[state.Key]core.Explanation
+	sent      []byte // the frame that was sent last
 	down      string // why the runtime does not answer
 	drains    bool
 	leaving   bool // everything here stops
@@ -241,6 +242,7 @@ func (n *Node) step(ev core.Event) {
 	w := n.w
 	w.Counts.Steps++
 	ready := n.core.Step(w.now, ev)
+	ready.Send = append(ready.Send, n.core.Spread()...)
 	w.note(n, ev, &ready)
 	issued := n.audit(&ready)
 	n.auditAccounts(&ready)
@@ -283,6 +285,14 @@ func (n *Node) step(ev core.Event) {
 
 // release lets out what has become durable.
 func (n *Node) release(ready *core.Ready) {
+	if ready.Members != nil {
+		n.allow(ready.Members)
+	}
+	for _, e := range ready.Send {
+		if !e.Early && n.w.cfg.Bug != SendFirst {
+			n.send(e)
+		}
+	}
 	for _, change := range ready.Changed {
 		n.w.ledger.Released(n.name, "showed", change.Key, change.Record, n.disk.written)
 		if n.seen[change.Key] = change.Record; change.Record == nil {
@@ -300,14 +310,6 @@ func (n *Node) release(ready *core.Ready) {
 		n.why[e.Key] = e
 	}
 	n.answer(ready.Acks)
-	if ready.Members != nil {
-		n.allow(ready.Members)
-	}
-	for _, e := range ready.Send {
-		if !e.Early && n.w.cfg.Bug != SendFirst {
-			n.send(e)
-		}
-	}
 	for _, o := range ready.Run {
 		n.execute(o)
 	}
@@ -323,18 +325,26 @@ func (n *Node) answer(acks []core.Ack) {
 }
 
 func (n *Node) send(e core.Envelope) {
-	records := core.RecordsIn(e.Frame)
-	if core.IsChunk(e.Frame) && len(records) > 0 {
+	if again := len(n.sent) > 0 && len(e.Frame) > 0 && &n.sent[0] == &e.Frame[0]; !again { // the same to the next peer
+		n.judgeSent(e.Frame)
+	}
+	n.sent = e.Frame
+	for _, other := range n.w.nodes {
+		if other != n && (e.To == "" || e.To == other.peer) && n.admits(other.peer) {
+			n.w.net.send(n, other, e.Frame)
+		}
+	}
+}
+
+// judgeSent looks whether all that a frame carries is on disk here.
+func (n *Node) judgeSent(frame []byte) {
+	records := core.RecordsIn(frame)
+	if core.IsChunk(frame) && len(records) > 0 {
 		n.w.Counts.Pulls++
 	}
 	for key, packed := range records {
 		if rec, err := crdt.Decode(packed); err == nil {
 			n.w.ledger.Released(n.name, "sent", key, rec, n.disk.written)
-		}
-	}
-	for _, other := range n.w.nodes {
-		if other != n && (e.To == "" || e.To == other.peer) && n.admits(other.peer) {
-			n.w.net.send(n, other, e.Frame)
 		}
 	}
 }

@@ -155,7 +155,7 @@ func (c *Core) Step(now Instant, ev Event) Ready {
 	case PeerUp:
 		c.peerUp(ev.Peer)
 	case PeerDown:
-		c.swimOutput(c.members.swim.Closed(c.now, swim.ID(ev.Peer)))
+		c.peerDown(ev.Peer)
 	case Observed:
 		c.observed(ev.Pods)
 	case Ordered:
@@ -193,7 +193,6 @@ func (c *Core) settle() {
 	c.reconcile()
 	c.derive()
 	c.publishStatus()
-	c.flushWrites()
 	c.persistMarks()
 	if c.index.dirtyAll || len(c.index.touched) > 0 {
 		c.wake(c.now) // what this Step wrote is planned with in the next one

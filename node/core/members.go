@@ -22,6 +22,8 @@ type members struct {
 	swim   *swim.Machine
 	byPeer map[p2p.PeerID]*member
 	byName map[string]*member
+	// connected are the peers that the mesh has called up and not down.
+	connected map[p2p.PeerID]bool
 	// complaints counts frames and records that did not decode, per peer.
 	complaints map[p2p.PeerID]int
 	changed    bool    // the set of peers that may speak has changed
@@ -64,6 +66,7 @@ func (c *Core) initMembers() error {
 	c.members = members{
 		byPeer:     map[p2p.PeerID]*member{},
 		byName:     map[string]*member{},
+		connected:  map[p2p.PeerID]bool{},
 		complaints: map[p2p.PeerID]int{},
 		swim:       swim.New(self, c.cfg.Swim, c.cfg.Seed),
 	}
@@ -87,6 +90,18 @@ func (m *members) reachablePeers() []p2p.PeerID {
 	var peers []p2p.PeerID
 	for peer, b := range m.byPeer {
 		if b.live {
+			peers = append(peers, peer)
+		}
+	}
+	slices.Sort(peers)
+	return peers
+}
+
+// connectedPeers lists the members that a frame gets to without help, sorted.
+func (m *members) connectedPeers() []p2p.PeerID {
+	var peers []p2p.PeerID
+	for peer := range m.connected {
+		if m.known(peer) {
 			peers = append(peers, peer)
 		}
 	}
@@ -220,9 +235,15 @@ func (c *Core) note(from p2p.PeerID) {
 
 // peerUp greets a peer: what we have, and how our pods are.
 func (c *Core) peerUp(peer p2p.PeerID) {
+	c.members.connected[peer] = true
 	c.heard(peer)
 	c.send(peer, kindDigest, c.digestFor(false))
 	c.sendStatus(peer)
+}
+
+func (c *Core) peerDown(peer p2p.PeerID) {
+	delete(c.members.connected, peer)
+	c.swimOutput(c.members.swim.Closed(c.now, swim.ID(peer)))
 }
 
 func (c *Core) tickMembers() {

@@ -14,7 +14,7 @@ import (
 //
 //	message    from -> to          body                meaning
 //	swim       any -> any          swim packet         liveness, see p2p/swim
-//	put        writer -> all       putBody             records just written: a hint, also relayed by nobody
+//	put        writer -> all       putBody             records just written: a hint, see Spread
 //	digest     any -> peer         digestBody          "this is what I have"; the guarantee starts here
 //	pull       behind -> ahead     pullBody            "send me what my context lacks, after this dot"
 //	chunk      ahead -> behind     chunkBody           a bounded part of it; the first one covers a context
@@ -235,7 +235,7 @@ func IsLiveness(frame []byte) bool {
 	return len(frame) > 0 && (frame[0] == kindSwim || frame[0] == kindStatus || frame[0] == kindStatusAsk)
 }
 
-// IsGossip reports whether a frame comes by broadcast.
+// IsGossip reports whether others may have passed a frame on.
 func IsGossip(frame []byte) bool {
 	return len(frame) > 0 && (frame[0] == kindPut || frame[0] == kindHave)
 }

@@ -1,7 +1,7 @@
 package core
 
 import (
-	"time"
+	"slices"
 
 	"holon/crdt"
 	"holon/crdt/state"
@@ -10,17 +10,14 @@ import (
 
 // Gossip of what was written here.
 const (
-	putSpacing = 5 * time.Millisecond // between puts: GossipSub carries about 1,100 messages a second
-	haveBytes  = 16 << 10             // larger records are offered, not sent
-	fetchMax   = 64                   // records asked for at once
+	haveBytes = 16 << 10 // larger records are offered, not sent
+	fetchMax  = 64       // records asked for at once
 )
 
-// outbox is what was written here and not offered yet. The first write after a
-// pause goes at once; those that follow within putSpacing share a frame.
+// outbox is what was written here since the last Spread.
 type outbox struct {
 	dots  map[state.Key]crdt.Dot
 	order []state.Key
-	sent  Instant // when the last frame went
 }
 
 func (o *outbox) add(key state.Key, d crdt.Dot) {
@@ -33,23 +30,20 @@ func (o *outbox) add(key state.Key, d crdt.Dot) {
 	o.dots[key] = d
 }
 
-// flushWrites offers what was written here to all peers, in frames that the mesh
-// carries.
-func (c *Core) flushWrites() {
-	o := &c.store.outbox
-	if len(o.order) == 0 {
-		return
-	}
-	if due := o.sent + putSpacing; c.now < due && o.sent != 0 {
-		c.wake(due)
-		return
-	}
+// Spread offers to the peers what was written here since the last call. A shell
+// calls it once per batch, when it hands the batch to the disk, and sends the
+// envelopes once that is durable. So the disk sets the pace: what one sync makes
+// durable shares a frame, and a write that comes alone waits for nothing.
+func (c *Core) Spread() []Envelope {
+	o := c.store.outbox
+	c.store.outbox = outbox{}
+	var frames [][]byte
 	var put putBody
 	var have haveBody
 	size := 0
 	flush := func() {
 		if len(put.Records) > 0 {
-			c.send("", kindPut, put)
+			frames = append(frames, encodeMessage(kindPut, put))
 			put, size = putBody{}, 0
 		}
 	}
@@ -69,10 +63,37 @@ func (c *Core) flushWrites() {
 		put.Records, size = append(put.Records, packedRecord{Key: key, Record: e.encoded}), size+n
 	}
 	flush()
-	for ; len(have.Records) > 0; have.Records = have.Records[min(len(have.Records), fetchMax):] {
-		c.send("", kindHave, haveBody{Records: have.Records[:min(len(have.Records), fetchMax)]})
+	for few := range slices.Chunk(have.Records, fetchMax) {
+		frames = append(frames, encodeMessage(kindHave, haveBody{Records: few}))
 	}
-	*o = outbox{sent: c.now}
+	return c.members.address(frames)
+}
+
+// address says how frames for all get to them. Whoever is connected with
+// everybody needs nobody to pass his words on: that costs a frame per peer, where
+// gossip costs each peer several. Gossip carries them as well while somebody is
+// there whom only others reach, and alone where there are too many to connect.
+func (m *members) address(frames [][]byte) []Envelope {
+	if len(frames) == 0 {
+		return nil
+	}
+	direct, relayed := m.connectedPeers(), false
+	if len(direct) > p2p.PeersDialledMax {
+		direct, relayed = nil, true
+	}
+	for peer, b := range m.byPeer {
+		relayed = relayed || b.live && !m.connected[peer]
+	}
+	var sent []Envelope
+	for _, frame := range frames {
+		for _, peer := range direct {
+			sent = append(sent, Envelope{To: peer, Frame: frame})
+		}
+		if relayed {
+			sent = append(sent, Envelope{Frame: frame})
+		}
+	}
+	return sent
 }
 
 // receiveHave asks for the large records that are not here yet.

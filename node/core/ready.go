@@ -69,17 +69,20 @@ type Host struct {
 // Ready is what must happen next, in field order:
 //
 //	Persist  durable before anything after it is performed
+//	Members  the set of peers that may speak
+//	Send     envelopes to peers; those marked Early need not wait for Persist; what
+//	         Spread gives goes with them
 //	Changed  records that readers may now see
 //	Derived  API objects made from records and statuses, never stored
 //	View     what this node believes of its members, for readers; Explained: of workloads
 //	Acks     answers to Asked
-//	Members  the set of peers that may speak
-//	Send     envelopes to peers; those marked Early need not wait for Persist
 //	Run      idempotent orders to the runtime
 //	Facts    what happened, in words
 //	Wake     replaces any earlier wake; a late or doubled one is harmless
 type Ready struct {
 	Persist []crdt.KV
+	Members []p2p.Member // not nil: the set of peers that may speak has changed
+	Send    []Envelope
 	Changed []Change
 	Derived []Derived
 	View    *View
@@ -87,8 +90,6 @@ type Ready struct {
 	// of it before.
 	Explained []Explanation
 	Acks      []Ack
-	Members   []p2p.Member // not nil: the set of peers that may speak has changed
-	Send      []Envelope
 	Run       []Order
 	Facts     []Fact
 	Wake      Instant

@@ -200,7 +200,7 @@ func (c *Core) commit(key state.Key, rec *crdt.Record) *entry {
 	return e
 }
 
-// write changes one record with a new dot of this replica and offers it to the
+// write changes one record with a new dot of this replica; Spread offers it to the
 // peers. change gets the present record and must use the write given.
 func (c *Core) write(key state.Key, change func(rec *crdt.Record, w crdt.Write) (*crdt.Record, error)) error {
 	old := c.store.record(key)
@@ -221,7 +221,9 @@ func (c *Core) write(key state.Key, change func(rec *crdt.Record, w crdt.Write) 
 	c.store.high = high
 	c.store.own.last = w.Dot.Counter
 	c.commit(key, rec)
-	c.store.outbox.add(key, w.Dot)
+	if !c.cfg.Passive {
+		c.store.outbox.add(key, w.Dot)
+	}
 	return nil
 }
 

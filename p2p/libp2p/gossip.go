@@ -26,8 +26,8 @@ const (
 	gossipMessageMax = p2p.BroadcastBytesMax + 16<<10
 
 	// One origin may say so much; the rest is left to anti-entropy.
-	originRate  = 200 // per second
-	originBurst = 1000
+	originRate  = 1000 // per second; GossipSub itself carries about 1,100
+	originBurst = 2000
 )
 
 // gossip spreads broadcasts. Its messages carry an envelope that their origin
