@@ -329,9 +329,12 @@ func (n *Node) step(ev core.Event) {
 }
 
 func (n *Node) send(e core.Envelope) {
-	if e.To == "" {
+	switch {
+	case e.To == "":
 		n.mesh.Broadcast(e.Frame)
-		return
+	case e.Early:
+		n.mesh.SendFirst(e.To, e.Frame)
+	default:
+		n.mesh.Send(e.To, e.Frame)
 	}
-	n.mesh.Send(e.To, e.Frame)
 }

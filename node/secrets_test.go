@@ -100,7 +100,11 @@ type tappedMesh struct {
 }
 
 func (m tappedMesh) Send(to p2p.PeerID, frame []byte) { m.tap.hear(frame); m.testMesh.Send(to, frame) }
-func (m tappedMesh) Broadcast(frame []byte)           { m.tap.hear(frame); m.testMesh.Broadcast(frame) }
+func (m tappedMesh) SendFirst(to p2p.PeerID, frame []byte) {
+	m.tap.hear(frame)
+	m.testMesh.SendFirst(to, frame)
+}
+func (m tappedMesh) Broadcast(frame []byte) { m.tap.hear(frame); m.testMesh.Broadcast(frame) }
 
 // leaks says where the planted secret can be read: disks, frames, and what the
 // core would put into a snapshot.

@@ -70,6 +70,10 @@ type Mesh interface {
 	// Send queues a frame for one member and dials it if need be. Best effort:
 	// it never blocks and never fails; what cannot be sent is dropped.
 	Send(to PeerID, frame []byte)
+	// SendFirst is Send past all that waits: for word of being alive, which is worth
+	// nothing late and must not wait behind records on a slow link. It keeps order
+	// among its own.
+	SendFirst(to PeerID, frame []byte)
 	// Broadcast offers a frame to all members. Best effort, never blocks.
 	Broadcast(frame []byte)
 	// Open dials the peer if need be and opens a stream. It fails with

@@ -14,14 +14,20 @@ import (
 // should be about now.
 const frameAgeMax = 10 * time.Second
 
-// outbox keeps the newest frames for one peer within p2p.SendQueueMax and
-// p2p.SendQueueBytesMax.
+// outbox keeps the newest frames for one peer, those that go first in a lane of
+// their own.
 type outbox struct {
-	mu     sync.Mutex
+	mu    sync.Mutex
+	first lane
+	rest  lane
+	about map[peer.ID]struct{} // peers whose address records to send; bounded by the book
+	news  chan struct{}        // one waiting token
+}
+
+// lane is a queue within p2p.SendQueueMax and p2p.SendQueueBytesMax.
+type lane struct {
 	frames []queued
 	bytes  int
-	about  map[peer.ID]struct{} // peers whose address records to send; bounded by the book
-	news   chan struct{}        // one waiting token
 }
 
 type queued struct {
@@ -29,15 +35,45 @@ type queued struct {
 	at    time.Time
 }
 
+func (l *lane) push(frame []byte) {
+	l.frames = append(l.frames, queued{frame, time.Now()})
+	l.bytes += len(frame)
+	for len(l.frames) > p2p.SendQueueMax || l.bytes > p2p.SendQueueBytesMax {
+		l.shift()
+	}
+}
+
+func (l *lane) shift() []byte {
+	f := l.frames[0].frame
+	l.frames[0] = queued{}
+	l.frames = l.frames[1:]
+	l.bytes -= len(f)
+	if len(l.frames) == 0 {
+		l.frames = nil // free the array
+	}
+	return f
+}
+
+// pop takes the oldest frame that is not too old.
+func (l *lane) pop() ([]byte, bool) {
+	for len(l.frames) > 0 {
+		at := l.frames[0].at
+		if f := l.shift(); time.Since(at) <= frameAgeMax {
+			return f, true
+		}
+	}
+	return nil, false
+}
+
 func newOutbox() *outbox { return &outbox{news: make(chan struct{}, 1)} }
 
-func (o *outbox) push(frame []byte) {
+func (o *outbox) push(frame []byte) { o.pushTo(&o.rest, frame) }
+
+func (o *outbox) pushFirst(frame []byte) { o.pushTo(&o.first, frame) }
+
+func (o *outbox) pushTo(l *lane, frame []byte) {
 	o.mu.Lock()
-	o.frames = append(o.frames, queued{frame, time.Now()})
-	o.bytes += len(frame)
-	for len(o.frames) > p2p.SendQueueMax || o.bytes > p2p.SendQueueBytesMax {
-		o.shift()
-	}
+	l.push(frame)
 	o.mu.Unlock()
 	o.poke()
 }
@@ -69,40 +105,25 @@ func (o *outbox) poke() {
 	}
 }
 
-func (o *outbox) shift() []byte {
-	f := o.frames[0].frame
-	o.frames[0] = queued{}
-	o.frames = o.frames[1:]
-	o.bytes -= len(f)
-	if len(o.frames) == 0 {
-		o.frames = nil // free the array
-	}
-	return f
-}
-
-// pop takes the oldest frame that is not too old.
 func (o *outbox) pop() ([]byte, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for len(o.frames) > 0 {
-		at := o.frames[0].at
-		if f := o.shift(); time.Since(at) <= frameAgeMax {
-			return f, true
-		}
+	if f, ok := o.first.pop(); ok {
+		return f, true
 	}
-	return nil, false
+	return o.rest.pop()
 }
 
 func (o *outbox) waiting() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.frames) > 0
+	return len(o.first.frames)+len(o.rest.frames) > 0
 }
 
 func (o *outbox) clear() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.frames, o.bytes, o.about = nil, 0, nil
+	o.first, o.rest, o.about = lane{}, lane{}, nil
 }
 
 // wait returns when something was pushed or poked since the last wait.

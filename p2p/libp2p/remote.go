@@ -147,12 +147,17 @@ func (r *remote) heard(frame []byte, isFrame bool) bool {
 }
 
 // Send queues a frame for one member.
-func (m *Mesh) Send(to p2p.PeerID, frame []byte) {
+func (m *Mesh) Send(to p2p.PeerID, frame []byte) { m.queue(to, frame, (*outbox).push) }
+
+// SendFirst queues a frame before all that Send has queued.
+func (m *Mesh) SendFirst(to p2p.PeerID, frame []byte) { m.queue(to, frame, (*outbox).pushFirst) }
+
+func (m *Mesh) queue(to p2p.PeerID, frame []byte, push func(*outbox, []byte)) {
 	r := m.remoteNamed(to)
 	if r == nil || len(frame) > p2p.FrameBytesMax || m.ctx.Err() != nil {
 		return
 	}
-	r.out.push(bytes.Clone(frame))
+	push(r.out, bytes.Clone(frame))
 	if !r.isConnected() {
 		m.mu.Lock()
 		r.wanted = true

@@ -42,6 +42,7 @@ func Conformance(t *testing.T, build func(t *testing.T, n int) []Fixture) {
 		{"FramesOfEverySizeArriveUnaltered", framesOfEverySize},
 		{"OversizeFramesAreDropped", oversizeFramesAreDropped},
 		{"QueueKeepsTheNewestFrames", queueKeepsTheNewest},
+		{"FirstFramesOvertake", firstFramesOvertake},
 		{"UpAndDownAreReported", upAndDown},
 		{"StrangersCannotSendOrOpen", strangersCannotSpeak},
 		{"DroppedMemberIsDisconnected", droppedMemberIsDisconnected},
@@ -180,6 +181,31 @@ func queueKeepsTheNewest(t *testing.T, b builder) {
 	}
 	// One frame may have left the queue and wait in the writer's hand.
 	checkRun(t, frames[len(frames)-p2p.SendQueueMax:], extra)
+}
+
+// Frames wait while z does not let a in; the last two of them must not.
+func firstFramesOvertake(t *testing.T, b builder) {
+	fs := b.loose(t, 2)
+	a, z := fs[0], fs[1]
+	a.Mesh.SetMembers(Members(a, z))
+	const waiting = 50
+	for i := range waiting {
+		a.Mesh.Send(z.ID(), numbered(i))
+	}
+	a.Mesh.SendFirst(z.ID(), []byte("alive"))
+	a.Mesh.SendFirst(z.ID(), []byte("still alive"))
+	z.Mesh.SetMembers(Members(a, z))
+	z.Events.AwaitFrame(t, a.ID(), numbered(waiting-1))
+	var order []int
+	for i, f := range z.Events.Frames(a.ID()) {
+		if bytes.Equal(f, []byte("alive")) || bytes.Equal(f, []byte("still alive")) {
+			order = append(order, i, len(f))
+		}
+	}
+	// One frame may have left the queue and wait in the writer's hand.
+	if len(order) != 4 || order[0] > 1 || order[1] != len("alive") || order[2] != order[0]+1 {
+		t.Fatalf("place and length of the two frames that go first: %v", order)
+	}
 }
 
 func upAndDown(t *testing.T, b builder) {

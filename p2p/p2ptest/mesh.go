@@ -67,7 +67,12 @@ func (m *Mesh) SetMembers(members []p2p.Member) {
 }
 
 // Send queues a frame.
-func (m *Mesh) Send(to p2p.PeerID, frame []byte) {
+func (m *Mesh) Send(to p2p.PeerID, frame []byte) { m.queue(to, frame, (*sendQueue).push) }
+
+// SendFirst queues a frame before those of Send. On a connection nothing waits.
+func (m *Mesh) SendFirst(to p2p.PeerID, frame []byte) { m.queue(to, frame, (*sendQueue).pushFirst) }
+
+func (m *Mesh) queue(to p2p.PeerID, frame []byte, push func(*sendQueue, []byte)) {
 	m.net.mu.Lock()
 	defer m.net.mu.Unlock()
 	if m.closed || !m.members[to] || to == m.self || len(frame) > p2p.FrameBytesMax {
@@ -83,7 +88,7 @@ func (m *Mesh) Send(to p2p.PeerID, frame []byte) {
 		q = &sendQueue{}
 		m.pending[to] = q
 	}
-	q.push(frame)
+	push(q, frame)
 }
 
 // Broadcast offers a frame to whomever a rumour reaches.

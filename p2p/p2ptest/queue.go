@@ -2,24 +2,43 @@ package p2ptest
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
 	"holon/p2p"
 )
 
-// sendQueue keeps the newest frames within the bounds of p2p.
+// sendQueue keeps the newest frames within the bounds of p2p, those of SendFirst
+// before the others.
 type sendQueue struct {
 	frames [][]byte
+	first  int // so many go first
 	bytes  int
+}
+
+func (q *sendQueue) pushFirst(frame []byte) {
+	q.frames = slices.Insert(q.frames, q.first, frame)
+	q.first++
+	q.bytes += len(frame)
+	q.trim()
 }
 
 func (q *sendQueue) push(frame []byte) {
 	q.frames = append(q.frames, frame)
 	q.bytes += len(frame)
+	q.trim()
+}
+
+// trim drops the oldest of those that do not go first, then of those that do.
+func (q *sendQueue) trim() {
 	for len(q.frames) > p2p.SendQueueMax || q.bytes > p2p.SendQueueBytesMax {
-		q.bytes -= len(q.frames[0])
-		q.frames = q.frames[1:]
+		oldest := q.first
+		if oldest == len(q.frames) {
+			oldest, q.first = 0, q.first-1
+		}
+		q.bytes -= len(q.frames[oldest])
+		q.frames = slices.Delete(q.frames, oldest, oldest+1)
 	}
 }
 
