@@ -59,9 +59,14 @@ type footprint struct {
 
 // BenchmarkDisk measures memory and disk of 100,000 records of 1 to 3 KB, and of
 // 1,000 records that are overwritten 100,000 times, each in a process of its own.
-// Run it with -benchtime=1x; -bench 'Disk/ours' for one shape.
+// Run it with -benchtime=1x. Each shape takes most of a minute, so all of them are
+// measured only with HOLON_TEST_LONG, else what this package uses.
 func BenchmarkDisk(b *testing.B) {
-	for _, shape := range shapes {
+	measured := shapes[:1]
+	if long {
+		measured = shapes
+	}
+	for _, shape := range measured {
 		b.Run(shape.name, func(b *testing.B) {
 			var f footprint
 			for b.Loop() {

@@ -79,6 +79,9 @@ func dagCatchUp(ctx context.Context, missed int) (took time.Duration, err error)
 	return took, err
 }
 
+// catchUpMax bounds the wait: some runs of go-ds-crdt do not get there.
+const catchUpMax = 3 * time.Minute
+
 // caughtUp overwrites keys while the last member is away and returns how long it
 // needs once it is back.
 func caughtUp(ctx context.Context, c cluster, missed int, heal func() error) (took time.Duration, err error) {
@@ -91,8 +94,12 @@ func caughtUp(ctx context.Context, c cluster, missed int, heal func() error) (to
 		if err := heal(); err != nil {
 			return err
 		}
-		err := t.wait(ctx, 5*time.Minute)
+		err := t.wait(ctx, catchUpMax)
 		took = time.Since(began)
+		if err != nil && ctx.Err() == nil && took >= catchUpMax {
+			say("%s gave up: %v; counted as %v", c.name(), err, catchUpMax)
+			return nil // a lower bound; of holon it misses any goal
+		}
 		return err
 	})
 	return took, err
