@@ -71,6 +71,42 @@ func TestAcknowledgedValuesSurvive(t *testing.T) {
 	}
 }
 
+// What comes back to life is held against nobody only if it was deleted, and by
+// the node's own word: renamed after a rollback in secret.
+func TestOnlyARolledBackDiskRevives(t *testing.T) {
+	born := set(t, nil, write(one, 1, 1), "a")
+	dead, err := born.Delete(crdt.UID{9}, write(two, 1, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := born.Rename(one, crdt.ReplicaID{3}, 0, func(path string) string { return path })
+	for _, c := range []struct {
+		deleted, rolledBack bool
+		now                 *crdt.Record
+		want                string
+	}{
+		{true, true, again, ""},
+		{true, true, born, "was deleted and lives"},
+		{true, false, again, "was deleted and lives"},
+		{false, true, again, "was deleted and lives"},
+	} {
+		l := NewLedger()
+		if c.deleted {
+			l.Issued("n2", two, thing, born, dead)
+		}
+		if c.rolledBack {
+			l.RolledBack(one, 0)
+		}
+		l.Acked("n2", thing, dead)
+		l.Everywhere("n1", holds(c.now))
+		if c.want != "" {
+			complains(t, l.Violations(), c.want)
+		} else if len(l.Violations()) > 0 {
+			t.Error(l.Violations())
+		}
+	}
+}
+
 func TestDotsAreIssuedOnce(t *testing.T) {
 	l := NewLedger()
 	l.Issued("n1", one, thing, nil, set(t, nil, write(one, 1, 1), "a"))
