@@ -15,6 +15,7 @@ type Counts struct {
 	Restartings, Drains                              int // goodbyes for a while
 	Unsynced                                         int // batches that a crash took before they were durable
 	Conflicts                                        int // registers written on both sides
+	Takes, Drops, Compactions                        int // acknowledged
 	Pulls, Repairs                                   int // chunks of records sent; those that brought news
 	StandIns, StandInStarts, HandBacks, HomeMoves    int
 	Surges, Rejections, Orphans                      int

@@ -82,6 +82,10 @@ func (w *World) operate() {
 		n.deleteSlotPod()
 	case k < 94:
 		n.drain(!n.drains)
+	case k < 96:
+		n.settle()
+	case k < 97:
+		n.compact()
 	default:
 		n.cordon(w.nodes[w.rng.IntN(len(w.nodes))].name, w.rng.IntN(3) == 0)
 	}
@@ -95,8 +99,12 @@ func (w *World) randomLive() *Node {
 	return live[w.rng.IntN(len(live))]
 }
 
-// mutate asks for a write and enters it in the ledger when it is acknowledged.
-func (n *Node) mutate(op core.Mutate) {
+// mutate asks for a write.
+func (n *Node) mutate(op core.Mutate) { n.write(op.Key, op, func(*crdt.Record) {}) }
+
+// write asks for a write to a key and enters it in the ledger when it is
+// acknowledged; then judges what readers here are shown.
+func (n *Node) write(key state.Key, op core.Op, then func(shown *crdt.Record)) {
 	boot := n.boot
 	n.ask(op, func(ack core.Ack) {
 		if ack.Err != nil {
@@ -107,16 +115,17 @@ func (n *Node) mutate(op core.Mutate) {
 		if n.boot != boot {
 			return
 		}
-		rec := n.seen[op.Key]
+		rec := n.seen[key]
 		if n.w.cfg.Bug == AckFirst {
-			rec = n.disk.record(op.Key)
+			rec = n.disk.record(key)
 		}
 		if rec != nil {
-			n.w.ledger.Acked(n.name, op.Key, rec)
+			n.w.ledger.Acked(n.name, key, rec)
 		}
-		if n.disk.written(op.Key) == nil {
-			n.w.violate("anytime: %s acknowledged %s before it was on its disk", n.name, op.Key)
+		if n.disk.written(key) == nil {
+			n.w.violate("anytime: %s acknowledged %s before it was on its disk", n.name, key)
 		}
+		then(rec)
 	})
 }
 

@@ -162,3 +162,45 @@ func TestFacesAgreeWithWhatRuns(t *testing.T) {
 	complains(t, Faces([]Replica{{Node: "n1", Pods: runs}}), "it runs on n1")
 	complains(t, Faces([]Replica{{Node: "n1", Shown: right.Shown}}), "runs nowhere")
 }
+
+// A conflict that is still shown is not settled.
+func TestSettled(t *testing.T) {
+	first := set(t, nil, write(one, 1, 1), "a")
+	both := crdt.Join(set(t, first, write(one, 2, 2), "b"), set(t, first, write(two, 1, 2), "c"))
+	complains(t, Settled("n1", thing, "/data/k", both), "shows 1 losers")
+	if bad := Settled("n1", thing, "/data/k", set(t, both, write(one, 3, 3), "d")); len(bad) > 0 {
+		t.Error(bad)
+	}
+}
+
+// What takes the place of an object says the same, by the same slots, and keeps
+// nothing of removed fields.
+func TestCompacted(t *testing.T) {
+	web := state.MakeKey(state.Deployments, "default", "web")
+	object := func(uid crdt.UID, w crdt.Write, values map[string][]byte) *crdt.Record {
+		rec, err := (*crdt.Record)(nil).Set(uid, w, values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rec
+	}
+	values := func(more string, value []byte) map[string][]byte {
+		return map[string][]byte{"/spec/replicas": []byte("2"), more: value}
+	}
+	before := object(crdt.UID{1}, write(one, 1, 1), values("/metadata/labels/a", nil))
+	same := values(state.IdentityPath, state.EncodeRegister(crdt.UID{1}.String()))
+	for want, after := range map[string]*crdt.Record{
+		"":                       object(crdt.UID{2}, write(one, 2, 2), same),
+		"another object":         object(crdt.UID{3}, write(one, 2, 2), same),
+		"removed fields":         object(crdt.UID{2}, write(one, 2, 2), values("/metadata/labels/a", nil)),
+		"and says":               object(crdt.UID{2}, write(one, 2, 2), values("/metadata/labels/a", []byte(`"x"`))),
+		"go by another UID than": object(crdt.UID{2}, write(one, 2, 2), map[string][]byte{"/spec/replicas": []byte("2")}),
+	} {
+		bad := Compacted("n1", web, crdt.UID{2}, before, after)
+		if want != "" {
+			complains(t, bad, want)
+		} else if len(bad) > 0 {
+			t.Error(bad)
+		}
+	}
+}
