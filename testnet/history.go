@@ -21,6 +21,10 @@ type Shape struct {
 	Odds  int           // an operation in so many is followed by a fault; 0: 6
 	// Outage bounds how long a runtime does not answer; 0: 5 s.
 	Outage time.Duration
+	// Tears: a node crashes after one drop of objects in so many; 0: 50.
+	Tears int
+	// Blackouts: faults are splits, crashes and boots.
+	Blackouts bool
 }
 
 // Play runs one history: operations among faults, then calm, then everything is
@@ -28,9 +32,9 @@ type Shape struct {
 func Play(cfg Config, shape Shape) (*World, []string) { return play(cfg, shape, nil) }
 
 func play(cfg Config, shape Shape, onStep func(string)) (*World, []string) {
-	shape.Odds, shape.Outage = cmp.Or(shape.Odds, 6), cmp.Or(shape.Outage, 5*time.Second)
+	shape.Odds, shape.Outage, shape.Tears = cmp.Or(shape.Odds, 6), cmp.Or(shape.Outage, 5*time.Second), cmp.Or(shape.Tears, 50)
 	w := New(cfg)
-	w.onStep, w.outage = onStep, shape.Outage
+	w.onStep, w.shape = onStep, shape
 	w.Run(4 * time.Second)
 	for range shape.Ops {
 		w.operate()
