@@ -192,6 +192,21 @@ func FuzzIdentity(f *testing.F) {
 	})
 }
 
+// FuzzKnown: members out of nothing are never more than the file names, and known
+// once.
+func FuzzKnown(f *testing.F) {
+	f.Add([]byte(`{"version":1,"members":[{"ID":"p","Name":"n","Addrs":["/ip4/192.0.2.1/udp/1/quic-v1"]}]}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		members, err := decodeKnown(b)
+		if err != nil {
+			return
+		}
+		if all := alsoKnown(members, members); len(all) != len(members) {
+			t.Fatalf("%d members became %d", len(members), len(all))
+		}
+	})
+}
+
 func FuzzSessionFrame(f *testing.F) {
 	f.Add([]byte{frameStdin, 0, 0, 0, 1, 'x'})
 	f.Fuzz(func(t *testing.T, b []byte) {

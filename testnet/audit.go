@@ -93,7 +93,7 @@ func (n *Node) auditOrder(o core.Order) {
 		w.Counts.BackOffs++
 	}
 	if o.Kind == core.Ensure {
-		if s, ok := n.slotOf(o.Spec.Slot); ok && s.Home.Node != n.name {
+		if s, ok := n.slotOf(o.Spec); ok && s.Home.Node != n.name {
 			w.Counts.StandInStarts++
 		}
 		return
@@ -102,7 +102,8 @@ func (n *Node) auditOrder(o core.Order) {
 		return
 	}
 	n.stopped[o.Run] = true
-	s, ok := n.slotOf(n.specs[o.Run].Slot)
+	spec := n.specs[o.Run]
+	s, ok := n.slotOf(&spec)
 	if !ok || n.leaving {
 		return
 	}
@@ -113,32 +114,19 @@ func (n *Node) auditOrder(o core.Order) {
 	}
 }
 
-// slotOf is a wanted slot as this node knows it.
-func (n *Node) slotOf(name string) (state.Slot, bool) {
-	id, err := state.ParseSlotID(name)
+// slotOf is the slot of a run as this node knows it, if it is wanted.
+func (n *Node) slotOf(run *runtime.Spec) (state.Slot, bool) {
+	id, err := state.ParseSlotID(run.Slot)
 	if err != nil {
 		return state.Slot{}, false
 	}
-	w := n.workload(id.Workload)
-	if w == nil || id.Index >= w.Replicas {
+	key := state.SlotKey(run.Namespace, id)
+	s, ok, err := state.DecodeSlot(key, n.newest[key])
+	if err != nil || !ok {
 		return state.Slot{}, false
 	}
-	key := state.SlotKey(w.Namespace, id)
-	s, ok, err := state.DecodeSlot(key, n.newest[key])
-	return s, ok && err == nil
-}
-
-// workload decodes a live workload by its UID; nil if there is none.
-func (n *Node) workload(uid crdt.UID) *state.Workload {
-	for key, rec := range n.newest {
-		if r := key.Resource(); r != state.Deployments && r != state.Pods {
-			continue
-		}
-		if w, err := state.DecodeWorkload(key, rec); err == nil && w != nil && w.UID == uid {
-			return w
-		}
-	}
-	return nil
+	w, err := state.DecodeWorkload(s.Owner, n.newest[s.Owner])
+	return s, err == nil && w != nil && w.UID == id.Workload && id.Index < w.Replicas
 }
 
 // runs reports whether a run is one that its home shall execute.

@@ -86,6 +86,36 @@ func TestCompactAtTheBoundOfRegisters(t *testing.T) {
 	s.finally()
 }
 
+// An object that lost its name to the one that is compacted stays a loser, and can
+// still be taken: it is older than what takes the winner's place (seed 46).
+func TestCompactLetsNoLoserWin(t *testing.T) {
+	s := newStage(t, 2)
+	value := func(v string) map[string]any { return map[string]any{"data": map[string]any{"k": v}} }
+	c := configMap("c")
+	s.split([]int{1}, []int{2})
+	s.Run(5 * time.Second)
+	s.put(s.node(1), c, value("older"))
+	s.Run(time.Second)
+	s.put(s.node(2), configMap("later"), value("x")) // Lamport time goes on
+	s.put(s.node(2), c, value("younger"))
+	s.net.heal()
+	conflicts := func() []state.Conflict { return state.Conflicts(c, s.node(2).seen[c]) }
+	s.within(10*time.Second, "a conflict", func() bool { return len(conflicts()) == 1 })
+	before := s.node(2).register(c, "/data/k")
+	s.ask(s.node(1), core.Compact{Key: c, Recreate: true, NewUID: state.DerivedUID("compacted")})
+	s.Run(5 * time.Second)
+	if after := s.node(2).register(c, "/data/k"); after != before || len(conflicts()) != 1 {
+		t.Fatalf("%s became %s, and %d conflicts are left", before, after, len(conflicts()))
+	}
+	loser := string(conflicts()[0].Losers[0].Value)
+	s.ask(s.node(2), core.Settle{Key: c, Path: conflicts()[0].Path, Loser: 0})
+	s.Run(5 * time.Second)
+	if after := s.node(1).register(c, "/data/k"); after == before || !strings.Contains(loser, after) {
+		t.Errorf("%s was taken and is %s", loser, after)
+	}
+	s.sayEqual("at last")
+}
+
 // Without consent nothing is written, and the words say what it would cost.
 func TestCompactAsksFirst(t *testing.T) {
 	s := newStage(t, 1)

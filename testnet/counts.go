@@ -13,8 +13,10 @@ type Counts struct {
 	Crashes, PowerCuts, Partitions, Heals, DiskLosts int // faults
 	Lost, Duplicated, Pauses, Kills, RuntimeDowns    int
 	Restartings, Drains                              int // goodbyes for a while
+	Torn                                             int // crashes between a drop and what follows from it
 	Unsynced                                         int // batches that a crash took before they were durable
 	Conflicts                                        int // registers written on both sides
+	Takes, Drops, Compactions                        int // acknowledged
 	Pulls, Repairs                                   int // chunks of records sent; those that brought news
 	StandIns, StandInStarts, HandBacks, HomeMoves    int
 	Surges, Rejections, Orphans                      int

@@ -9,7 +9,11 @@ import (
 // fault breaks something, or lets something broken recover.
 func (w *World) fault() {
 	n := w.nodes[w.rng.IntN(len(w.nodes))]
-	switch k := w.rng.IntN(100); {
+	k := w.rng.IntN(100)
+	if w.shape.Blackouts && k >= 40 {
+		k = 40 + k%40
+	}
+	switch {
 	case k < 18:
 		w.net.partition()
 	case k < 24:
@@ -71,6 +75,12 @@ func (w *World) crash(n *Node, power bool) {
 		}
 	}
 	w.ledger.Survived(n.name, n.disk.record)
+}
+
+// tears draws whether a node crashes once it has dropped what peers had deleted,
+// before it does what follows from that.
+func (w *World) tears(dropped bool) bool {
+	return dropped && w.shape.Tears > 0 && w.rng.IntN(w.shape.Tears) == 0
 }
 
 // restart ends a daemon that has said so and comes back soon.
@@ -149,7 +159,7 @@ func (w *World) runtimeDown(n *Node) {
 	}
 	w.Counts.RuntimeDowns++
 	n.setRuntime("the runtime does not answer")
-	w.after(time.Duration(w.rng.Int64N(int64(w.outage))), func() { n.setRuntime("") })
+	w.after(time.Duration(w.rng.Int64N(int64(w.shape.Outage))), func() { n.setRuntime("") })
 }
 
 func (n *Node) setRuntime(down string) {

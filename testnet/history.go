@@ -21,6 +21,10 @@ type Shape struct {
 	Odds  int           // an operation in so many is followed by a fault; 0: 6
 	// Outage bounds how long a runtime does not answer; 0: 5 s.
 	Outage time.Duration
+	// Tears: a node crashes after one drop of objects in so many; 0: 50.
+	Tears int
+	// Blackouts: faults are splits, crashes and boots.
+	Blackouts bool
 }
 
 // Play runs one history: operations among faults, then calm, then everything is
@@ -28,9 +32,9 @@ type Shape struct {
 func Play(cfg Config, shape Shape) (*World, []string) { return play(cfg, shape, nil) }
 
 func play(cfg Config, shape Shape, onStep func(string)) (*World, []string) {
-	shape.Odds, shape.Outage = cmp.Or(shape.Odds, 6), cmp.Or(shape.Outage, 5*time.Second)
+	shape.Odds, shape.Outage, shape.Tears = cmp.Or(shape.Odds, 6), cmp.Or(shape.Outage, 5*time.Second), cmp.Or(shape.Tears, 50)
 	w := New(cfg)
-	w.onStep, w.outage = onStep, shape.Outage
+	w.onStep, w.shape = onStep, shape
 	w.Run(4 * time.Second)
 	for range shape.Ops {
 		w.operate()
@@ -82,6 +86,10 @@ func (w *World) operate() {
 		n.deleteSlotPod()
 	case k < 94:
 		n.drain(!n.drains)
+	case k < 96:
+		n.settle()
+	case k < 97:
+		n.compact()
 	default:
 		n.cordon(w.nodes[w.rng.IntN(len(w.nodes))].name, w.rng.IntN(3) == 0)
 	}
@@ -95,8 +103,12 @@ func (w *World) randomLive() *Node {
 	return live[w.rng.IntN(len(live))]
 }
 
-// mutate asks for a write and enters it in the ledger when it is acknowledged.
-func (n *Node) mutate(op core.Mutate) {
+// mutate asks for a write.
+func (n *Node) mutate(op core.Mutate) { n.write(op.Key, op, func(*crdt.Record) {}) }
+
+// write asks for a write to a key and enters it in the ledger when it is
+// acknowledged; then judges what readers here are shown.
+func (n *Node) write(key state.Key, op core.Op, then func(shown *crdt.Record)) {
 	boot := n.boot
 	n.ask(op, func(ack core.Ack) {
 		if ack.Err != nil {
@@ -107,16 +119,17 @@ func (n *Node) mutate(op core.Mutate) {
 		if n.boot != boot {
 			return
 		}
-		rec := n.seen[op.Key]
+		rec := n.seen[key]
 		if n.w.cfg.Bug == AckFirst {
-			rec = n.disk.record(op.Key)
+			rec = n.disk.record(key)
 		}
 		if rec != nil {
-			n.w.ledger.Acked(n.name, op.Key, rec)
+			n.w.ledger.Acked(n.name, key, rec)
 		}
-		if n.disk.written(op.Key) == nil {
-			n.w.violate("anytime: %s acknowledged %s before it was on its disk", n.name, op.Key)
+		if n.disk.written(key) == nil {
+			n.w.violate("anytime: %s acknowledged %s before it was on its disk", n.name, key)
 		}
+		then(rec)
 	})
 }
 

@@ -24,6 +24,7 @@ var (
 var kinds = map[string]func(*Config, *Shape){
 	"":           func(*Config, *Shape) {},
 	"partitions": func(_ *Config, s *Shape) { s.Odds = 2 },
+	"blackouts":  func(_ *Config, s *Shape) { s.Blackouts, s.Odds, s.Tears = true, 2, 2 },
 	"two-nodes":  func(c *Config, _ *Shape) { c.Nodes = 2 },
 	"dead-sleep": func(_ *Config, s *Shape) { s.Outage = 40 * time.Second },
 	"lossy":      func(c *Config, _ *Shape) { c.Loss, c.Duplicate = 0.2, 0.1 },

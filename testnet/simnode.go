@@ -244,8 +244,9 @@ func (n *Node) step(ev core.Event) {
 	ready := n.core.Step(w.now, ev)
 	ready.Send = append(ready.Send, n.core.Spread()...)
 	w.note(n, ev, &ready)
-	issued := n.audit(&ready)
+	issued, dropped := n.audit(&ready), n.counted.Dropped
 	n.auditAccounts(&ready)
+	torn := w.tears(n.counted.Dropped > dropped)
 	if got, ok := ev.(core.Received); ok && core.IsChunk(got.Frame) && len(ready.Changed) > 0 {
 		w.Counts.Repairs++
 	}
@@ -278,6 +279,11 @@ func (n *Node) step(ev core.Event) {
 		n.disk.apply(ready.Persist)
 		for _, enter := range issued {
 			enter()
+		}
+		if torn && w.shape.Tears > 0 {
+			w.Counts.Torn++
+			w.crash(n, false)
+			return
 		}
 		n.guarded(boot, func() { n.release(&ready) })
 	})

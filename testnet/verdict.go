@@ -13,7 +13,7 @@ import (
 
 // calm ends every fault for good.
 func (w *World) calm() {
-	w.cfg.Loss, w.cfg.Duplicate = 0, 0
+	w.cfg.Loss, w.cfg.Duplicate, w.shape = 0, 0, Shape{}
 	w.net.heal()
 	for _, n := range w.nodes {
 		if n.down != "" {

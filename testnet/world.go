@@ -61,7 +61,7 @@ func (b Bug) Rule() string {
 	return map[Bug]string{
 		SendFirst: "before it was on its disk", AckFirst: "acknowledged", ReuseCounters: "twice",
 		DeafSync:    "differs between",
-		NoStalePath: "", NoIngestRule: "", KeepReplica: "", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home",
+		NoStalePath: "", NoIngestRule: "", KeepReplica: "", NoOrphanRule: "is not here", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home",
 	}[b]
 }
 
@@ -84,8 +84,8 @@ type World struct {
 	keys   clusterKeys
 	trace  uint64 // hash of everything that happened, in order
 	onStep func(line string)
-	outage time.Duration // longest time for which a runtime does not answer
-	log    []string      // what clients did and what broke, in order
+	shape  Shape    // of the history that is played; zero once it is calm
+	log    []string // what clients did and what broke, in order
 }
 
 // event is something that will happen. Equal times happen in the order in which

@@ -63,14 +63,12 @@ var lowerBase32 = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPad
 
 // hash is SHA-256 over length-prefixed parts, so that no two lists collide.
 func hash(parts ...string) [32]byte {
-	h := sha256.New()
-	var n [8]byte
+	var room [256]byte
+	text := room[:0]
 	for _, p := range parts {
-		binary.BigEndian.PutUint64(n[:], uint64(len(p)))
-		h.Write(n[:])
-		h.Write([]byte(p))
+		text = append(binary.BigEndian.AppendUint64(text, uint64(len(p))), p...)
 	}
-	return [32]byte(h.Sum(nil))
+	return sha256.Sum256(text)
 }
 
 // DerivedUID makes the UID of something that two sides of a partition must name

@@ -10,7 +10,7 @@ import (
 
 // compact frees the registers of removed fields, for an object that is near the
 // bound of RegistersMax: a new object with the same fields and slots takes its
-// place. Both writes are in one batch.
+// place. All of its writes are in one batch.
 func (c *Core) compact(op Compact) (crdt.UID, error) {
 	rec := c.store.record(op.Key)
 	live := rec.Live()
@@ -27,13 +27,18 @@ func (c *Core) compact(op Compact) (crdt.UID, error) {
 	if err != nil {
 		return crdt.UID{}, err
 	}
+	// A younger object that lost the name here would take it: the new one is younger.
+	for uid := range rec.Objects {
+		if kept := state.KeepLoser(rec, uid); kept != nil {
+			values[state.ConflictPath(uid)] = kept
+		}
+	}
 	// The whole change is tried before any of it is written: a dot cannot be taken
 	// back, and an object that was deleted cannot either.
 	if _, err := (*crdt.Record)(nil).Set(op.NewUID, trial, values); err != nil {
 		return crdt.UID{}, err
 	}
-	err = c.write(op.Key, func(rec *crdt.Record, w crdt.Write) (*crdt.Record, error) { return rec.Delete(live.UID, w) })
-	if err != nil {
+	if err := c.bury(op.Key); err != nil {
 		return crdt.UID{}, err
 	}
 	c.fact(false, op.Key, "Compacted", "%d registers of removed fields were freed; the object goes on as %s", absent, op.NewUID)

@@ -26,11 +26,12 @@ type identity struct {
 	void uint64
 	// last is the greatest counter that is issued and in a record.
 	last uint64
-	// met is last when a pull was completed last, or at the first boot since: up to
-	// there our writes are what peers take them for. What is renamed although peers
-	// know it by its old name would come back to life if they have purged it.
+	// met is last when a pull was completed last or a peer's store equalled ours, or
+	// at the first boot since: up to there our writes are what peers take them for.
+	// What is renamed although peers know it by its old name would come back to life
+	// if they have purged it.
 	met uint64
-	// marked says that met is on disk, because no pull was completed since.
+	// marked says that met is on disk, because no peer was met since.
 	marked bool
 }
 
@@ -75,9 +76,10 @@ func (c *Core) claimVoid() {
 	own.void = 0
 }
 
-// meet notes that a peer was heard out, and that nothing contradicted our writes.
+// meet notes that all a peer has is known, and that nothing contradicted our writes.
 func (c *Core) meet() {
 	own := &c.store.own
+	c.sync.done++
 	own.met = own.last
 	if own.marked {
 		own.marked = false

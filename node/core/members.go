@@ -60,8 +60,13 @@ func (c *Core) noticeSleep(before Instant) {
 // complaintsMax is how many bad frames of a peer are reported, each once.
 const complaintsMax = 3
 
+// unsavedMax is how much the incarnation may have risen in the last boot without
+// being saved.
+const unsavedMax = 1000
+
 func (c *Core) initMembers() error {
-	incarnation := c.store.incarnation + 1000
+	// A peer that claimed the highest incarnation there is keeps nobody from booting.
+	incarnation := min(c.store.incarnation, swim.IncarnationMax-1-unsavedMax) + unsavedMax
 	self := swim.Self{ID: swim.ID(c.cfg.Peer), Incarnation: incarnation, Epoch: c.cfg.Epoch}
 	c.members = members{
 		byPeer:     map[p2p.PeerID]*member{},
@@ -413,7 +418,7 @@ func (c *Core) View() *View { return c.view() }
 func (c *Core) Speakers() []p2p.Member { return c.speakers() }
 
 // saveIncarnation keeps the incarnation for the next boot, which starts beyond
-// it. SWIM frames do not wait for it: a boot adds 1000, so a few unsaved ones do
+// it. SWIM frames do not wait for it: a boot adds unsavedMax, so a few unsaved ones do
 // no harm.
 func (c *Core) saveIncarnation(n uint64) {
 	c.store.incarnation = n

@@ -35,6 +35,7 @@ const contextEvery = 2 * 1e9 // nanoseconds
 //	I4  a dot is issued at most once: counters are reserved in blocks on disk
 type store struct {
 	entries map[state.Key]*entry
+	recent  recent
 	order   []state.Key // sorted, nil when stale
 	dots    crdt.DotIndex
 	graves  map[state.Key]bool // records with tombstones, or with nothing but dots
@@ -61,6 +62,13 @@ type entry struct {
 	token   uint64
 }
 
+// recent is the one record that is held decoded: an event that changes a record
+// reads it several times.
+type recent struct {
+	entry  *entry
+	record *crdt.Record
+}
+
 func (s *store) keys() []state.Key {
 	if s.order == nil {
 		s.order = sortedKeys(s.entries)
@@ -75,10 +83,14 @@ func (s *store) record(key state.Key) *crdt.Record {
 	if e == nil {
 		return nil
 	}
+	if s.recent.entry == e {
+		return s.recent.record
+	}
 	rec, err := crdt.Decode(e.encoded)
 	if err != nil {
 		panic(fmt.Sprintf("core: stored record %s does not decode: %v", key, err))
 	}
+	s.recent = recent{e, rec}
 	return rec
 }
 
@@ -153,7 +165,7 @@ func (s *store) put(key state.Key, rec *crdt.Record, encoded []byte) *entry {
 		before = &entry{}
 	}
 	e := &entry{encoded: encoded, vector: rec.Vector, print: rec.Fingerprint(string(key)), token: s.token}
-	s.entries[key] = e
+	s.entries[key], s.recent = e, recent{e, rec}
 	s.dots.Move(string(key), before.vector, e.vector)
 	s.tree.move(key, before.print, e.print)
 	s.bury(key, rec)

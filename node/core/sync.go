@@ -37,7 +37,7 @@ type syncer struct {
 	turn    int     // whose turn it is
 	gapAt   Instant // when a gap in the context was noticed first
 	offer   bool    // say at once that there is something new
-	// done counts completed pulls since boot.
+	// done counts since boot how often all that a peer has was known: see meet.
 	done int
 	held *held // a stale path that would drop too much
 	// confirmed says that a person has agreed to the next one.
@@ -213,7 +213,6 @@ func (c *Core) completePull(from p2p.PeerID, p *pull) {
 	c.store.context.Union(p.cover)
 	c.store.dirty = true
 	c.meet()
-	c.sync.done++
 	c.takeFloor(p.floor)
 	c.lookForOrphans()
 	c.endPull(from)

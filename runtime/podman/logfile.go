@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"slices"
 	"time"
 
 	"holon/runtime"
@@ -15,6 +14,9 @@ const (
 	logChunk = 32 << 10
 	// lineMax is where a line that does not end is written all the same.
 	lineMax = 256 << 10
+	// pieceMax bounds a line of the file. conmon's are of 8 KiB at most; longer
+	// ones are none of its, such as the zeros that a power cut leaves.
+	pieceMax = 64 << 10
 )
 
 // A logFile reads one attempt's log in conmon's format, lines of
@@ -33,7 +35,8 @@ type logFile struct {
 	kept    []string // at most tail
 
 	file    *os.File
-	rest    []byte // of a line that is not written whole yet
+	rest    []byte // of a line that is not written whole yet; at most pieceMax
+	overrun bool   // that line is longer
 	streams [2]logLine
 }
 
@@ -67,24 +70,34 @@ func (l *logFile) read() error {
 	chunk := make([]byte, logChunk)
 	for {
 		n, err := l.file.Read(chunk)
-		l.rest = append(l.rest, chunk[:n]...)
-		for {
-			i := bytes.IndexByte(l.rest, '\n')
-			if i < 0 {
-				break
-			}
-			if err := l.piece(l.rest[:i]); err != nil {
-				return err
-			}
-			l.rest = l.rest[i+1:]
+		if err := l.take(chunk[:n]); err != nil {
+			return err
 		}
-		l.rest = slices.Clone(l.rest)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
+	}
+}
+
+// take takes in the next bytes of the file, wherever they end.
+func (l *logFile) take(chunk []byte) error {
+	for {
+		line, next, whole := bytes.Cut(chunk, []byte("\n"))
+		room := pieceMax - len(l.rest)
+		l.overrun = l.overrun || len(line) > room
+		l.rest = append(l.rest, line[:min(len(line), room)]...)
+		if !whole {
+			return nil
+		}
+		if !l.overrun {
+			if err := l.piece(l.rest); err != nil {
+				return err
+			}
+		}
+		chunk, l.rest, l.overrun = next, l.rest[:0], false
 	}
 }
 
@@ -103,7 +116,7 @@ func (l *logFile) reopen() error {
 		return err
 	}
 	l.close()
-	l.rest = nil
+	l.rest, l.overrun = nil, false
 	if err := l.open(); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package podman
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,5 +104,61 @@ func TestLogFileFollowsANewFile(t *testing.T) {
 	step()
 	if b.String() != "1\n2\n3\n4\n" {
 		t.Errorf("read %q", b.String())
+	}
+}
+
+// FuzzLogFile: whatever is in a log, and wherever its reads end, the same is shown,
+// no more than there is, and nothing but pieceMax and a line of each stream is held.
+func FuzzLogFile(f *testing.F) {
+	f.Add([]byte(sampleLog), uint16(7), true, -1)
+	f.Add([]byte(sampleLog+"\n"), uint16(1), false, 2)
+	f.Add([]byte("a  P b\n stdout  \n"+strings.Repeat("\x00", pieceMax+1)+"\n2 stdout F x\n"), uint16(500), true, -1)
+	f.Add([]byte(strings.Repeat("2 stdout P "+strings.Repeat("x", pieceMax-20)+"\n", 6)), uint16(9999), false, -1)
+	f.Fuzz(func(t *testing.T, log []byte, size uint16, stamped bool, tail int) {
+		read := func(size int) string {
+			var out strings.Builder
+			l := newLogFile("", runtime.LogOptions{Tail: tail, Timestamps: stamped}, &out)
+			for chunk := range slices.Chunk(log, size) {
+				if err := l.take(chunk); err != nil {
+					t.Fatal(err)
+				}
+				if len(l.rest) > pieceMax {
+					t.Fatalf("%d bytes of a line are held", len(l.rest))
+				}
+				for _, s := range l.streams {
+					if len(s.text) >= lineMax || len(s.stamp) > pieceMax {
+						t.Fatalf("%d bytes of a stream are held", len(s.text))
+					}
+				}
+			}
+			if err := l.end(); err != nil {
+				t.Fatal(err)
+			}
+			return out.String()
+		}
+		whole := read(max(len(log), 1))
+		if got := read(1 + int(size)); got != whole {
+			t.Fatalf("in reads of %d bytes: %q, at once: %q", 1+int(size), got, whole)
+		}
+		if len(whole) > len(log)+1 {
+			t.Fatalf("%d bytes became %d", len(log), len(whole))
+		}
+	})
+}
+
+// A line of no end, as a power cut leaves it, costs nothing and hides nothing.
+func TestLogFilePassesOverGarbage(t *testing.T) {
+	var out strings.Builder
+	l := newLogFile("", runtime.LogOptions{Tail: -1}, &out)
+	for range 100 {
+		if err := l.take(make([]byte, logChunk)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.take([]byte("\n2026-11-23T10:00:00.1+00:00 stdout F words\n")); err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != "words\n" || cap(l.rest) > 2*pieceMax {
+		t.Errorf("%q, with a buffer of %d", out.String(), cap(l.rest))
 	}
 }

@@ -145,6 +145,14 @@ func (l *Ledger) renamed(was, now crdt.Register) bool {
 	return forked && now.Stamp.Time == was.Stamp.Time && bytes.Equal(now.Value, was.Value)
 }
 
+// reborn reports whether an object that was deleted has come back under another
+// replica. A node whose disk was rolled back in secret to before it met anybody
+// cannot tell whether its peers have had the object and purged it: it keeps it.
+func (l *Ledger) reborn(was, now *crdt.Object) bool {
+	_, forked := l.forgotten[was.Birth.Dot.Replica]
+	return forked && l.dead[was.UID] && now.Birth.Dot.Replica != was.Birth.Dot.Replica
+}
+
 // Claims compares a node's context with its records: by I2, a dot in the context
 // and not under the floor is of a write that the record of its key contains.
 func (l *Ledger) Claims(node string, context *crdt.Context, floor crdt.Floor, records map[state.Key]*crdt.Record) {
@@ -191,7 +199,7 @@ func (l *Ledger) lacks(have, acked *crdt.Record) string {
 			continue
 		case now == nil:
 			return fmt.Sprintf("object %s is missing", uid)
-		case now.Dead != nil:
+		case now.Dead != nil || l.reborn(o, now):
 			continue
 		case o.Dead != nil:
 			return fmt.Sprintf("object %s was deleted and lives", uid)

@@ -71,6 +71,42 @@ func TestAcknowledgedValuesSurvive(t *testing.T) {
 	}
 }
 
+// What comes back to life is held against nobody only if it was deleted, and by
+// the node's own word: renamed after a rollback in secret.
+func TestOnlyARolledBackDiskRevives(t *testing.T) {
+	born := set(t, nil, write(one, 1, 1), "a")
+	dead, err := born.Delete(crdt.UID{9}, write(two, 1, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := born.Rename(one, crdt.ReplicaID{3}, 0, func(path string) string { return path })
+	for _, c := range []struct {
+		deleted, rolledBack bool
+		now                 *crdt.Record
+		want                string
+	}{
+		{true, true, again, ""},
+		{true, true, born, "was deleted and lives"},
+		{true, false, again, "was deleted and lives"},
+		{false, true, again, "was deleted and lives"},
+	} {
+		l := NewLedger()
+		if c.deleted {
+			l.Issued("n2", two, thing, born, dead)
+		}
+		if c.rolledBack {
+			l.RolledBack(one, 0)
+		}
+		l.Acked("n2", thing, dead)
+		l.Everywhere("n1", holds(c.now))
+		if c.want != "" {
+			complains(t, l.Violations(), c.want)
+		} else if len(l.Violations()) > 0 {
+			t.Error(l.Violations())
+		}
+	}
+}
+
 func TestDotsAreIssuedOnce(t *testing.T) {
 	l := NewLedger()
 	l.Issued("n1", one, thing, nil, set(t, nil, write(one, 1, 1), "a"))
@@ -125,4 +161,46 @@ func TestFacesAgreeWithWhatRuns(t *testing.T) {
 	}
 	complains(t, Faces([]Replica{{Node: "n1", Pods: runs}}), "it runs on n1")
 	complains(t, Faces([]Replica{{Node: "n1", Shown: right.Shown}}), "runs nowhere")
+}
+
+// A conflict that is still shown is not settled.
+func TestSettled(t *testing.T) {
+	first := set(t, nil, write(one, 1, 1), "a")
+	both := crdt.Join(set(t, first, write(one, 2, 2), "b"), set(t, first, write(two, 1, 2), "c"))
+	complains(t, Settled("n1", thing, "/data/k", both), "shows 1 losers")
+	if bad := Settled("n1", thing, "/data/k", set(t, both, write(one, 3, 3), "d")); len(bad) > 0 {
+		t.Error(bad)
+	}
+}
+
+// What takes the place of an object says the same, by the same slots, and keeps
+// nothing of removed fields.
+func TestCompacted(t *testing.T) {
+	web := state.MakeKey(state.Deployments, "default", "web")
+	object := func(uid crdt.UID, w crdt.Write, values map[string][]byte) *crdt.Record {
+		rec, err := (*crdt.Record)(nil).Set(uid, w, values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rec
+	}
+	values := func(more string, value []byte) map[string][]byte {
+		return map[string][]byte{"/spec/replicas": []byte("2"), more: value}
+	}
+	before := object(crdt.UID{1}, write(one, 1, 1), values("/metadata/labels/a", nil))
+	same := values(state.IdentityPath, state.EncodeRegister(crdt.UID{1}.String()))
+	for want, after := range map[string]*crdt.Record{
+		"":                       object(crdt.UID{2}, write(one, 2, 2), same),
+		"another object":         object(crdt.UID{3}, write(one, 2, 2), same),
+		"removed fields":         object(crdt.UID{2}, write(one, 2, 2), values("/metadata/labels/a", nil)),
+		"and says":               object(crdt.UID{2}, write(one, 2, 2), values("/metadata/labels/a", []byte(`"x"`))),
+		"go by another UID than": object(crdt.UID{2}, write(one, 2, 2), map[string][]byte{"/spec/replicas": []byte("2")}),
+	} {
+		bad := Compacted("n1", web, crdt.UID{2}, before, after)
+		if want != "" {
+			complains(t, bad, want)
+		} else if len(bad) > 0 {
+			t.Error(bad)
+		}
+	}
 }
