@@ -25,12 +25,16 @@ func invalid(format string, args ...any) error {
 // replicas, counters within the vector, everything in order and nothing twice;
 // fields of later versions are kept (see Join). It keeps no reference to b and
 // allocates at most a small multiple of it.
-func Decode(b []byte) (*Record, error) {
+func Decode(b []byte) (*Record, error) { return View(bytes.Clone(b)) }
+
+// View is Decode of bytes that never change: the record's values are parts of
+// them.
+func View(b []byte) (*Record, error) {
 	body, err := checkHeader(b)
 	if err != nil {
 		return nil, fmt.Errorf("record: %w", err)
 	}
-	d := decoder{bytes: bytes.Clone(body), text: string(body)}
+	d := decoder{bytes: body}
 	r := &Record{Vector: Vector{}, Objects: map[UID]*Object{}}
 	var unknown []field
 	var last UID
@@ -61,6 +65,24 @@ func Decode(b []byte) (*Record, error) {
 	return r, nil
 }
 
+// ViewVector is the Vector of a record that decodes, without the rest of it.
+func ViewVector(b []byte) Vector {
+	r := &Record{Vector: Vector{}}
+	if len(b) == 0 {
+		return r.Vector
+	}
+	d := decoder{bytes: b[1:]}
+	_ = d.fields(span{0, len(d.bytes)}, func(f wireField) error {
+		if f.number != fieldRecordVector {
+			return errEnough
+		}
+		return d.vectorEntry(f.body, r)
+	})
+	return r.Vector
+}
+
+var errEnough = errors.New("all that was asked for is read")
+
 func checkHeader(b []byte) ([]byte, error) {
 	switch {
 	case len(b) == 0:
@@ -73,11 +95,10 @@ func checkHeader(b []byte) ([]byte, error) {
 	return b[1:], nil
 }
 
-// decoder reads from two copies of the input: values are parts of bytes, paths
-// of text, so that a record costs two allocations for all its contents.
+// decoder reads records whose values are parts of bytes. Paths are strings of
+// their own: what holds on to a field's name must not hold on to all values.
 type decoder struct {
 	bytes    []byte
-	text     string
 	replicas []ReplicaID
 	counters []uint64
 }
@@ -238,7 +259,7 @@ func (d *decoder) register(s span) (path string, g Register, err error) {
 	err = d.fields(s, func(f wireField) error {
 		switch {
 		case f.is(fieldRegisterPath, protowire.BytesType):
-			path = d.text[f.body.from:f.body.to]
+			path = string(d.part(f.body))
 			return nil
 		case f.is(fieldRegisterWrite, protowire.BytesType):
 			e, err := d.entry(f.body, kept)

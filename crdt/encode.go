@@ -52,26 +52,29 @@ const (
 )
 
 // Encode returns the record's canonical bytes.
-func (r *Record) Encode() []byte {
+func (r *Record) Encode() []byte { return r.AppendTo(make([]byte, 0, r.orEmpty().sizeHint())) }
+
+// AppendTo is Encode into the room behind b.
+func (r *Record) AppendTo(b []byte) []byte {
 	r = r.orEmpty()
-	e := &encoder{
-		out:      append(make([]byte, 0, r.sizeHint()), formatVersion),
-		replicas: slices.SortedFunc(maps.Keys(r.Vector), ReplicaID.Compare),
-	}
+	e := &encoder{out: append(b, formatVersion), replicas: slices.SortedFunc(maps.Keys(r.Vector), ReplicaID.Compare)}
 	e.record(r)
 	return e.out
 }
 
-// sizeHint is about what Encode needs, rather more.
+// sizeHint is about what Encode needs, rather more, and never less than half.
 func (r *Record) sizeHint() int {
 	const perMessage = 32
-	n := perMessage * (1 + len(r.Vector))
+	n := perMessage*(1+len(r.Vector)) + len(r.unknown)
 	for _, o := range r.Objects {
-		n += 3 * perMessage
+		n += 3*perMessage + len(o.unknown)
 		for path, g := range o.Registers {
 			n += perMessage + len(path) + len(g.Value)
 			for _, s := range g.Siblings {
 				n += perMessage + len(s.Value)
+			}
+			if g.more != nil {
+				n += perMessage*len(g.more.losers) + len(g.more.unknown)
 			}
 		}
 	}

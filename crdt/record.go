@@ -257,6 +257,9 @@ func (r *Record) Set(uid UID, w Write, values map[string][]byte) (*Record, error
 		return nil, fmt.Errorf("set %s: %d registers, at most %d (removed ones count): %w", uid, n, RegistersMax, ErrTooLarge)
 	}
 	out := r.with(next, w)
+	if out.sizeHint() < RecordBytesMax/2 {
+		return out, nil
+	}
 	if size := len(out.Encode()); size > RecordBytesMax && size > len(r.Encode()) {
 		return nil, fmt.Errorf("set %s: %d bytes, at most %d: %w", uid, size, RecordBytesMax, ErrTooLarge)
 	}

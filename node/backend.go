@@ -45,13 +45,13 @@ func (n *Node) Mutate(ctx context.Context, m api.Mutation) (api.Object, error) {
 	}
 	after, ok := n.cfg.Cache.Get(m.Key)
 	if !ok { // deleted again meanwhile
-		after = api.Object{Key: m.Key, Value: m.New}
+		after = api.Object{Key: m.Key, Source: api.Decoded(m.New)}
 		if m.Resource == state.Secrets { // whose readers expect it sealed
 			value, err := state.Build(op.New)
 			if err != nil {
 				return api.Object{}, err
 			}
-			after.Value = state.WithMeta(op.Key, ack.UID.String(), value)
+			after.Source = api.Decoded(state.WithMeta(op.Key, ack.UID.String(), value))
 		}
 	}
 	return after, nil
@@ -104,7 +104,7 @@ func (n *Node) derivedPod(k api.Key) bool {
 	if !ok {
 		return false
 	}
-	meta, _ := pod.Value["metadata"].(map[string]any)
+	meta, _ := pod.Value()["metadata"].(map[string]any)
 	_, owned := meta["ownerReferences"]
 	return owned
 }
@@ -210,9 +210,10 @@ func (n *Node) pod(namespace, name string) (placed, error) {
 	if !ok {
 		return placed{}, fmt.Errorf("%w: pod %s/%s", api.ErrNotFound, namespace, name)
 	}
-	meta, _ := pod.Value["metadata"].(map[string]any)
+	value := pod.Value()
+	meta, _ := value["metadata"].(map[string]any)
 	notes, _ := meta["annotations"].(map[string]any)
-	spec, _ := pod.Value["spec"].(map[string]any)
+	spec, _ := value["spec"].(map[string]any)
 	var p placed
 	p.node, _ = spec["nodeName"].(string)
 	p.run, _ = notes["holon.dev/run"].(string)

@@ -143,12 +143,12 @@ func (n *Node) showDiskFailure(text string) (again func()) {
 		return func() {}
 	}
 	show := func(value map[string]any) {
-		if err := n.cfg.Cache.Apply([]api.Object{{Key: key, Token: before.Token, Value: value}}, nil); err != nil {
+		if err := n.cfg.Cache.Apply([]api.Object{{Key: key, Token: before.Token, Source: api.Decoded(value)}}, nil); err != nil {
 			n.log.Error("resourceVersions could not be reserved", "error", err)
 		}
 	}
-	show(state.WithDiskFailure(before.Value, text))
-	return func() { show(before.Value) }
+	show(state.WithDiskFailure(before.Value(), text))
+	return func() { show(before.Value()) }
 }
 
 // Bounds of one transaction: less than the store takes, because the guard adds a

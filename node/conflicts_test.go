@@ -19,13 +19,13 @@ func (m *member) edit(t *testing.T, k api.Key, change func(value map[string]any)
 	if !ok {
 		t.Fatalf("%s does not show %v", m.id.Name, k)
 	}
-	after, err := state.Unstructured(before.Value)
+	after, err := state.Unstructured(before.Value())
 	if err != nil {
 		t.Fatal(err)
 	}
 	change(after)
-	uid := before.Value["metadata"].(map[string]any)["uid"].(string)
-	if _, err := m.Mutate(t.Context(), api.Mutation{Key: k, UID: uid, Old: before.Value, New: after}); err != nil {
+	uid := before.Value()["metadata"].(map[string]any)["uid"].(string)
+	if _, err := m.Mutate(t.Context(), api.Mutation{Key: k, UID: uid, Old: before.Value(), New: after}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -94,7 +94,7 @@ func TestConflictsAreListedAndSettledOnAnyNode(t *testing.T) {
 		c.await("the other value, and no conflict", func() bool {
 			for _, m := range c.nodes {
 				o, _ := m.cfg.Cache.Get(k)
-				data, _ := o.Value["data"].(map[string]any)
+				data, _ := o.Value()["data"].(map[string]any)
 				if data["a"] != lost || data["b"] != "right" || len(conflicts(m)) > 0 {
 					return false
 				}
@@ -122,7 +122,7 @@ func TestListsMergeByElementThroughTheShell(t *testing.T) {
 				return ""
 			}
 			text := ""
-			for _, e := range containerOf(o.Value)["env"].([]any) {
+			for _, e := range containerOf(o.Value())["env"].([]any) {
 				e := e.(map[string]any)
 				text += e["name"].(string) + "=" + e["value"].(string) + " "
 			}

@@ -18,7 +18,7 @@ func (m *member) configs() []string {
 	objects, _ := m.cfg.Cache.List(state.ConfigMaps, "default")
 	var all []string
 	for _, o := range objects {
-		data, _ := o.Value["data"].(map[string]any)
+		data, _ := o.Value()["data"].(map[string]any)
 		all = append(all, fmt.Sprint(o.Name, "=", data["k"]))
 	}
 	return all

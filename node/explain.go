@@ -44,7 +44,7 @@ func (n *Node) ownerOf(k api.Key) api.Key {
 	if !ok {
 		return k
 	}
-	meta, _ := pod.Value["metadata"].(map[string]any)
+	meta, _ := pod.Value()["metadata"].(map[string]any)
 	refs, _ := meta["ownerReferences"].([]any)
 	for _, ref := range refs {
 		if r, ok := ref.(map[string]any); ok {
@@ -69,7 +69,7 @@ func (n *Node) runsOf(owner api.Key) map[string][]string {
 		if err != nil {
 			continue
 		}
-		status, _ := pod.Value["status"].(map[string]any)
+		status, _ := pod.Value()["status"].(map[string]any)
 		found[p.slot] = append(found[p.slot], fmt.Sprintf("%s on %s: %s", pod.Name, orNone(p.node), runWords(status)))
 	}
 	return found

@@ -350,7 +350,7 @@ func (m *member) readyNodes() int {
 	nodes, _ := m.cfg.Cache.List(state.Nodes, "")
 	ready := 0
 	for _, n := range nodes {
-		status, _ := n.Value["status"].(map[string]any)
+		status, _ := n.Value()["status"].(map[string]any)
 		conditions, _ := status["conditions"].([]any)
 		for _, c := range conditions {
 			if c := c.(map[string]any); c["type"] == "Ready" && c["status"] == "True" {
@@ -366,11 +366,11 @@ func (m *member) readyPods() []string {
 	pods, _ := m.cfg.Cache.List(state.Pods, "")
 	var ready []string
 	for _, p := range pods {
-		status, _ := p.Value["status"].(map[string]any)
+		status, _ := p.Value()["status"].(map[string]any)
 		conditions, _ := status["conditions"].([]any)
 		for _, c := range conditions {
 			if c := c.(map[string]any); c["type"] == "Ready" && c["status"] == "True" {
-				spec := p.Value["spec"].(map[string]any)
+				spec := p.Value()["spec"].(map[string]any)
 				ready = append(ready, fmt.Sprintf("%s on %v", p.Name, spec["nodeName"]))
 			}
 		}

@@ -50,7 +50,7 @@ func (n *Node) involved(about state.Key) map[string]any {
 	}
 	ref := map[string]any{"apiVersion": apiVersion, "kind": kind, "namespace": namespace, "name": name}
 	if o, ok := n.cfg.Cache.Get(api.Key{Resource: resource, Namespace: namespace, Name: name}); ok {
-		meta, _ := o.Value["metadata"].(map[string]any)
+		meta, _ := o.Value()["metadata"].(map[string]any)
 		if uid, ok := meta["uid"].(string); ok {
 			ref["uid"] = uid
 		}

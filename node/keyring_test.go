@@ -143,7 +143,7 @@ func TestAMemberThatLeavesKnowsNoLaterKey(t *testing.T) {
 		}
 		c.everyoneReads("s", "a", planted)
 		o, _ := c.nodes[0].cfg.Cache.Get(secretNamed("s"))
-		if _, err := state.OpenObject(state.MakeKey(o.Resource, o.Namespace, o.Name), uidOf(o), o.Value, gone.keys.find); !isLocked(err) {
+		if _, err := state.OpenObject(state.MakeKey(o.Resource, o.Namespace, o.Name), uidOf(o), o.Value(), gone.keys.find); !isLocked(err) {
 			t.Errorf("with the keys of the one that left: %v", err)
 		}
 		key := c.nodes[0].newestOf()

@@ -149,7 +149,7 @@ func New(cfg Config) (*Node, error) {
 	}
 	n.host.current = cfg.Host
 	n.sayDoubt()
-	n.project(c.Snapshot(), nil)
+	n.projectAll(c.Snapshot())
 	n.view.Store(c.View()) // Blocked is by name, and the mesh starts before the first step
 	return n, nil
 }

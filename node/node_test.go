@@ -73,8 +73,8 @@ func TestStartsDoNotWaitForStops(t *testing.T) {
 		}
 		c.await("all of the old ones", func() bool { return len(n.readyPods()) == 2*ordersMax })
 		object, _ := n.cfg.Cache.Get(api.Key{Resource: state.Deployments, Namespace: "default", Name: "old"})
-		uid := object.Value["metadata"].(map[string]any)["uid"].(string)
-		if _, err := n.Mutate(t.Context(), api.Mutation{Key: object.Key, UID: uid, Old: object.Value}); err != nil {
+		uid := object.Value()["metadata"].(map[string]any)["uid"].(string)
+		if _, err := n.Mutate(t.Context(), api.Mutation{Key: object.Key, UID: uid, Old: object.Value()}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
@@ -188,7 +188,7 @@ func TestEventsOfSeveralNodesAreMerged(t *testing.T) {
 		if len(found) != 1 || found[0]["count"] != int64(1) || about["kind"] != "Node" || about["apiVersion"] != "v1" {
 			t.Errorf("%v", found)
 		}
-		if uid := node.Value["metadata"].(map[string]any)["uid"]; about["uid"] != uid || uid == "" {
+		if uid := node.Value()["metadata"].(map[string]any)["uid"]; about["uid"] != uid || uid == "" {
 			t.Errorf("uid %v, that of the node is %v", about["uid"], uid)
 		}
 	})

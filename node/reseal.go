@@ -81,11 +81,11 @@ func (n *Node) resealOne(ctx context.Context, o api.Object, newest seal.Key) err
 		return err
 	}
 	key, uid := state.MakeKey(o.Resource, o.Namespace, o.Name), uidOf(o)
-	old, err := registers(o.Resource, o.Value)
+	old, err := registers(o.Resource, o.Value())
 	if err != nil {
 		return err
 	}
-	plain, err := registers(o.Resource, opened.Value)
+	plain, err := registers(o.Resource, opened.Value())
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (n *Node) resealOne(ctx context.Context, o api.Object, newest seal.Key) err
 }
 
 func uidOf(o api.Object) crdt.UID {
-	meta, _ := o.Value["metadata"].(map[string]any)
+	meta, _ := o.Value()["metadata"].(map[string]any)
 	text, _ := meta["uid"].(string)
 	uid, _ := crdt.ParseUID(text)
 	return uid
@@ -122,7 +122,7 @@ func staleUnder(o api.Object, newest seal.ID) bool {
 // keysIn are the data keys under which an object of the cache has values.
 func keysIn(o api.Object) map[seal.ID]bool {
 	found := map[seal.ID]bool{}
-	flat, err := registers(o.Resource, o.Value)
+	flat, err := registers(o.Resource, o.Value())
 	if err != nil {
 		return found
 	}

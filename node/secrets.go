@@ -60,17 +60,18 @@ func (n *Node) sealMutation(op *core.Mutate) error {
 // Open implements api.Backend.
 func (n *Node) Open(o api.Object) (api.Object, error) {
 	key := state.MakeKey(o.Resource, o.Namespace, o.Name)
-	meta, _ := o.Value["metadata"].(map[string]any)
+	value := o.Value()
+	meta, _ := value["metadata"].(map[string]any)
 	text, _ := meta["uid"].(string)
 	uid, err := crdt.ParseUID(text)
 	if err != nil { // a dry run: it was never stored, so never sealed
 		return o, nil
 	}
-	value, err := state.OpenObject(key, uid, o.Value, n.keys.find)
+	value, err = state.OpenObject(key, uid, value, n.keys.find)
 	if err != nil {
 		return o, n.sealedError(key, err)
 	}
-	o.Value = value
+	o.Source = api.Decoded(value)
 	return o, nil
 }
 

@@ -50,7 +50,7 @@ func (m *member) read(name, key string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	data, _ := o.Value["data"].(map[string]any)
+	data, _ := o.Value()["data"].(map[string]any)
 	text, _ := data[key].(string)
 	plain, err := base64.StdEncoding.DecodeString(text)
 	return string(plain), err
@@ -66,12 +66,12 @@ func (m *member) write(name, key, value string) error {
 	if err != nil {
 		return err
 	}
-	next := copyOf(opened.Value)
+	next := copyOf(opened.Value())
 	data := copyOf(next["data"].(map[string]any))
 	data[key] = base64.StdEncoding.EncodeToString([]byte(value))
 	next["data"] = data
-	meta, _ := o.Value["metadata"].(map[string]any)
-	_, err = m.Mutate(m.c.t.Context(), api.Mutation{Key: o.Key, UID: meta["uid"].(string), Old: opened.Value, New: next})
+	meta, _ := o.Value()["metadata"].(map[string]any)
+	_, err = m.Mutate(m.c.t.Context(), api.Mutation{Key: o.Key, UID: meta["uid"].(string), Old: opened.Value(), New: next})
 	return err
 }
 

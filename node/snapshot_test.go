@@ -382,8 +382,8 @@ func TestARestoredClusterWorks(t *testing.T) {
 		}
 		for i := range 300 {
 			o, there := r.cfg.Cache.Get(api.Key{Resource: state.ConfigMaps, Namespace: "default", Name: fmt.Sprintf("c%d", i)})
-			if data, _ := o.Value["data"].(map[string]any); !there || data["k"] != fmt.Sprint(i) {
-				t.Fatalf("c%d is %v", i, o.Value)
+			if data, _ := o.Value()["data"].(map[string]any); !there || data["k"] != fmt.Sprint(i) {
+				t.Fatalf("c%d is %v", i, o.Value())
 			}
 		}
 	})

@@ -176,7 +176,7 @@ func (n *Node) start() {
 	}
 	n.core = c
 	n.allow(c.Speakers())
-	for _, change := range c.Snapshot() {
+	for change := range c.Snapshot() {
 		n.seen[change.Key], n.newest[change.Key] = change.Record, change.Record
 	}
 	n.counted = core.Counters{}

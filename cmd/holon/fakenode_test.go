@@ -85,10 +85,10 @@ func (f *fakeNode) seed(t testing.TB) {
 		return f.object("Namespace", "v1", "", name, map[string]any{"status": map[string]any{"phase": "Active"}})
 	}
 	must(t, f.cache.Apply([]api.Object{
-		{Key: api.Key{Resource: "nodes", Name: "n1"}, Value: node("n1", "True")},
-		{Key: api.Key{Resource: "nodes", Name: "n2"}, Value: node("n2", "False")},
-		{Key: api.Key{Resource: "namespaces", Name: "default"}, Value: namespace("default")},
-		{Key: api.Key{Resource: "namespaces", Name: "staging"}, Value: namespace("staging")},
+		{Key: api.Key{Resource: "nodes", Name: "n1"}, Source: api.Decoded(node("n1", "True"))},
+		{Key: api.Key{Resource: "nodes", Name: "n2"}, Source: api.Decoded(node("n2", "False"))},
+		{Key: api.Key{Resource: "namespaces", Name: "default"}, Source: api.Decoded(namespace("default"))},
+		{Key: api.Key{Resource: "namespaces", Name: "staging"}, Source: api.Decoded(namespace("staging"))},
 	}, nil))
 }
 
@@ -128,13 +128,13 @@ func (f *fakeNode) Mutate(_ context.Context, m api.Mutation) (api.Object, error)
 	delete(metadata, "resourceVersion")
 	metadata["uid"], metadata["creationTimestamp"], metadata["generation"] = fmt.Sprintf("uid-%d", f.serial), time.Now().UTC().Format(time.RFC3339), int64(1)
 	if there {
-		before := old.Value["metadata"].(map[string]any)
+		before := old.Value()["metadata"].(map[string]any)
 		metadata["uid"], metadata["creationTimestamp"] = before["uid"], before["creationTimestamp"]
-		if status := old.Value["status"]; status != nil {
+		if status := old.Value()["status"]; status != nil {
 			value["status"] = status
 		}
 	}
-	objects := []api.Object{{Key: m.Key, Token: uint64(f.serial), Value: value}}
+	objects := []api.Object{{Key: m.Key, Token: uint64(f.serial), Source: api.Decoded(value)}}
 	var gone []api.Key
 	if m.Resource == "deployments.apps" {
 		gone = f.derived(m.Key)
@@ -177,7 +177,7 @@ func (f *fakeNode) deploy(k api.Key, value map[string]any) []api.Object {
 		if m, ok := template["metadata"].(map[string]any); ok {
 			pod["metadata"].(map[string]any)["labels"] = m["labels"]
 		}
-		pods = append(pods, api.Object{Key: api.Key{Resource: "pods", Namespace: k.Namespace, Name: name}, Value: pod})
+		pods = append(pods, api.Object{Key: api.Key{Resource: "pods", Namespace: k.Namespace, Name: name}, Source: api.Decoded(pod)})
 	}
 	return pods
 }
@@ -328,7 +328,7 @@ func (f *fakeNode) Snapshot(_ context.Context, w io.Writer) error {
 	}
 	records := map[string]*crdt.Record{}
 	for i, o := range f.stored() {
-		records[string(state.MakeKey(o.Resource, o.Namespace, o.Name))], err = fakeRecord(uint64(i+1), o.Value)
+		records[string(state.MakeKey(o.Resource, o.Namespace, o.Name))], err = fakeRecord(uint64(i+1), o.Value())
 		if err != nil {
 			return err
 		}

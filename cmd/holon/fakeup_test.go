@@ -138,7 +138,7 @@ func (f *fakeNode) followMembers(ctx context.Context, dir string) {
 			node := f.object("Node", "v1", "", e.Name(), map[string]any{
 				"status": map[string]any{"conditions": []any{map[string]any{"type": "Ready", "status": "True"}}},
 			})
-			if err := f.cache.Apply([]api.Object{{Key: api.Key{Resource: "nodes", Name: e.Name()}, Value: node}}, nil); err != nil {
+			if err := f.cache.Apply([]api.Object{{Key: api.Key{Resource: "nodes", Name: e.Name()}, Source: api.Decoded(node)}}, nil); err != nil {
 				say(os.Stderr, "%v\n", err)
 			}
 		}

@@ -103,6 +103,7 @@ func (d *daemon) newMesh(ctx context.Context, members []p2p.Member, blocked func
 func (d *daemon) run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	go paceGarbage(ctx)
 	cache, err := d.newCache()
 	if err != nil {
 		return err

@@ -4,12 +4,17 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"holon/crdt/badger"
 	"holon/crdt/state"
@@ -33,7 +38,7 @@ func (loneMesh) DoorAddrs() []string              { return nil }
 func (loneMesh) SetBlocked(func(p2p.PeerID) bool) {}
 
 // loneNode runs a node that is alone in its cluster, on a disk.
-func loneNode(b *testing.B) *node.Node {
+func loneNode(b *testing.B) (*node.Node, *api.Cache) {
 	b.Helper()
 	dir := b.TempDir()
 	store, err := badger.Open(filepath.Join(dir, node.StateDir), badger.Options{})
@@ -52,15 +57,16 @@ func loneNode(b *testing.B) *node.Node {
 	if err != nil {
 		b.Fatal(err)
 	}
-	net := p2ptest.NewNet(1)
+	mesh := p2ptest.NewNet(1)
+	cache := api.NewCache(1, start, reserve)
 	n, err := node.New(node.Config{
-		Identity: id, Store: store, DataDir: dir, Cache: api.NewCache(1, start, reserve), Logger: slog.New(slog.DiscardHandler), Introduce: true,
+		Identity: id, Store: store, DataDir: dir, Cache: cache, Logger: slog.New(slog.DiscardHandler), Introduce: true,
 		Runtime: runtimetest.NewSimulated(runtimetest.HostConfig{Node: "n1"}).Runtime(),
 		Host:    core.Host{HostIP: "10.0.0.1", Allocatable: state.Resources{CPU: 4000, Memory: 1 << 30, Pods: 50}},
 		NewMesh: func(_ context.Context, members []p2p.Member, _ func(p2p.PeerID) bool, events p2p.Events) (node.Mesh, error) {
-			mesh := net.Join(cert.PeerIDOf(key.Public().(ed25519.PublicKey)), events)
-			mesh.SetMembers(members)
-			return loneMesh{mesh}, nil
+			joined := mesh.Join(cert.PeerIDOf(key.Public().(ed25519.PublicKey)), events)
+			joined.SetMembers(members)
+			return loneMesh{joined}, nil
 		},
 	})
 	if err != nil {
@@ -81,7 +87,7 @@ func loneNode(b *testing.B) *node.Node {
 	if err := n.Introduce(ctx, true, nil); err != nil {
 		b.Fatal(err)
 	}
-	return n
+	return n, cache
 }
 
 // BenchmarkWrites measures acknowledged writes of ConfigMaps of 1 KB through one
@@ -89,7 +95,7 @@ func loneNode(b *testing.B) *node.Node {
 func BenchmarkWrites(b *testing.B) {
 	for _, clients := range []int{1, 64} {
 		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
-			n := loneNode(b)
+			n, _ := loneNode(b)
 			value := strings.Repeat("x", 1000)
 			var next atomic.Int64
 			failed := make(chan error, clients)
@@ -140,4 +146,80 @@ func BenchmarkFsync(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "syncs/s")
+}
+
+// BenchmarkUpdates is the processor time for one update of a ConfigMap of 1 KB
+// through the API of a node, from 64 clients. That of the clients is in it, but no
+// TLS.
+func BenchmarkUpdates(b *testing.B) {
+	const clients = 64
+	n, cache := loneNode(b)
+	socket := filepath.Join(b.TempDir(), "s")
+	server, err := api.New(api.Config{Backend: n, Cache: cache, SocketPath: socket})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, end := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx) }()
+	b.Cleanup(func() { end(); <-done })
+	client := &http.Client{Transport: &http.Transport{
+		MaxIdleConnsPerHost: clients,
+		DialContext:         func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", socket) },
+	}}
+	const maps = "http://node/api/v1/namespaces/default/configmaps"
+	value := strings.Repeat("x", 1000)
+	send := func(method, url, name string, i int64) error {
+		body := fmt.Sprintf(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":%q,"namespace":"default"},"data":{"k":"%016d%s"}}`, name, i, value)
+		r, err := http.NewRequest(method, url, strings.NewReader(body))
+		if err != nil {
+			return err
+		}
+		answer, err := client.Do(r)
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		text, err := io.ReadAll(answer.Body)
+		if err == nil && answer.StatusCode >= 300 {
+			err = fmt.Errorf("%s: %s", answer.Status, text)
+		}
+		return err
+	}
+	for c := range clients {
+		if err := send(http.MethodPost, maps, fmt.Sprint("c", c), 0); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var next atomic.Int64
+	failed := make(chan error, clients)
+	b.ReportAllocs()
+	b.ResetTimer()
+	began := processorTime(b)
+	for c := range clients {
+		go func() {
+			name := fmt.Sprint("c", c)
+			for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+				if err := send(http.MethodPut, maps+"/"+name, name, i); err != nil {
+					failed <- err
+					return
+				}
+			}
+			failed <- nil
+		}()
+	}
+	for range clients {
+		if err := <-failed; err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(processorTime(b)-began)/float64(b.N), "cpu-ns/op")
+}
+
+func processorTime(b *testing.B) int64 {
+	var used unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return used.Utime.Nano() + used.Stime.Nano()
 }

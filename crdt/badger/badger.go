@@ -39,6 +39,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	dgraph "github.com/dgraph-io/badger/v4"
@@ -113,6 +114,7 @@ type Store struct {
 	// last turn of the collector.
 	valueLog valueLogSync
 	unclean  bool
+	used     atomic.Bool // since pages were let go
 
 	failMu  sync.Mutex // not mu: Badger reports failures while a commit holds that
 	failure error

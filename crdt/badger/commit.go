@@ -46,6 +46,7 @@ func (s *Store) commit(batch []crdt.KV) error {
 		return err
 	}
 	s.unclean = true
+	s.used.Store(true)
 	s.valueLog.set(large)
 	txn := s.db.NewTransaction(true)
 	defer txn.Discard()

@@ -14,11 +14,13 @@ const (
 	discardRatio = 0.5 // a file is rewritten once half of it is garbage
 )
 
-// collect reclaims space in the value log until Close.
+// collect reclaims space in the value log, and memory, until Close.
 func (s *Store) collect() {
 	defer close(s.done)
 	tick := time.NewTicker(s.opts.GCInterval)
 	defer tick.Stop()
+	pages := time.NewTicker(letGoEvery)
+	defer pages.Stop()
 	for {
 		select {
 		case <-s.stop:
@@ -26,6 +28,10 @@ func (s *Store) collect() {
 		case <-tick.C:
 			if err := s.reclaim(); err != nil {
 				s.log.Error("value log not reclaimed", "cause", err)
+			}
+		case <-pages.C:
+			if s.used.Swap(false) {
+				s.letGo()
 			}
 		}
 	}

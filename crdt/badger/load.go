@@ -31,6 +31,7 @@ func (s *Store) Load(prefix string, f func(key string, value []byte) error) erro
 		return err
 	}
 	defer s.loads.Done()
+	s.used.Store(true)
 	var damaged CorruptError
 	set := []quarantined{}
 	err := s.db.View(func(txn *dgraph.Txn) error {

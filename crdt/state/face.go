@@ -113,10 +113,17 @@ func WithMeta(key Key, uid string, stored map[string]any) map[string]any {
 	if v == nil {
 		v = map[string]any{}
 	}
+	if meta, ok := stored["metadata"].(map[string]any); ok {
+		v["metadata"] = maps.Clone(meta)
+	}
+	return AddMeta(key, uid, v)
+}
+
+// AddMeta is WithMeta of an object that nobody else has: it is changed itself.
+func AddMeta(key Key, uid string, v map[string]any) map[string]any {
 	resource, namespace, name := key.Split()
-	old, _ := stored["metadata"].(map[string]any)
-	meta := maps.Clone(old)
-	if meta == nil {
+	meta, ok := v["metadata"].(map[string]any)
+	if !ok || meta == nil {
 		meta = map[string]any{}
 	}
 	meta["name"], meta["uid"] = name, uid

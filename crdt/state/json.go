@@ -75,12 +75,30 @@ func appendString(b []byte, s string) ([]byte, error) {
 	if !utf8.ValidString(s) {
 		return nil, fmt.Errorf("string %.40q is not UTF-8", s)
 	}
+	if plainText(s) {
+		return append(append(append(b, '"'), s...), '"'), nil
+	}
 	text, err := json.Marshal(s)
 	return append(b, text...), err
 }
 
+// plainText reports whether json.Marshal would only put quotes around s, by a rule
+// that holds for most strings.
+func plainText(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ' || c > '~', c == '"', c == '\\', c == '<', c == '>', c == '&':
+			return false
+		}
+	}
+	return true
+}
+
 // parse reads one JSON value and nothing after it.
 func parse(text []byte) (any, error) {
+	if s, ok := plainString(text); ok {
+		return s, nil
+	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	var value any
@@ -91,6 +109,24 @@ func parse(text []byte) (any, error) {
 		return nil, errors.New("not one JSON value: more text after it")
 	}
 	return number(value)
+}
+
+// plainString reads what most registers hold: a string without escapes.
+func plainString(text []byte) (string, bool) {
+	n := len(text)
+	if n < 2 || text[0] != '"' || text[n-1] != '"' {
+		return "", false
+	}
+	inner := text[1 : n-1]
+	for _, c := range inner {
+		if c < ' ' || c == '"' || c == '\\' {
+			return "", false
+		}
+	}
+	if !utf8.Valid(inner) {
+		return "", false
+	}
+	return string(inner), true
 }
 
 // number replaces every json.Number inside value, in place.

@@ -22,18 +22,56 @@ type Key struct {
 	Resource, Namespace, Name string
 }
 
-// Object is one API object as the cache holds it. Value is shared and must not
-// be changed by anybody.
+// Object is one API object as the cache holds it.
 type Object struct {
 	Key
-	// Token names the stored state that Value was made from, 0 for derived
+	// Token names the stored state that the object was made from, 0 for derived
 	// objects. It means something only to the node that issued it.
 	Token uint64
 	// RV is the resourceVersion, set by the Cache.
 	RV uint64
-	// Value is the object as unstructured JSON with apiVersion, kind, metadata
-	// (uid, creationTimestamp, generation...) and status, without resourceVersion.
-	Value map[string]any
+	// Source is what the object is made from; nil: there is none.
+	Source Source
+}
+
+// Source makes an object for its readers. It never changes. A node that has the
+// bytes of an object anyway need not keep it decoded for the cache too.
+type Source interface {
+	// Value is the object of a key as unstructured JSON with apiVersion, kind,
+	// metadata (uid, creationTimestamp, generation...) and status, without
+	// resourceVersion. It may be shared and must not be changed by anybody.
+	Value(Key) map[string]any
+}
+
+// Compact is a Source that has more at hand than it takes to make the object
+// again.
+type Compact interface {
+	Source
+	// Kept is what the cache keeps of it.
+	Kept() Source
+}
+
+// Decoded is the Source of an object that is kept as it is shown.
+type Decoded map[string]any
+
+// Value implements Source.
+func (d Decoded) Value(Key) map[string]any { return d }
+
+// Value is the object as its Source makes it, nil if there is none. Who looks at
+// it more than once keeps it.
+func (o Object) Value() map[string]any {
+	if o.Source == nil {
+		return nil
+	}
+	return o.Source.Value(o.Key)
+}
+
+// decoded is o with its value made, for who looks at it more than once.
+func (o Object) decoded() Object {
+	if o.Source != nil {
+		o.Source = Decoded(o.Value())
+	}
+	return o
 }
 
 // Mutation is one write of one object of class A, of a sealed kind in the clear:

@@ -148,8 +148,8 @@ func (c *Cache) Changed() <-chan struct{} {
 }
 
 // Apply publishes a new state in one step: first the deletes, then the objects.
-// Each change gets a resourceVersion of its own. An object whose Value equals the
-// old one is no change, even if its Token is new. An object whose uid differs
+// Each change gets a resourceVersion of its own. An object whose Value equals that of
+// the old one is no change, even if its Token is new. An object whose uid differs
 // from the old one's is a deletion followed by an addition.
 //
 // The state is always published; an error only says that the range of
@@ -252,7 +252,14 @@ func (w *writing) remove(k Key) {
 
 func (w *writing) put(o Object) {
 	old := w.find(o.Key)
-	if old != nil && reflect.DeepEqual(old.Value, o.Value) {
+	var was, is map[string]any
+	if old != nil {
+		was, is = old.Value(), o.Value()
+	}
+	if c, ok := o.Source.(Compact); ok {
+		o.Source = c.Kept()
+	}
+	if old != nil && reflect.DeepEqual(was, is) {
 		if old.Token != o.Token {
 			o.RV = old.RV
 			w.tree(o.Resource).Set(&o)
@@ -260,7 +267,7 @@ func (w *writing) put(o Object) {
 		}
 		return
 	}
-	if old != nil && uidOf(old.Value) != uidOf(o.Value) {
+	if old != nil && uidOf(was) != uidOf(is) {
 		w.remove(o.Key)
 		old = nil
 	}

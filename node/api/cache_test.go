@@ -13,8 +13,8 @@ import (
 
 func thing(namespace, name, uid string, data any) Object {
 	return Object{
-		Key:   Key{Resource: "things", Namespace: namespace, Name: name},
-		Value: map[string]any{"metadata": map[string]any{"name": name, "namespace": namespace, "uid": uid}, "data": data},
+		Key:    Key{Resource: "things", Namespace: namespace, Name: name},
+		Source: Decoded{"metadata": map[string]any{"name": name, "namespace": namespace, "uid": uid}, "data": data},
 	}
 }
 
@@ -56,7 +56,7 @@ func TestANewUIDIsADeletionAndAnAddition(t *testing.T) {
 	check(t, err)
 	check(t, c.Apply([]Object{thing("a", "x", "2", "v")}, nil))
 	first, second := <-w.C, <-w.C
-	if first.Type != Deleted || uidOf(first.Object.Value) != "1" || second.Type != Added || uidOf(second.Object.Value) != "2" ||
+	if first.Type != Deleted || uidOf(first.Object.Value()) != "1" || second.Type != Added || uidOf(second.Object.Value()) != "2" ||
 		first.Object.RV >= second.Object.RV {
 		t.Errorf("got %+v, %+v", first, second)
 	}
@@ -71,10 +71,10 @@ func TestListsAreOrderedSnapshots(t *testing.T) {
 	for _, o := range all {
 		names = append(names, o.Namespace+"/"+o.Name)
 	}
-	if !reflect.DeepEqual(names, []string{"a/y", "a/z", "b/x"}) || rv == c.RV() || all[0].Value["data"] != 1 {
-		t.Errorf("%v at %d: %v", names, rv, all[0].Value)
+	if !reflect.DeepEqual(names, []string{"a/y", "a/z", "b/x"}) || rv == c.RV() || all[0].Value()["data"] != 1 {
+		t.Errorf("%v at %d: %v", names, rv, all[0].Value())
 	}
-	if only, _ := c.List("things", "a"); len(only) != 2 || only[0].Value["data"] != 2 {
+	if only, _ := c.List("things", "a"); len(only) != 2 || only[0].Value()["data"] != 2 {
 		t.Errorf("namespace a: %v", only)
 	}
 }
@@ -102,8 +102,8 @@ func TestWatchForgetsWhatIsTooOld(t *testing.T) {
 	}
 	w, err := c.Watch(t.Context(), "things", "", old)
 	check(t, err)
-	if len(w.Start) != ringMax || w.Start[0].Object.Value["data"] != 0 {
-		t.Fatalf("%d changes, first %v", len(w.Start), w.Start[0].Object.Value)
+	if len(w.Start) != ringMax || w.Start[0].Object.Value()["data"] != 0 {
+		t.Fatalf("%d changes, first %v", len(w.Start), w.Start[0].Object.Value())
 	}
 	check(t, c.Apply([]Object{thing("a", "x", "1", "one more")}, nil))
 	if _, err := c.Watch(t.Context(), "things", "", old); !errors.Is(err, ErrGone) {
@@ -252,7 +252,7 @@ func TestReadersNeverWaitAndSeeWholeStates(t *testing.T) {
 				default:
 				}
 				// Each step writes both objects with the same data.
-				if l, _ := c.List("things", ""); len(l) > 0 && (len(l) != 2 || l[0].Value["data"] != l[1].Value["data"]) {
+				if l, _ := c.List("things", ""); len(l) > 0 && (len(l) != 2 || l[0].Value()["data"] != l[1].Value()["data"]) {
 					t.Errorf("half a state: %v", l)
 					return
 				}

@@ -1,9 +1,9 @@
 package api
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -28,6 +28,8 @@ const (
 
 	// bodyBytesMax is the largest request body, as in Kubernetes.
 	bodyBytesMax = 3 << 20
+	// bodyRoomMax bounds the room that is made for a body on its length's word.
+	bodyRoomMax = 64 << 10
 	// bodyTimeout is how long a client may take to send its body.
 	bodyTimeout = 30 * time.Second
 )
@@ -57,7 +59,9 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	// Not every connection can set deadlines (tests' recorders cannot); the size is bounded anyway.
 	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
 	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyBytesMax))
+	room := bytes.MinRead + max(min(r.ContentLength, bodyRoomMax), 0)
+	body := bytes.NewBuffer(make([]byte, 0, room))
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, bodyBytesMax))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
@@ -65,7 +69,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	case err != nil:
 		return nil, apierrors.NewBadRequest("the request body could not be read: " + err.Error())
 	}
-	return body, nil
+	return body.Bytes(), nil
 }
 
 // mediaType is a request's content type without parameters; JSON if it says nothing.

@@ -28,11 +28,11 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request, t *target) error
 	if err != nil {
 		return err
 	}
-	if gone.Value != nil {
+	if gone.Source != nil {
 		return s.respond(w, r, http.StatusOK, t.kind, gone)
 	}
 	status := successStatus()
-	status.Details = &metav1.StatusDetails{Name: t.name, Group: t.kind.Group, Kind: t.kind.plural, UID: types.UID(uidOf(o.Value))}
+	status.Details = &metav1.StatusDetails{Name: t.name, Group: t.kind.Group, Kind: t.kind.plural, UID: types.UID(uidOf(o.Value()))}
 	writeJSON(w, r, http.StatusOK, status)
 	return nil
 }
@@ -128,7 +128,8 @@ func (s *Server) deleteObject(
 
 // remove deletes one stored object.
 func (s *Server) remove(ctx context.Context, t *target, o Object, exact bool) error {
-	m := Mutation{Key: o.Key, UID: uidOf(o.Value), Old: o.Value}
+	value := o.Value()
+	m := Mutation{Key: o.Key, UID: uidOf(value), Old: value}
 	if exact {
 		m.Token = o.Token
 	}
@@ -141,7 +142,7 @@ func warnDelete(t *target, o Object, opts *metav1.DeleteOptions, warn *warnings)
 		warn.add("propagationPolicy Orphan is not honoured: the pods of a Deployment are derived from it and stop with it")
 	}
 	if g := opts.GracePeriodSeconds; g != nil && t.kind.key() == Pods {
-		own, there, _ := unstructured.NestedInt64(o.Value, "spec", "terminationGracePeriodSeconds")
+		own, there, _ := unstructured.NestedInt64(o.Value(), "spec", "terminationGracePeriodSeconds")
 		if !there || own != *g {
 			warn.add("gracePeriodSeconds is not honoured: the pod stops within its own spec.terminationGracePeriodSeconds")
 		}
@@ -153,7 +154,7 @@ func derivedPod(o Object) bool {
 	if o.Resource != Pods {
 		return false
 	}
-	m, _ := o.Value["metadata"].(map[string]any)
+	m, _ := o.Value()["metadata"].(map[string]any)
 	owners, _ := m["ownerReferences"].([]any)
 	for _, owner := range owners {
 		if ref, _ := owner.(map[string]any); ref["kind"] == "ReplicaSet" {
@@ -165,15 +166,16 @@ func derivedPod(o Object) bool {
 
 // stopping shows a pod that has been told to stop.
 func stopping(o Object) Object {
-	o.Value = maps.Clone(o.Value)
-	m, _ := o.Value["metadata"].(map[string]any)
+	value := maps.Clone(o.Value())
+	m, _ := value["metadata"].(map[string]any)
 	m = maps.Clone(m)
 	if _, there := m["deletionTimestamp"]; !there {
-		grace, _, _ := unstructured.NestedInt64(o.Value, "spec", "terminationGracePeriodSeconds")
+		grace, _, _ := unstructured.NestedInt64(value, "spec", "terminationGracePeriodSeconds")
 		m["deletionTimestamp"] = time.Now().UTC().Add(time.Duration(grace) * time.Second).Format(time.RFC3339)
 		m["deletionGracePeriodSeconds"] = grace
 	}
-	o.Value["metadata"] = m
+	value["metadata"] = m
+	o.Source = Decoded(value)
 	return o
 }
 

@@ -54,7 +54,7 @@ func (s *Server) mirrorEvents(ctx context.Context) (missing []string, err error)
 	for _, e := range events {
 		k := Key{Resource: EventsOf, Namespace: metaString(e, "namespace"), Name: metaString(e, "name")}
 		current[k] = true
-		objects = append(objects, Object{Key: k, Value: e})
+		objects = append(objects, Object{Key: k, Source: Decoded(e)})
 	}
 	var gone []Key
 	if len(missing) == 0 {

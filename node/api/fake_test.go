@@ -98,7 +98,7 @@ func (m *memory) Mutate(_ context.Context, mu Mutation) (Object, error) {
 		return Object{}, ErrExists
 	case mu.UID != "" && mu.Resource == Pods && !there:
 		return m.annotateDerived(mu)
-	case mu.UID != "" && (!there || uidOf(old.Value) != mu.UID):
+	case mu.UID != "" && (!there || uidOf(old.Value()) != mu.UID):
 		return Object{}, ErrNotFound
 	case mu.Token != 0 && mu.Token != old.Token:
 		return Object{}, fmt.Errorf("token %d is not %d: %w", mu.Token, old.Token, ErrConflict)
@@ -111,12 +111,12 @@ func (m *memory) Mutate(_ context.Context, mu Mutation) (Object, error) {
 	value := runtime.DeepCopyJSON(mu.New)
 	meta := value["metadata"].(map[string]any)
 	if there {
-		value = merge3(mu.Old, mu.New, runtime.DeepCopyJSON(old.Value)).(map[string]any)
+		value = merge3(mu.Old, mu.New, runtime.DeepCopyJSON(old.Value())).(map[string]any)
 		meta = value["metadata"].(map[string]any)
 		for _, own := range []string{"uid", "creationTimestamp", "generation"} {
-			meta[own] = old.Value["metadata"].(map[string]any)[own]
+			meta[own] = old.Value()["metadata"].(map[string]any)[own]
 		}
-		if !reflect.DeepEqual(value["spec"], old.Value["spec"]) {
+		if !reflect.DeepEqual(value["spec"], old.Value()["spec"]) {
 			generation, _ := meta["generation"].(int64)
 			meta["generation"] = generation + 1
 		}
@@ -126,7 +126,7 @@ func (m *memory) Mutate(_ context.Context, mu Mutation) (Object, error) {
 		meta["creationTimestamp"] = time.Now().UTC().Format(time.RFC3339)
 		meta["generation"] = int64(1)
 	}
-	o := Object{Key: mu.Key, Token: m.tokens, Value: value}
+	o := Object{Key: mu.Key, Token: m.tokens, Source: Decoded(value)}
 	m.stored[mu.Key] = o
 	m.show(mu.Key)
 	return o, nil
@@ -161,11 +161,11 @@ func merge3(old, next, current any) any {
 // annotateDerived keeps labels and annotations that were written on a derived pod.
 func (m *memory) annotateDerived(mu Mutation) (Object, error) {
 	o, there := m.cache.Get(mu.Key)
-	if !there || uidOf(o.Value) != mu.UID {
+	if !there || uidOf(o.Value()) != mu.UID {
 		return Object{}, ErrNotFound
 	}
 	m.tokens++
-	o.Token, o.Value = m.tokens, mu.New
+	o.Token, o.Source = m.tokens, Decoded(mu.New)
 	return o, m.cache.Apply([]Object{o}, nil)
 }
 
@@ -182,13 +182,13 @@ func (m *memory) show(k Key) {
 		return
 	}
 	if k.Resource == Deployments {
-		o.Value = runtime.DeepCopyJSON(o.Value)
+		o.Source = Decoded(runtime.DeepCopyJSON(o.Value()))
 		objects = m.derive(&o)
 		gone = without(gone, objects)
 	}
 	if k.Resource == Pods {
-		o.Value = runtime.DeepCopyJSON(o.Value)
-		o.Value["status"] = runningStatus(o.Value["spec"].(map[string]any))
+		o.Source = Decoded(runtime.DeepCopyJSON(o.Value()))
+		o.Value()["status"] = runningStatus(o.Value()["spec"].(map[string]any))
 	}
 	_ = m.cache.Apply(append(objects, o), gone)
 }
@@ -221,19 +221,19 @@ func (m *memory) derivedKeys(k Key) []Key {
 }
 
 func (m *memory) derive(d *Object) []Object {
-	spec := d.Value["spec"].(map[string]any)
+	spec := d.Value()["spec"].(map[string]any)
 	replicas, _, _ := unstructured.NestedInt64(spec, "replicas")
 	template, _, _ := unstructured.NestedMap(spec, "template")
 	owner := func(kind, apiVersion, name, uid string) []any {
 		return []any{map[string]any{"apiVersion": apiVersion, "kind": kind, "name": name, "uid": uid, "controller": true, "blockOwnerDeletion": true}}
 	}
 	rs := Object{Key: Key{ReplicaSets, d.Namespace, d.Name + "-0"}}
-	rsUID := "rs-" + uidOf(d.Value)
+	rsUID := "rs-" + uidOf(d.Value())
 	count := map[string]any{"replicas": replicas, "readyReplicas": replicas, "availableReplicas": replicas}
-	rs.Value = map[string]any{
+	rs.Source = Decoded{
 		"apiVersion": "apps/v1", "kind": "ReplicaSet",
 		"metadata": map[string]any{
-			"name": rs.Name, "namespace": d.Namespace, "uid": rsUID, "ownerReferences": owner("Deployment", "apps/v1", d.Name, uidOf(d.Value)),
+			"name": rs.Name, "namespace": d.Namespace, "uid": rsUID, "ownerReferences": owner("Deployment", "apps/v1", d.Name, uidOf(d.Value())),
 		},
 		"spec": map[string]any{"replicas": replicas, "selector": spec["selector"], "template": template}, "status": count,
 	}
@@ -250,14 +250,14 @@ func (m *memory) derive(d *Object) []Object {
 			"name": name, "namespace": d.Namespace, "uid": "pod-" + name, "ownerReferences": owner("ReplicaSet", "apps/v1", rs.Name, rsUID),
 			"creationTimestamp": time.Now().UTC().Format(time.RFC3339),
 		})
-		objects = append(objects, Object{Key: Key{Pods, d.Namespace, name}, Value: map[string]any{
+		objects = append(objects, Object{Key: Key{Pods, d.Namespace, name}, Source: Decoded{
 			"apiVersion": "v1", "kind": "Pod", "metadata": podMeta, "spec": podSpec, "status": runningStatus(podSpec),
 		}})
 	}
 	count = maps.Clone(count)
 	count["updatedReplicas"] = replicas
-	count["observedGeneration"] = d.Value["metadata"].(map[string]any)["generation"]
-	d.Value["status"] = count
+	count["observedGeneration"] = d.Value()["metadata"].(map[string]any)["generation"]
+	d.Value()["status"] = count
 	return objects
 }
 
@@ -367,11 +367,11 @@ func (m *memory) Status(context.Context) (ClusterStatus, error) {
 func (m *memory) Open(o Object) (Object, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	value, err := state.OpenObject(state.MakeKey(o.Resource, o.Namespace, o.Name), crdt.UID{}, o.Value, func(seal.ID) (seal.Key, bool) { return testDataKey, !m.locked })
+	value, err := state.OpenObject(state.MakeKey(o.Resource, o.Namespace, o.Name), crdt.UID{}, o.Value(), func(seal.ID) (seal.Key, bool) { return testDataKey, !m.locked })
 	if err != nil {
 		return o, fmt.Errorf("%w: %w", ErrSealed, err)
 	}
-	o.Value = value
+	o.Source = Decoded(value)
 	return o, nil
 }
 

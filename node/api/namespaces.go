@@ -34,8 +34,9 @@ func (s *Server) namespaceTakes(name string) error {
 	s.terminating.mu.Lock()
 	going := s.terminating.names[name] > 0
 	s.terminating.mu.Unlock()
-	phase, _, _ := unstructured.NestedString(o.Value, "status", "phase")
-	if !going && phase != string(corev1.NamespaceTerminating) && metaString(o.Value, "deletionTimestamp") == "" {
+	value := o.Value()
+	phase, _, _ := unstructured.NestedString(value, "status", "phase")
+	if !going && phase != string(corev1.NamespaceTerminating) && metaString(value, "deletionTimestamp") == "" {
 		return nil
 	}
 	err := statusError(http.StatusForbidden, metav1.StatusReasonForbidden,
@@ -111,7 +112,7 @@ func NamespaceContent(c *Cache, namespace string) []Object {
 		}
 		objects, _ := c.List(k.key(), namespace)
 		for _, o := range objects {
-			if !derivedPod(o) && metaString(o.Value, "deletionTimestamp") == "" {
+			if !derivedPod(o) && metaString(o.Value(), "deletionTimestamp") == "" {
 				out = append(out, o)
 			}
 		}

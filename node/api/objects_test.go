@@ -136,8 +136,8 @@ func TestPatchesAreComputedAnewWhenTheStoreIsAhead(t *testing.T) {
 	race := func(value string) func(Mutation) {
 		return func(Mutation) {
 			o, _ := f.cache.Get(Key{ConfigMaps, "default", "a"})
-			next := withField(o.Value, "data", map[string]any{"k": "1", "other": value})
-			_, err = f.backend.Mutate(f.ctx, Mutation{Key: o.Key, UID: uidOf(o.Value), Old: o.Value, New: next})
+			next := withField(o.Value(), "data", map[string]any{"k": "1", "other": value})
+			_, err = f.backend.Mutate(f.ctx, Mutation{Key: o.Key, UID: uidOf(o.Value()), Old: o.Value(), New: next})
 			check(t, err)
 		}
 	}

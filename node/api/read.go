@@ -17,7 +17,7 @@ func (s *Server) find(t *target) (Object, error) {
 	if !ok {
 		return Object{}, apierrors.NewNotFound(t.kind.groupResource(), t.name)
 	}
-	return o, nil
+	return o.decoded(), nil
 }
 
 func (s *Server) get(w http.ResponseWriter, r *http.Request, t *target) error {

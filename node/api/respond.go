@@ -91,8 +91,9 @@ func marshal(r *http.Request, body any) ([]byte, error) {
 // versioned is the object as clients see it: with its resourceVersion, which the
 // cached value never has.
 func (o Object) versioned() map[string]any {
-	out := maps.Clone(o.Value)
-	meta, _ := o.Value["metadata"].(map[string]any)
+	value := o.Value()
+	out := maps.Clone(value)
+	meta, _ := value["metadata"].(map[string]any)
 	meta = maps.Clone(meta)
 	if meta == nil {
 		meta = map[string]any{}

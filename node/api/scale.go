@@ -50,7 +50,7 @@ func (s *Server) setScale(w http.ResponseWriter, r *http.Request, t *target) err
 				field.NewPath("spec", "replicas"), next.Spec.Replicas, "must be greater than or equal to 0")})
 		}
 		deployment := &appsv1.Deployment{}
-		if _, err := fromMap(current.Value, deployment); err != nil {
+		if _, err := fromMap(current.Value(), deployment); err != nil {
 			return apierrors.NewInternalError(err)
 		}
 		deployment.Spec.Replicas = &next.Spec.Replicas
@@ -117,7 +117,7 @@ func respondScale(w http.ResponseWriter, r *http.Request, o Object) error {
 
 func scaleOf(o Object) (*autoscalingv1.Scale, error) {
 	d := &appsv1.Deployment{}
-	if _, err := fromMap(o.Value, d); err != nil {
+	if _, err := fromMap(o.Value(), d); err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
 	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)

@@ -12,7 +12,7 @@ import (
 // open makes an object of a sealed kind readable. The cache holds it sealed:
 // plaintext lives only as long as the request that asked for it.
 func (s *Server) open(k *kind, o Object) (Object, error) {
-	if !k.sealed || o.Value == nil {
+	if !k.sealed || o.Source == nil {
 		return o, nil
 	}
 	opened, err := s.config.Backend.Open(o)

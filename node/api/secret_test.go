@@ -34,7 +34,7 @@ func TestTypedClientLifeOfASecret(t *testing.T) {
 			t.Errorf("created %+v", made)
 		}
 		cached, _ := f.cache.Get(Key{Secrets, "default", "a"})
-		if text := strings.Join(slices.Collect(values(cached.Value)), " "); strings.Contains(text, "hush") || strings.Contains(text, "c2VzYW1l") {
+		if text := strings.Join(slices.Collect(values(cached.Value())), " "); strings.Contains(text, "hush") || strings.Contains(text, "c2VzYW1l") {
 			t.Errorf("the cache holds it in the clear: %s", text)
 		}
 		made.Data["k"] = []byte("2")

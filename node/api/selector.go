@@ -45,7 +45,7 @@ func selectorOf(r *http.Request, t *target) (*selector, error) {
 
 func (s *selector) matches(o Object) bool {
 	if !s.labels.Empty() {
-		own, _, _ := unstructured.NestedStringMap(o.Value, "metadata", "labels")
+		own, _, _ := unstructured.NestedStringMap(o.Value(), "metadata", "labels")
 		if !s.labels.Matches(labels.Set(own)) {
 			return false
 		}
@@ -76,7 +76,7 @@ func (o fieldsOf) Get(path string) string {
 	case "source": // of an Event: the component
 		path = "source.component"
 	}
-	value, _, _ := unstructured.NestedFieldNoCopy(o.Value, strings.Split(path, ".")...)
+	value, _, _ := unstructured.NestedFieldNoCopy(Object(o).Value(), strings.Split(path, ".")...)
 	switch v := value.(type) {
 	case nil:
 		switch path {

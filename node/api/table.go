@@ -38,8 +38,9 @@ func tableOf(k *kind, objects []Object, rv uint64, include metav1.IncludeObjectP
 		table.ColumnDefinitions = k.columns
 	}
 	for _, o := range objects {
+		o = o.decoded()
 		obj := k.make()
-		if _, err := fromMap(o.Value, obj); err != nil {
+		if _, err := fromMap(o.Value(), obj); err != nil {
 			return nil, apierrors.NewInternalError(fmt.Errorf("%s %s/%s cannot be shown: %w", k.plural, o.Namespace, o.Name, err))
 		}
 		table.Rows = append(table.Rows, metav1.TableRow{Cells: k.row(obj), Object: rowObject(o, include)})

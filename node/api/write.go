@@ -109,7 +109,7 @@ func (s *Server) createNamed(ctx context.Context, t *target, obj runtime.Object,
 	if err != nil {
 		return Object{}, err
 	}
-	value, err := s.prepare(t.kind, asSent, obj, nil, warn)
+	value, err := s.prepare(t.kind, asSent, obj, nil, nil, warn)
 	if err != nil {
 		return Object{}, err
 	}
@@ -127,15 +127,17 @@ func (s *Server) createNamed(ctx context.Context, t *target, obj runtime.Object,
 	if opts.dryRun {
 		m := value["metadata"].(map[string]any)
 		m["uid"], m["creationTimestamp"] = randomUID(), time.Now().UTC().Format(time.RFC3339)
-		return Object{Key: named.key(), Value: value}, nil
+		return Object{Key: named.key(), Source: Decoded(value)}, nil
 	}
 	return s.mutate(ctx, &named, Mutation{Key: named.key(), New: value})
 }
 
 // prepare reviews an object as the client sent it, completes it, checks it and
-// returns its canonical form. Old is what it replaces, if anything; a write that
-// leaves the spec alone is not warned about it again.
-func (s *Server) prepare(k *kind, asSent map[string]any, obj, old runtime.Object, warn *warnings) (map[string]any, error) {
+// returns its canonical form. Old is what it replaces, if anything, and oldValue its
+// form; a write that leaves the spec alone is not warned about it again.
+func (s *Server) prepare(
+	k *kind, asSent map[string]any, obj, old runtime.Object, oldValue map[string]any, warn *warnings,
+) (map[string]any, error) {
 	advice := &warnings{header: http.Header{}}
 	errs := k.fields.review(asSent, advice)
 	if len(errs) == 0 {
@@ -144,9 +146,12 @@ func (s *Server) prepare(k *kind, asSent map[string]any, obj, old runtime.Object
 	if len(errs) > 0 {
 		return nil, apierrors.NewInvalid(k.GroupKind(), metaString(asSent, "name"), errs)
 	}
-	value, err := toMap(obj)
-	if err != nil {
-		return nil, err
+	value := asSent
+	if k.defaults != nil { // which may have changed it
+		var err error
+		if value, err = toMap(obj); err != nil {
+			return nil, err
+		}
 	}
 	if k.advise != nil {
 		for _, text := range k.advise(obj) {
@@ -158,14 +163,8 @@ func (s *Server) prepare(k *kind, asSent map[string]any, obj, old runtime.Object
 			advice.add("%s", text)
 		}
 	}
-	if old != nil {
-		oldValue, err := toMap(old)
-		if err != nil {
-			return nil, err
-		}
-		if reflect.DeepEqual(value["spec"], oldValue["spec"]) {
-			return value, nil
-		}
+	if old != nil && reflect.DeepEqual(value["spec"], oldValue["spec"]) {
+		return value, nil
 	}
 	for _, text := range advice.said {
 		warn.add("%s", text)
@@ -252,7 +251,7 @@ func (s *Server) replace(
 		return Object{}, err // what cannot be read is not overwritten
 	}
 	old := t.kind.make()
-	if _, err := fromMap(opened.Value, old); err != nil {
+	if _, err := fromMap(opened.Value(), old); err != nil {
 		return Object{}, apierrors.NewInternalError(err)
 	}
 	oldValue, err := toMap(old)
@@ -263,7 +262,7 @@ func (s *Server) replace(
 	if err != nil {
 		return Object{}, err
 	}
-	value, err := s.prepare(t.kind, asSent, obj, old, warn)
+	value, err := s.prepare(t.kind, asSent, obj, old, oldValue, warn)
 	if err != nil {
 		return Object{}, err
 	}
@@ -279,9 +278,9 @@ func (s *Server) replace(
 		return current, nil
 	}
 	if opts.dryRun {
-		return Object{Key: current.Key, RV: current.RV, Value: value}, nil
+		return Object{Key: current.Key, RV: current.RV, Source: Decoded(value)}, nil
 	}
-	mutation := Mutation{Key: current.Key, UID: uidOf(current.Value), Old: oldValue, New: value}
+	mutation := Mutation{Key: current.Key, UID: uidOf(current.Value()), Old: oldValue, New: value}
 	if m.GetResourceVersion() != "" {
 		mutation.Token = current.Token
 	}
@@ -300,7 +299,7 @@ func keepStatus(value, old map[string]any) {
 // than current; empty arguments mean any. A resourceVersion of another node, or of
 // this node before its last start, is never current.
 func (s *Server) sameObject(t *target, current Object, uid types.UID, version string) error {
-	if have := uidOf(current.Value); uid != "" && string(uid) != have {
+	if have := uidOf(current.Value()); uid != "" && string(uid) != have {
 		return apierrors.NewConflict(t.kind.groupResource(), t.name,
 			fmt.Errorf("precondition failed: UID in precondition: %s, UID in object meta: %s", uid, have))
 	}
@@ -330,7 +329,7 @@ func (s *Server) mutate(ctx context.Context, t *target, m Mutation) (Object, err
 	}
 	shown, ok := s.awaitShown(ctx, m.Key, func(o Object, there bool) bool {
 		if m.New == nil {
-			return !there || uidOf(o.Value) != m.UID || metaString(o.Value, "deletionTimestamp") != ""
+			return !there || uidOf(o.Value()) != m.UID || metaString(o.Value(), "deletionTimestamp") != ""
 		}
 		return there && o.Token == stored.Token
 	})

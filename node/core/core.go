@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"iter"
 	"reflect"
 	"slices"
 	"strings"
@@ -138,7 +139,10 @@ func New(cfg Config, now Instant, load func(prefix string, f func(key string, va
 		return nil, err
 	}
 	for _, key := range c.store.keys() {
-		c.reindex(key)
+		if unplanned(key) {
+			continue
+		}
+		c.reindex(key, c.store.record(key))
 	}
 	c.out = first // what loading the store asks for comes with the first Step
 	return c, nil
@@ -210,15 +214,18 @@ func (c *Core) fact(warning bool, about state.Key, reason, format string, args .
 	c.out.Facts = append(c.out.Facts, Fact{Warning: warning, Reason: reason, About: about, Message: fmt.Sprintf(format, args...)})
 }
 
-// Snapshot gives every stored record, for a shell that has just started; later
-// changes come with Ready, and derived objects with the first ones.
-func (c *Core) Snapshot() []Change {
-	changes := make([]Change, 0, len(c.store.entries))
-	for _, key := range c.store.keys() {
-		e := c.store.entries[key]
-		changes = append(changes, Change{Key: key, Record: c.store.record(key), Token: e.token})
+// Snapshot gives every stored record, one decoded at a time, for a shell that has
+// just started; later changes come with Ready, and derived objects with the first
+// ones.
+func (c *Core) Snapshot() iter.Seq[Change] {
+	return func(yield func(Change) bool) {
+		for _, key := range c.store.keys() {
+			e := c.store.entries[key]
+			if !yield(Change{Key: key, Record: e.Record(), Stored: e, Token: e.token}) {
+				return
+			}
+		}
 	}
-	return changes
 }
 
 func sortedKeys[M ~map[K]V, K ~string, V any](m M) []K {

@@ -46,7 +46,7 @@ func (c *Core) loadIdentity() {
 		// record that is sent again (I5).
 		s.context = crdt.Context{}
 		for _, e := range s.entries {
-			s.context.AddVector(e.vector)
+			s.context.AddVector(e.vector())
 		}
 		c.fact(true, "", "ReplicaRenewed", "the database is doubted (%s): this node writes as replica %s from now on, no more as %s", c.cfg.Doubt, c.cfg.Replica, c.cfg.Former)
 	}
@@ -95,14 +95,18 @@ func (c *Core) suspectContext(from p2p.PeerID, theirs *crdt.Context) {
 }
 
 // suspectRecord looks for own writes in a record that are not here, or are
-// different ones.
-func (c *Core) suspectRecord(ours, theirs *crdt.Record) {
+// different ones, and reports whether it found any.
+func (c *Core) suspectRecord(ours, theirs *crdt.Record) bool {
 	own := c.store.own.replica
 	if n := theirs.Vector[own]; n > 0 && !c.store.context.Has(crdt.Dot{Replica: own, Counter: n}) {
 		c.fork(fmt.Sprintf("a peer has write %d of this node, which is not here", n))
-	} else if crdt.Forked(ours, theirs, own) {
-		c.fork("a peer has another write under a dot of this node")
+		return true
 	}
+	if crdt.Forked(ours, theirs, own) {
+		c.fork("a peer has another write under a dot of this node")
+		return true
+	}
+	return false
 }
 
 // fork gives this node a new replica ID, and its writes since it last agreed with
@@ -127,11 +131,11 @@ func (c *Core) fork(why string) {
 	s.own.void, s.own.last = 0, s.high.Counter()
 	moved := func(path string) string { return state.RenamedGeneration(path, old, s.own.replica) }
 	for _, key := range s.keys() {
-		if s.entries[key].vector[old] > above {
+		if s.entries[key].vector()[old] > above {
 			c.commit(key, s.record(key).Rename(old, s.own.replica, above, moved))
 		}
 		if e := s.entries[key]; e != nil {
-			s.context.AddVector(e.vector)
+			s.context.AddVector(e.vector())
 		}
 	}
 	c.lowerFloor()

@@ -58,12 +58,15 @@ func (x *index) touch(key state.Key) { x.keys[key] = true }
 
 func (x *index) touchWorkload(uid crdt.UID) { x.touched[uid] = true }
 
-// reindex follows a changed record. A record that does not make sense changes
+// reindex follows a changed record, nil if nothing is left of it. A record that does not make sense changes
 // nothing that runs: the last good meaning stays, and it is said.
-func (c *Core) reindex(key state.Key) {
+func (c *Core) reindex(key state.Key, rec *crdt.Record) {
+	if unplanned(key) {
+		c.runner.dirty, c.derived.dirty = true, true // the view counts records
+		return
+	}
 	x := &c.index
 	x.touch(key)
-	rec := c.store.record(key)
 	var err error
 	switch key.Resource() {
 	case state.Deployments, state.Pods:
@@ -87,12 +90,17 @@ func (c *Core) reindex(key state.Key) {
 		err = x.reindexPodMeta(key, rec)
 	case state.Members:
 		c.reindexMember(key)
-	case state.ConfigMaps, state.Secrets:
-		c.runner.dirty = true
 	}
 	if err != nil {
 		c.fact(true, key, "InvalidRecord", "%v; the last valid state goes on", err)
 	}
+}
+
+// unplanned says that nothing follows from a record but what pods find in their
+// files and variables: it is not kept decoded, and there may be very many.
+func unplanned(key state.Key) bool {
+	r := key.Resource()
+	return r == state.ConfigMaps || r == state.Secrets
 }
 
 func (x *index) reindexWorkload(key state.Key, rec *crdt.Record) error {

@@ -105,11 +105,12 @@ type Ack struct {
 	Copied *Copied
 }
 
-// Change is a record that has changed. Token names this state of it, in this
-// process only.
+// Change is a record that has changed, decoded and as it is stored; nil if nothing
+// is left of it. Token names this state of it, in this process only.
 type Change struct {
 	Key    state.Key
 	Record *crdt.Record
+	Stored *Stored
 	Token  uint64
 }
 

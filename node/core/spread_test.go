@@ -86,7 +86,7 @@ func TestSpreadOffersEachWriteOnce(t *testing.T) {
 							t.Fatal(err)
 						}
 						for _, h := range have.Records {
-							if c.store.entries[h.Key].vector[h.By] != h.At {
+							if c.store.entries[h.Key].vector()[h.By] != h.At {
 								t.Fatalf("%s is offered under a dot that it lacks", h.Key)
 							}
 							note(h.Key)

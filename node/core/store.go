@@ -1,6 +1,7 @@
 package core
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ const contextEvery = 2 * 1e9 // nanoseconds
 //	I2  a dot in the context is contained in some record here, or was purged
 //	I4  a dot is issued at most once: counters are reserved in blocks on disk
 type store struct {
-	entries map[state.Key]*entry
+	entries map[state.Key]*Stored
 	recent  recent
 	order   []state.Key // sorted, nil when stale
 	dots    crdt.DotIndex
@@ -45,6 +46,7 @@ type store struct {
 	tree    tree
 	count   Counters
 	token   uint64
+	scratch []byte // room to encode in
 	// incarnation of the failure detector that was saved last.
 	incarnation uint64
 
@@ -54,10 +56,10 @@ type store struct {
 	dirty     bool     // the context differs from the one on disk
 }
 
-// entry is one record, encoded.
-type entry struct {
+// Stored is one state of a record, encoded. It never changes, so whoever shows it
+// to readers may share it.
+type Stored struct {
 	encoded []byte
-	vector  crdt.Vector
 	print   crdt.Fingerprint
 	token   uint64
 }
@@ -65,9 +67,21 @@ type entry struct {
 // recent is the one record that is held decoded: an event that changes a record
 // reads it several times.
 type recent struct {
-	entry  *entry
+	stored *Stored
 	record *crdt.Record
 }
+
+// Record decodes the record; its values are parts of what is stored. What is
+// stored was decoded before, so it decodes.
+func (e *Stored) Record() *crdt.Record {
+	rec, err := crdt.View(e.encoded)
+	if err != nil {
+		panic(fmt.Sprintf("core: a stored record does not decode: %v", err))
+	}
+	return rec
+}
+
+func (e *Stored) vector() crdt.Vector { return crdt.ViewVector(e.encoded) }
 
 func (s *store) keys() []state.Key {
 	if s.order == nil {
@@ -76,27 +90,21 @@ func (s *store) keys() []state.Key {
 	return s.order
 }
 
-// record decodes a stored record; nil if there is none. What is stored was
-// decoded before, so it decodes.
+// record decodes a stored record; nil if there is none.
 func (s *store) record(key state.Key) *crdt.Record {
 	e := s.entries[key]
 	if e == nil {
 		return nil
 	}
-	if s.recent.entry == e {
-		return s.recent.record
+	if s.recent.stored != e {
+		s.recent = recent{e, e.Record()}
 	}
-	rec, err := crdt.Decode(e.encoded)
-	if err != nil {
-		panic(fmt.Sprintf("core: stored record %s does not decode: %v", key, err))
-	}
-	s.recent = recent{e, rec}
-	return rec
+	return s.recent.record
 }
 
 func (c *Core) loadStore(load func(prefix string, f func(key string, value []byte) error) error) error {
 	s := &c.store
-	s.entries, s.graves = map[state.Key]*entry{}, map[state.Key]bool{}
+	s.entries, s.graves = map[state.Key]*Stored{}, map[state.Key]bool{}
 	err := load("m/", func(key string, value []byte) (err error) {
 		switch key {
 		case diskContext:
@@ -128,11 +136,12 @@ func (c *Core) loadStore(load func(prefix string, f func(key string, value []byt
 		return fmt.Errorf("core: load marks: %w", err)
 	}
 	err = load(diskRecords, func(key string, value []byte) error {
-		rec, err := crdt.Decode(value)
+		value = bytes.Clone(value)
+		rec, err := crdt.View(value)
 		if err != nil {
 			return fmt.Errorf("record %s: %w", key, err)
 		}
-		s.put(state.Key(key[len(diskRecords):]), rec, append([]byte(nil), value...))
+		s.put(state.Key(key[len(diskRecords):]), rec, value)
 		s.high.Witness(rec.Time())
 		return nil
 	})
@@ -157,16 +166,16 @@ func (c *Core) persist(key string, value []byte) {
 }
 
 // put stores a record in memory and claims its dots.
-func (s *store) put(key state.Key, rec *crdt.Record, encoded []byte) *entry {
+func (s *store) put(key state.Key, rec *crdt.Record, encoded []byte) *Stored {
 	s.token++
 	before := s.entries[key]
 	if before == nil {
 		s.order = nil
-		before = &entry{}
+		before = &Stored{}
 	}
-	e := &entry{encoded: encoded, vector: rec.Vector, print: rec.Fingerprint(string(key)), token: s.token}
+	e := &Stored{encoded: encoded, print: rec.Fingerprint(string(key)), token: s.token}
 	s.entries[key], s.recent = e, recent{e, rec}
-	s.dots.Move(string(key), before.vector, e.vector)
+	s.dots.Move(string(key), before.vector(), rec.Vector)
 	s.tree.move(key, before.print, e.print)
 	s.bury(key, rec)
 	s.context.AddVector(rec.Vector)
@@ -187,7 +196,7 @@ func (s *store) bury(key state.Key, rec *crdt.Record) {
 func (s *store) drop(key state.Key) {
 	s.token++
 	e := s.entries[key]
-	s.dots.Move(string(key), e.vector, nil)
+	s.dots.Move(string(key), e.vector(), nil)
 	s.tree.move(key, e.print, crdt.Fingerprint{})
 	delete(s.entries, key)
 	delete(s.graves, key)
@@ -196,19 +205,21 @@ func (s *store) drop(key state.Key) {
 
 // commit makes a changed record durable and visible, and everything that
 // follows from it. What may be purged of it, is.
-func (c *Core) commit(key state.Key, rec *crdt.Record) *entry {
+func (c *Core) commit(key state.Key, rec *crdt.Record) *Stored {
 	whole := rec
 	rec = rec.Purge(c.purgeable)
 	c.store.count.Purged += len(whole.Objects) - len(rec.Objects)
-	encoded := rec.Encode()
+	c.store.scratch = rec.AppendTo(c.store.scratch[:0])
+	encoded := bytes.Clone(c.store.scratch) // as small as can be: it stays in memory
 	e := c.store.put(key, rec, encoded)
+	change := Change{Key: key, Record: rec, Token: e.token, Stored: e}
 	if rec.Spent(c.purgeable) {
 		c.store.drop(key)
-		encoded, rec = nil, nil
+		change.Record, change.Stored, encoded = nil, nil, nil
 	}
 	c.persist(diskRecords+string(key), encoded)
-	c.out.Changed = append(c.out.Changed, Change{Key: key, Record: rec, Token: e.token})
-	c.reindex(key)
+	c.out.Changed = append(c.out.Changed, change)
+	c.reindex(key, change.Record)
 	return e
 }
 
@@ -310,15 +321,17 @@ func (c *Core) take(p packedRecord, repair bool) error {
 	if err := p.Key.Validate(); err != nil {
 		return err
 	}
-	theirs, err := crdt.Decode(p.Record)
+	theirs, err := crdt.View(p.Record) // of this message alone
 	if err != nil {
 		return fmt.Errorf("record %s: %w", p.Key, err)
 	}
 	if theirs.Time() > c.store.high.Time()+timeJumpMax {
 		return fmt.Errorf("record %s: %w", p.Key, errJump)
 	}
-	c.suspectRecord(c.store.record(p.Key), theirs)
 	ours := c.store.record(p.Key)
+	if c.suspectRecord(ours, theirs) {
+		ours = c.store.record(p.Key) // under another replica ID now
+	}
 	c.store.high.Witness(theirs.Time())
 	merge := crdt.Join
 	if repair {

@@ -186,9 +186,10 @@ func (p *parts) put(ctx context.Context, member int, w write) error {
 		New: map[string]any{"data": map[string]any{"value": valueOf(w, p.size)}},
 	}
 	if there {
-		meta, _ := old.Value["metadata"].(map[string]any)
+		value := old.Value()
+		meta, _ := value["metadata"].(map[string]any)
 		m.UID, _ = meta["uid"].(string)
-		m.Old = old.Value
+		m.Old = value
 		m.New["metadata"] = meta
 	}
 	after, err := n.Mutate(ctx, m)
@@ -220,7 +221,7 @@ func (p *parts) follow(ctx context.Context, member int, began func(), seen func(
 }
 
 func shown(c api.Change, seen func(write)) {
-	data, _ := c.Object.Value["data"].(map[string]any)
+	data, _ := c.Object.Value()["data"].(map[string]any)
 	value, _ := data["value"].(string)
 	if w, ok := findMarker([]byte(value)); ok {
 		seen(w)

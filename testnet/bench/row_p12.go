@@ -66,7 +66,7 @@ func assignedPods(c *api.Cache) int {
 	pods, _ := c.List(state.Pods, "default")
 	count := 0
 	for _, p := range pods {
-		spec, _ := p.Value["spec"].(map[string]any)
+		spec, _ := p.Value()["spec"].(map[string]any)
 		if node, _ := spec["nodeName"].(string); node != "" {
 			count++
 		}
