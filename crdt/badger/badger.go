@@ -138,7 +138,7 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.lock.Close())
+			err = errors.Join(err, release(s.lock))
 		}
 	}()
 	if err := s.room(0); err != nil {
@@ -227,9 +227,9 @@ func (s *Store) Close() error {
 		err = s.roomFor(closeBytes)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("closed without writing out memory; the log has every acknowledged write: %w", err), s.lock.Close())
+		return errors.Join(fmt.Errorf("closed without writing out memory; the log has every acknowledged write: %w", err), release(s.lock))
 	}
-	return errors.Join(s.db.Close(), s.lock.Close())
+	return errors.Join(s.db.Close(), release(s.lock))
 }
 
 // fail makes every later Commit refuse with the cause. After a failed fsync the

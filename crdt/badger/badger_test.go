@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"holon/crdt"
 )
 
@@ -209,4 +211,28 @@ func TestTablesFollowWhatIsLive(t *testing.T) {
 		t.Error("no turn is due after a commit")
 	}
 	s.ends(true)
+}
+
+// A child that was forked while the store was open holds its lock file, too.
+func TestCloseEndsTheLockOfForkedChildren(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := unix.Dup(int(s.lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(child)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -20,7 +20,7 @@ func Copy(dir, to string) error {
 	// A store that was ever opened has a lock file; a copy of one may lack it.
 	lock, err := os.Open(filepath.Join(dir, lockName))
 	if err == nil {
-		defer lock.Close() // ends the lock
+		defer release(lock)
 		err = take(lock, dir)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -33,6 +33,12 @@ func acquire(dir string) (*os.File, error) {
 	return f, nil
 }
 
+// release ends the lock by saying so: closing alone leaves it with a child that
+// this process has forked and that has not begun its own program yet.
+func release(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+}
+
 // take locks f, the lock file of dir, or says who has it.
 func take(f *os.File, dir string) error {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
