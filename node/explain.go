@@ -24,10 +24,11 @@ func (n *Node) Why(_ context.Context, k api.Key) (api.Why, error) {
 	}
 	e := said.(core.Explanation)
 	_, kind := state.KindOf(owner.Resource)
+	order := e.Order()
 	why := api.Why{
 		Kind: kind, Namespace: owner.Namespace, Name: owner.Name, Node: n.cfg.Identity.Name,
-		Scheduler: e.Scheduler, Standbys: e.Standbys, Majority: e.Majority, Slots: []api.WhySlot{},
-		Reasons: []string{fmt.Sprintf("%s is first in the workload's rendezvous order over the %d live nodes", e.Scheduler, 1+len(e.Standbys))},
+		Scheduler: order[0], Standbys: order[1:], Majority: e.Majority, Slots: []api.WhySlot{},
+		Reasons: []string{fmt.Sprintf("%s is first in the workload's rendezvous order over the %d live nodes", order[0], len(order))},
 	}
 	runs := n.runsOf(owner)
 	for _, s := range e.Slots {

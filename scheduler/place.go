@@ -11,6 +11,9 @@ import (
 type Plan struct {
 	Decisions []Decision
 	Reasons   []Reason // one per slot, in the order of the slots
+	Booked    []string // nodes that slots were chosen for, each booked once per slot
+	// Waits: a slot found no node. It may once a booking is released, not before.
+	Waits bool
 }
 
 // Decision names the home or the stand-in of one slot.
@@ -95,6 +98,7 @@ func (p *planner) choose(s *state.Slot, home bool) {
 	i := p.best(s)
 	if i < 0 {
 		p.explain(s, true, why+p.summary(s))
+		p.plan.Waits = true
 		return
 	}
 	c := &p.nodes[i]
@@ -105,6 +109,7 @@ func (p *planner) choose(s *state.Slot, home bool) {
 		p.decide(Decision{Slot: s.ID, StandIn: &state.StandIn{Node: c.node.Name, Basis: s.Home.Term}})
 	}
 	p.v.Occupy(p.w, c.node.Name)
+	p.plan.Booked = append(p.plan.Booked, c.node.Name)
 	c.update(p.v.demand(p.w))
 }
 

@@ -1,6 +1,9 @@
 package scheduler
 
 import (
+	"math"
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 
 	"holon/crdt"
@@ -9,7 +12,7 @@ import (
 
 // View is what one node believes when it plans. Nodes are sorted by name; Place
 // changes their Used, Ports and Slots as it places, so that one pass over many
-// workloads never fills a node twice.
+// workloads never fills a node twice. A view may be kept: Release undoes Occupy.
 type View struct {
 	Nodes    []*Node
 	Majority bool // more than half of the counted members are alive here
@@ -126,4 +129,27 @@ func (v *View) Occupy(w *state.Workload, node string) {
 		n.Slots = map[crdt.UID]int{}
 	}
 	n.Slots[w.UID]++
+}
+
+// Release takes back what Occupy has booked for the same workload on a node. It is
+// false where the sum of all requests is too great to be known: the view has to be
+// made anew.
+func (v *View) Release(w *state.Workload, node string) bool {
+	n := v.Node(node)
+	if n == nil {
+		return true
+	}
+	if n.Used.CPU == math.MaxInt64 || n.Used.Memory == math.MaxInt64 {
+		return false
+	}
+	d := v.demand(w)
+	n.Used = n.Used.Sub(d.requests)
+	for _, p := range d.portsOn(n) {
+		i := slices.Index(n.Ports, p)
+		n.Ports = slices.Delete(n.Ports, i, i+1)
+	}
+	if n.Slots[w.UID]--; n.Slots[w.UID] == 0 {
+		delete(n.Slots, w.UID)
+	}
+	return true
 }

@@ -7,6 +7,7 @@ import (
 
 // A whole scan of a node's accounting costs as much as some hundred steps.
 const (
+	plansEvery  = 40
 	claimsEvery = 400
 	scansEvery  = 2000
 )
@@ -28,6 +29,11 @@ func (n *Node) auditAccounts(ready *core.Ready) {
 	}
 	if !a.Context.CoversFloor(a.Floor) {
 		w.violate("anytime: the floor of %s is above its context (I3): %v", n.name, a.Floor)
+	}
+	if w.Counts.Steps%plansEvery == 0 {
+		for _, bad := range n.core.AuditPlan() {
+			w.violate("anytime: %s: %s", n.name, bad)
+		}
 	}
 	if w.Counts.Steps%claimsEvery == 0 {
 		w.ledger.Claims(n.name, a.Context, a.Floor, n.newest)

@@ -198,7 +198,8 @@ func (p *player) showView(n *Node) {
 
 func (p *player) showWhy(n *Node, key state.Key) {
 	e := n.why[key]
-	fmt.Fprintf(&p.said, "scheduler %s, standbys %s\n", e.Scheduler, strings.Join(e.Standbys, " "))
+	order := e.Order()
+	fmt.Fprintf(&p.said, "scheduler %s, standbys %s\n", order[0], strings.Join(order[1:], " "))
 	for _, s := range e.Slots {
 		standIn := ""
 		if s.StandIn != "" {

@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -83,6 +84,13 @@ type ContainerStatus struct {
 	ExitCode int    `cbor:"9,keyasint,omitempty"`
 	Started  string `cbor:"10,keyasint,omitempty"` // RFC 3339, display only
 	Finished string `cbor:"11,keyasint,omitempty"` // RFC 3339, display only
+}
+
+// Equal reports whether two statuses of a run say the same.
+func (r *RunStatus) Equal(o *RunStatus) bool {
+	return r.Slot == o.Slot && r.Run == o.Run && r.Revision == o.Revision && r.Phase == o.Phase && r.Ready == o.Ready &&
+		r.Refused == o.Refused && r.Message == o.Message && r.IP == o.IP && r.Started == o.Started && r.Stopping == o.Stopping &&
+		r.Namespace == o.Namespace && r.Name == o.Name && slices.Equal(r.Containers, o.Containers)
 }
 
 // Newer reports whether s replaces o.

@@ -4,60 +4,107 @@ import (
 	"cmp"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"holon/crdt/state"
 	"holon/runtime"
 )
 
+// needs is what a run takes of a node: a function of its template and of whether
+// pods share the node's address.
+type needs struct {
+	template      *corev1.PodTemplateSpec // nil: not known yet
+	hostPortsOnly bool
+	requests      state.Resources
+	ports         []state.HostPort
+}
+
+// taken is what the runs that are in take of this node.
+type taken struct {
+	used  state.Resources
+	ports []state.HostPort
+}
+
+func (c *Core) needsOf(r *run) *needs {
+	shared := c.host.Runtime.HostPortsOnly
+	if n := &r.needs; n.template != r.template || n.hostPortsOnly != shared {
+		*n = needs{r.template, shared, state.Requests(&r.template.Spec), state.HostPorts(&r.template.Spec, shared)}
+	}
+	return &r.needs
+}
+
+func (t *taken) book(n *needs) {
+	t.used = t.used.Add(n.requests)
+	t.ports = append(t.ports, n.ports...)
+}
+
 // admit lets runs in by age, those that are in already first, against this
 // node's room and ports, and refuses the rest with a typed reason.
 func (c *Core) admit() {
-	var waiting []*run
-	used, ports := state.Resources{}, []state.HostPort(nil)
-	hostPortsOnly := c.host.Runtime.HostPortsOnly
-	book := func(r *run) {
-		used = used.Add(state.Requests(&r.template.Spec))
-		ports = append(ports, state.HostPorts(&r.template.Spec, hostPortsOnly)...)
-	}
-	for _, id := range sortedKeys(c.runner.runs) {
-		r := c.runner.runs[id]
-		if _, here := c.runner.seen[id]; here {
-			r.admitted = true
-		}
-		switch {
-		case r.admitted:
-			r.refused = ""
-			book(r)
-		case r.wanted && r.retryAt == 0 && !c.leaving(r.slot.ID):
-			waiting = append(waiting, r)
+	n := &c.runner
+	for id := range n.outside {
+		if _, here := n.seen[id]; here {
+			n.letIn(n.runs[id])
 		}
 	}
-	slices.SortFunc(waiting, func(a, b *run) int {
-		return cmp.Or(a.slot.Born.Compare(b.slot.Born), cmp.Compare(a.slot.ID.Index, b.slot.ID.Index), cmp.Compare(a.id, b.id))
-	})
+	waiting := n.waiting()
+	if len(waiting) == 0 || c.host.Runtime.Name == "" || n.lastSeen == 0 {
+		return // or its room is not known yet, or who is in it already
+	}
+	in := c.taken()
 	for _, r := range waiting {
-		if c.host.Runtime.Name == "" || c.runner.lastSeen == 0 {
-			continue // its room is not known yet, or who is in it already
-		}
-		reason := c.refusal(r, used, ports)
+		reason := c.refusal(c.needsOf(r), &in)
 		if reason != r.refused {
 			c.status.dirty = true
 			if reason != "" {
 				c.fact(true, r.about(), reason, "%s does not admit slot %d of %s", c.cfg.Node, r.slot.ID.Index, r.workload.Key)
 			}
 		}
-		r.refused = reason
-		if reason == "" {
-			r.admitted = true
-			book(r)
+		if r.refused = reason; reason == "" {
+			n.letIn(r)
+			in.book(c.needsOf(r))
 		}
 	}
 }
 
-// leaving reports whether an earlier run of a slot is on its way out here. Its
-// successor waits for the end of it: it may need the same port or file, and it
-// must not be refused for what its own predecessor still holds.
-func (c *Core) leaving(slot state.SlotID) bool {
+func (n *runner) letIn(r *run) {
+	r.admitted, r.refused = true, ""
+	delete(n.outside, r.id)
+	n.stirred[r.id] = true
+}
+
+// taken sums up what is in, pods without a run included: they take room as well,
+// until it is known whether they belong here.
+func (c *Core) taken() (in taken) {
+	for id := range c.runner.strangers {
+		in.book(c.needsOf(&run{template: c.strangersTemplate(id)}))
+	}
 	for _, r := range c.runner.runs {
+		if r.admitted {
+			in.book(c.needsOf(r))
+		}
+	}
+	return in
+}
+
+// waiting lists the runs to be let in, the oldest first. One whose predecessor is
+// on its way out waits for the end of that: it may need the same port or file, and
+// it must not be refused for what its own predecessor still holds.
+func (n *runner) waiting() (waiting []*run) {
+	for id := range n.outside {
+		if r := n.runs[id]; r.wanted && r.retryAt == 0 && !n.leaving(r.slot.ID) {
+			waiting = append(waiting, r)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b *run) int {
+		return cmp.Or(a.slot.Born.Compare(b.slot.Born), cmp.Compare(a.slot.ID.Index, b.slot.ID.Index), cmp.Compare(a.id, b.id))
+	})
+	return waiting
+}
+
+// leaving reports whether a run of a slot is on its way out here.
+func (n *runner) leaving(slot state.SlotID) bool {
+	for _, r := range n.of[slot.Workload] {
 		if r.slot.ID == slot && !r.wanted && (r.admitted || r.stopped) {
 			return true
 		}
@@ -65,8 +112,10 @@ func (c *Core) leaving(slot state.SlotID) bool {
 	return false
 }
 
-func (c *Core) refusal(r *run, used state.Resources, ports []state.HostPort) string {
-	want, free := state.Requests(&r.template.Spec), c.host.Allocatable.Sub(used)
+// refusal says why this node does not take a run beside those that are in; "": it
+// does.
+func (c *Core) refusal(n *needs, in *taken) string {
+	want, free := n.requests, c.host.Allocatable.Sub(in.used)
 	switch {
 	case want.CPU > 0 && want.CPU > free.CPU:
 		return "OutOfcpu"
@@ -75,8 +124,8 @@ func (c *Core) refusal(r *run, used state.Resources, ports []state.HostPort) str
 	case want.Pods > free.Pods:
 		return "OutOfpods"
 	}
-	for _, p := range state.HostPorts(&r.template.Spec, c.host.Runtime.HostPortsOnly) {
-		if slices.ContainsFunc(ports, p.Collides) {
+	for _, p := range n.ports {
+		if slices.ContainsFunc(in.ports, p.Collides) {
 			return string(runtime.PortTaken)
 		}
 	}

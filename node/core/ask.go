@@ -126,10 +126,11 @@ func (c *Core) asked(id uint64, op Op) {
 	case RevokeToken:
 		ack.Err = c.revokeToken(op)
 	case Drain:
-		c.runner.draining, c.runner.dirty = op.On, true
+		c.runner.draining, c.runner.dirty, c.runner.unsureAll = op.On, true, true
 		c.status.dirty, c.index.dirtyAll = true, true
 	case StopAll:
-		c.runner.stopping, c.runner.draining, c.runner.dirty, c.status.dirty = true, true, true, true
+		c.runner.stopping, c.runner.draining = true, true
+		c.runner.dirty, c.runner.unsureAll, c.status.dirty = true, true, true
 	case Leave:
 		ack.Err = c.leave()
 	case ConfirmSync:

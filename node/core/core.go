@@ -121,7 +121,7 @@ func New(cfg Config, now Instant, load func(prefix string, f func(key string, va
 		return nil, err
 	}
 	c := &Core{cfg: cfg, now: now, booted: now}
-	c.index = newIndex()
+	c.index = newIndex(cfg.Node)
 	c.status = newStatuses()
 	c.sched = newSchedule()
 	c.runner = newRunner()

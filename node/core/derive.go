@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -17,7 +18,8 @@ type derived struct {
 	all       bool
 	workloads map[crdt.UID]bool
 	objects   map[crdt.UID]map[state.Key]bool // what each workload shows
-	nodes     map[state.Key]bool
+	nodes     map[string]bool                 // that are shown
+	view      *View                           // published last
 	// specs keeps what is dear to make and rarely changes.
 	specs map[*corev1.PodTemplateSpec]map[string]any
 	// made says of what each object was made that is shown now: what would look
@@ -114,7 +116,7 @@ func (d *derived) specOf(t *corev1.PodTemplateSpec) map[string]any {
 }
 
 func newDerived() derived {
-	return derived{dirty: true, all: true, workloads: map[crdt.UID]bool{}, objects: map[crdt.UID]map[state.Key]bool{}, nodes: map[state.Key]bool{},
+	return derived{dirty: true, all: true, workloads: map[crdt.UID]bool{}, objects: map[crdt.UID]map[state.Key]bool{}, nodes: map[string]bool{},
 		specs: map[*corev1.PodTemplateSpec]map[string]any{}, made: map[state.Key]any{}, pods: map[state.Key]madePod{}}
 }
 
@@ -133,22 +135,54 @@ func (c *Core) derive() {
 			due[uid] = true
 		}
 	}
-	runs := c.runsByWorkload(due)
-	for _, uid := range slices.SortedFunc(maps.Keys(due), crdt.UID.Compare) {
-		c.deriveWorkload(uid, runs[uid])
+	for _, uid := range sortedUIDs(due) {
+		c.deriveWorkload(uid, c.runsOf(uid))
 	}
+	nodes := c.dueNodes()
+	for _, name := range nodes {
+		c.deriveNode(name)
+	}
+	c.publishView(len(nodes) > 0)
+	d.dirty, d.all = false, false
+	d.workloads, c.index.keys = map[crdt.UID]bool{}, map[state.Key]bool{}
+}
+
+// dueNodes lists the nodes whose faces may have changed: those that were touched,
+// or all that have a record or had one.
+func (c *Core) dueNodes() []string {
+	due := map[string]bool{}
 	for key := range c.index.keys {
 		if key.Resource() == state.Nodes {
-			d.all = true
+			_, _, name := key.Split()
+			due[name] = true
 		}
 	}
-	if d.all {
-		c.deriveNodes()
+	if c.derived.all {
+		for name := range c.index.nodes {
+			due[name] = true
+		}
+		for name := range c.derived.nodes {
+			due[name] = true
+		}
 	}
-	c.out.View = c.view()
-	d.dirty, d.all = false, false
-	clear(d.workloads)
-	clear(c.index.keys)
+	return slices.Sorted(maps.Keys(due))
+}
+
+// publishView says what this node believes. The members are described anew only if
+// one of them may have changed.
+func (c *Core) publishView(members bool) {
+	d := &c.derived
+	if d.view == nil || members || d.all {
+		d.view = c.view()
+	} else {
+		next := *d.view
+		if b := c.sched.booking.view; b != nil {
+			next.Majority = b.Majority
+		}
+		c.summarize(&next)
+		d.view = &next
+	}
+	c.out.View = d.view
 }
 
 // placedRun is a run as some node reports it.
@@ -157,22 +191,21 @@ type placedRun struct {
 	status *state.RunStatus
 }
 
-func (c *Core) runsByWorkload(due map[crdt.UID]bool) map[crdt.UID][]placedRun {
-	found := map[crdt.UID][]placedRun{}
-	add := func(node string, s *state.NodeStatus) {
-		for i := range s.Runs {
-			if uid := s.Runs[i].Slot.Workload; due[uid] {
-				found[uid] = append(found[uid], placedRun{node, &s.Runs[i]})
-			}
+// runsOf lists the runs of a workload by node, this one last.
+func (c *Core) runsOf(uid crdt.UID) (runs []placedRun) {
+	byNode := c.status.runs[uid]
+	add := func(node string) {
+		for _, r := range byNode[node] {
+			runs = append(runs, placedRun{node, r})
 		}
 	}
-	for _, node := range slices.Sorted(maps.Keys(c.status.byNode)) {
-		if b := c.members.byName[node]; b != nil && !b.Left {
-			add(node, c.status.byNode[node])
+	for _, node := range slices.Sorted(maps.Keys(byNode)) {
+		if b := c.members.byName[node]; node != c.cfg.Node && b != nil && !b.Left {
+			add(node)
 		}
 	}
-	add(c.cfg.Node, c.status.own)
-	return found
+	add(c.cfg.Node)
+	return runs
 }
 
 func (c *Core) publish(key state.Key, value map[string]any, token uint64) {
@@ -254,12 +287,13 @@ func keepStoredMeta(value map[string]any, w *state.Workload) {
 // slot, and a pending one for each slot whose runner has not reported yet.
 func (c *Core) podFaces(w *state.Workload, runs []placedRun) []state.PodFace {
 	var faces []state.PodFace
+	bySlot := map[int][]placedRun{}
+	for _, r := range runs {
+		bySlot[r.status.Slot.Index] = append(bySlot[r.status.Slot.Index], r)
+	}
 	for _, s := range c.index.wanted(w) {
-		assigned := ""
-		if c.sched.view != nil {
-			assigned = c.sched.view.Assigned(&s)
-		}
-		if assigned == "" && c.sched.view != nil {
+		assigned := c.assigned(&s)
+		if assigned == "" && c.sched.booking.view != nil {
 			assigned = s.Home.Node // lost, and nobody stands in
 		}
 		revision := s.Run.Revision
@@ -268,11 +302,9 @@ func (c *Core) podFaces(w *state.Workload, runs []placedRun) []state.PodFace {
 		}
 		expected := state.MakeRunID(s.ID, revision, assigned, s.Run.Nonce)
 		found := false
-		for _, r := range runs {
-			if r.status.Slot == s.ID {
-				faces = append(faces, c.podFace(w, s.ID, r.node, r.status))
-				found = found || r.status.Run == expected
-			}
+		for _, r := range bySlot[s.ID.Index] {
+			faces = append(faces, c.podFace(w, s.ID, r.node, r.status))
+			found = found || r.status.Run == expected
 		}
 		if w.Bare() && len(faces) > 1 { // a bare pod has one name: show who runs it in this view
 			shown := slices.IndexFunc(faces, func(f state.PodFace) bool { return f.Run == expected })
@@ -281,7 +313,7 @@ func (c *Core) podFaces(w *state.Workload, runs []placedRun) []state.PodFace {
 		if !found && (!w.Bare() || len(faces) == 0) {
 			pending := c.podFace(w, s.ID, assigned, &state.RunStatus{Run: expected, Revision: revision, Phase: state.Pending, Slot: s.ID})
 			pending.Status = nil
-			pending.Why = c.whyPending(w, s.ID)
+			pending.Why = cmp.Or(c.whyPlaced(w, s.ID.Index), "not planned yet")
 			faces = append(faces, pending)
 		}
 	}
@@ -307,15 +339,6 @@ func (c *Core) podFace(w *state.Workload, slot state.SlotID, node string, r *sta
 		f.Labels, f.Notes = m.Labels, m.Annotations
 	}
 	return f
-}
-
-func (c *Core) whyPending(w *state.Workload, slot state.SlotID) string {
-	for _, r := range c.sched.reasons[w.UID] {
-		if r.Slot == slot {
-			return r.Text
-		}
-	}
-	return "not planned yet"
 }
 
 func (c *Core) deriveDeployment(w *state.Workload, shown map[state.Key]bool) {
@@ -365,28 +388,26 @@ func (c *Core) deriveReplicaSet(w *state.Workload, r revision, n state.Counts, s
 	c.publish(key, face, 0)
 }
 
-// deriveNodes publishes every Node that has a record.
-func (c *Core) deriveNodes() {
-	shown := map[state.Key]bool{}
-	for _, name := range slices.Sorted(maps.Keys(c.index.nodes)) {
-		n := c.index.nodes[name]
-		v := state.NodeView{Node: n, Status: c.statusOf(name), Live: c.live(name), Labels: nodeLabels(name, n.Labels, c.statusOf(name))}
-		if b := c.members.byName[name]; b != nil {
-			v.Peer, v.Unreachable = string(b.peer), "the node is "+b.state.String()
-		}
-		key := state.MakeKey(state.Nodes, "", name)
-		token := c.store.entries[key].token
-		shown[key] = true
-		if !c.derived.shownAs(key, madeNode{token, v.Live, v.Peer, v.Unreachable, withoutRuns(v.Status)}) {
-			c.publish(key, state.NodeFace(v), token)
-		}
-	}
-	for _, key := range sortedKeys(c.derived.nodes) {
-		if !shown[key] {
+// deriveNode publishes a Node that has a record, or takes it back.
+func (c *Core) deriveNode(name string) {
+	key := state.MakeKey(state.Nodes, "", name)
+	n, ok := c.index.nodes[name]
+	if !ok {
+		if c.derived.nodes[name] {
+			delete(c.derived.nodes, name)
 			c.takeBack(key)
 		}
+		return
 	}
-	c.derived.nodes = shown
+	v := state.NodeView{Node: n, Status: c.statusOf(name), Live: c.live(name), Labels: nodeLabels(name, n.Labels, c.statusOf(name))}
+	if b := c.members.byName[name]; b != nil {
+		v.Peer, v.Unreachable = string(b.peer), "the node is "+b.state.String()
+	}
+	token := c.store.entries[key].token
+	c.derived.nodes[name] = true
+	if !c.derived.shownAs(key, madeNode{token, v.Live, v.Peer, v.Unreachable, withoutRuns(v.Status)}) {
+		c.publish(key, state.NodeFace(v), token)
+	}
 }
 
 // withoutRuns spells what a node says of itself, but for what it runs.

@@ -22,6 +22,13 @@ type index struct {
 	// losers are those of the latter that nobody has deleted yet, with their keys.
 	losers map[crdt.UID]state.Key
 
+	// strays own slots or revisions, have no workload here, and are not retired, as
+	// of the last plan.
+	strays map[crdt.UID]bool
+	// here are the slots whose home or stand-in is this node, by workload and index.
+	here map[crdt.UID]map[int]bool
+	node string // this one
+
 	dirtyAll bool              // liveness or a node changed: plan everything
 	touched  map[crdt.UID]bool // workloads to plan and derive again
 	keys     map[state.Key]bool
@@ -45,8 +52,9 @@ type podMeta struct {
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
-func newIndex() index {
+func newIndex(node string) index {
 	return index{
+		node: node, strays: map[crdt.UID]bool{}, here: map[crdt.UID]map[int]bool{},
 		nodes: map[string]state.Node{}, workloads: map[crdt.UID]*state.Workload{}, byKey: map[state.Key]crdt.UID{},
 		slots: map[crdt.UID]map[int]state.Slot{}, revisions: map[crdt.UID]map[string]revision{},
 		podMeta: map[string]podMeta{}, retired: map[crdt.UID]bool{}, losers: map[crdt.UID]state.Key{},
@@ -122,6 +130,7 @@ func (x *index) reindexWorkload(key state.Key, rec *crdt.Record) error {
 	if w != nil {
 		delete(x.retired, w.UID)
 		x.workloads[w.UID], x.byKey[key] = w, w.UID
+		x.touchWorkload(w.UID) // it may be that of another object
 	}
 	return nil
 }
@@ -157,17 +166,39 @@ func (x *index) reindexSlot(key state.Key, rec *crdt.Record) error {
 	}
 	x.touchWorkload(id.Workload)
 	if !ok {
-		delete(x.slots[id.Workload], id.Index)
-		if len(x.slots[id.Workload]) == 0 {
-			delete(x.slots, id.Workload)
-		}
+		dropPart(x.slots, id.Workload, id.Index)
+		dropPart(x.here, id.Workload, id.Index)
 		return nil
 	}
-	if x.slots[id.Workload] == nil {
-		x.slots[id.Workload] = map[int]state.Slot{}
+	setPart(x.slots, id.Workload, id.Index, s)
+	if s.Home.Node == x.node || s.HasStandIn() && s.StandIn.Node == x.node {
+		setPart(x.here, id.Workload, id.Index, true)
+	} else {
+		dropPart(x.here, id.Workload, id.Index)
 	}
-	x.slots[id.Workload][id.Index] = s
 	return nil
+}
+
+// setPart and dropPart change a map of maps in which no inner one is empty.
+func setPart[A, B comparable, V any](m map[A]map[B]V, a A, b B, v V) {
+	if m[a] == nil {
+		m[a] = map[B]V{}
+	}
+	m[a][b] = v
+}
+
+func dropPart[A, B comparable, V any](m map[A]map[B]V, a A, b B) {
+	delete(m[a], b)
+	if len(m[a]) == 0 {
+		delete(m, a)
+	}
+}
+
+// owns reports whether slots or revisions of a workload are here.
+func (x *index) owns(uid crdt.UID) bool { return len(x.slots[uid])+len(x.revisions[uid]) > 0 }
+
+func (x *index) stray(uid crdt.UID) bool {
+	return x.workloads[uid] == nil && !x.retired[uid] && x.owns(uid)
 }
 
 func revisionKey(namespace string, workload crdt.UID, hash string) state.Key {
@@ -184,10 +215,7 @@ func (x *index) reindexRevision(key state.Key, rec *crdt.Record) error {
 	x.touchWorkload(uid)
 	live := rec.Live()
 	if live == nil {
-		delete(x.revisions[uid], r.hash)
-		if len(x.revisions[uid]) == 0 {
-			delete(x.revisions, uid)
-		}
+		dropPart(x.revisions, uid, r.hash)
 		return nil
 	}
 	r.born = live.Birth.Stamp
@@ -198,10 +226,7 @@ func (x *index) reindexRevision(key state.Key, rec *crdt.Record) error {
 	if r.template == nil {
 		return nil // its register has not arrived
 	}
-	if x.revisions[uid] == nil {
-		x.revisions[uid] = map[string]revision{}
-	}
-	x.revisions[uid][r.hash] = r
+	setPart(x.revisions, uid, r.hash, r)
 	return nil
 }
 

@@ -183,8 +183,7 @@ func (c *Core) renameMembers() {
 	}
 	for name, b := range c.members.byName {
 		if was := before[name]; was != nil && was != b { // what the other one said is not this one's word
-			delete(c.status.byNode, name)
-			c.status.doubt(name)
+			c.status.forget(name)
 			c.index.dirtyAll = true
 		}
 	}
@@ -393,10 +392,8 @@ type MemberView struct {
 
 // view describes the members by name.
 func (c *Core) view() *View {
-	v := &View{At: c.now, Majority: c.majority(), Records: len(c.store.entries), Draining: c.runner.draining, Runs: len(c.runner.runs), Aside: c.quarantineView()}
-	if h := c.sync.held; h != nil {
-		v.Held = &HeldView{Peer: h.peer, Objects: h.count, Of: h.of}
-	}
+	v := &View{Majority: c.majority()}
+	c.summarize(v)
 	for _, name := range slices.Sorted(maps.Keys(c.members.byName)) {
 		b := c.members.byName[name]
 		m := MemberView{Name: name, Peer: b.peer, State: b.state.String(), Since: b.since, Addrs: b.Addrs, Status: c.statusOf(name)}
@@ -409,6 +406,15 @@ func (c *Core) view() *View {
 		v.Members = append(v.Members, m)
 	}
 	return v
+}
+
+// summarize describes all but the members and their majority.
+func (c *Core) summarize(v *View) {
+	v.At, v.Records, v.Draining, v.Runs, v.Aside = c.now, len(c.store.entries), c.runner.draining, len(c.runner.runs), c.quarantineView()
+	if v.Held = nil; c.sync.held != nil {
+		h := c.sync.held
+		v.Held = &HeldView{Peer: h.peer, Objects: h.count, Of: h.of}
+	}
 }
 
 // View is what this node believes now, as Ready.View says when it changes.

@@ -15,10 +15,8 @@ import (
 // left alone for a while and until a peer has been asked: nothing is deleted
 // because information is missing.
 func (c *Core) sweepOrphans() {
-	for _, id := range slices.Sorted(maps.Keys(c.runner.seen)) {
-		if c.runner.runs[id] != nil {
-			continue
-		}
+	c.runner.sweepAt = 0
+	for _, id := range sortedKeys(c.runner.strangers) {
 		pod := c.runner.seen[id]
 		slot, err := state.ParseSlotID(pod.Slot)
 		known := err == nil && (c.index.retired[slot.Workload] || c.index.workloads[slot.Workload] != nil)
@@ -27,14 +25,40 @@ func (c *Core) sweepOrphans() {
 		}
 		alone := len(c.members.byName) <= 1
 		if patience := c.booted + c.cfg.OrphanGrace; !known && (c.now < patience || c.sync.done == 0 && !alone) {
-			c.wake(max(patience, c.now+time.Second))
+			c.runner.sweepAt = max(patience, c.now+time.Second)
 			continue
 		}
 		c.fact(true, "", "OrphanRemoved", "pod %s/%s (run %s) belongs to no slot of this node; stopping it", pod.Namespace, pod.Name, id)
-		r := &run{id: id, stopped: true, restart: map[string]*backoff{}, template: &corev1.PodTemplateSpec{}, workload: &state.Workload{Namespace: pod.Namespace, Name: pod.Name, Key: state.MakeKey(state.Pods, pod.Namespace, pod.Name)}}
-		c.runner.runs[id] = r
+		r := &run{id: id, stopped: true, restart: map[string]*backoff{}, template: c.strangersTemplate(id), workload: &state.Workload{Namespace: pod.Namespace, Name: pod.Name, Key: state.MakeKey(state.Pods, pod.Namespace, pod.Name)}}
+		c.runner.put(r, state.Slot{})
 		c.order(r, Order{Kind: Stop, Grace: graceDefault})
 	}
+}
+
+// strangersTemplate is what a pod without a run was made from, as far as the records
+// tell: that of its run, or else any of its workload, or else an empty one. By it
+// the pod's room is booked until it is gone.
+func (c *Core) strangersTemplate(id state.RunID) *corev1.PodTemplateSpec {
+	found := &corev1.PodTemplateSpec{}
+	slot, err := state.ParseSlotID(c.runner.seen[id].Slot)
+	if err != nil {
+		return found
+	}
+	revisions := slices.Collect(maps.Keys(c.index.revisions[slot.Workload]))
+	if w := c.index.workloads[slot.Workload]; w != nil {
+		revisions = append(revisions, w.Revision)
+	}
+	slices.Sort(revisions)
+	nonce := c.index.slots[slot.Workload][slot.Index].Run.Nonce
+	for _, hash := range revisions {
+		if t := c.index.template(slot.Workload, hash); t != nil {
+			found = t
+			if state.MakeRunID(slot, hash, c.cfg.Node, nonce) == id {
+				return t
+			}
+		}
+	}
+	return found
 }
 
 // waitsForTemplate reports whether a run may be wanted here but cannot be judged

@@ -48,19 +48,32 @@ func (r *refused) pause() time.Duration {
 }
 
 // noteRefusals remembers which nodes refuse which slots, so that they are left
-// alone also after they have dropped the refused run, and lifts what is over.
+// alone also after they have dropped the refused run, and lifts what is over. What
+// a node says is read when it is new, and again while something is held against it.
 func (c *Core) noteRefusals() {
-	for _, node := range append(slices.Sorted(maps.Keys(c.status.byNode)), c.cfg.Node) {
-		if s := c.statusOf(node); c.live(node) {
-			for i := range s.Runs {
-				c.noteRun(s, &s.Runs[i])
+	s := &c.sched
+	due := c.status.heard
+	for key := range s.refusals {
+		due[key.node] = true
+	}
+	if c.index.dirtyAll { // somebody may be believed again
+		maps.Copy(due, map[string]bool{c.cfg.Node: true})
+		for node := range c.status.byNode {
+			due[node] = true
+		}
+	}
+	for node := range due { // each has refusals of its own
+		if status := c.statusOf(node); status != nil && c.live(node) {
+			for i := range status.Runs {
+				c.noteRun(status, &status.Runs[i])
 			}
 		}
 	}
-	for key, r := range c.sched.refusals {
+	c.status.heard = map[string]bool{}
+	for key, r := range s.refusals {
 		if r.lifted {
 			if c.now >= r.seen+refusalForget {
-				delete(c.sched.refusals, key)
+				delete(s.refusals, key)
 			}
 			continue
 		}
@@ -69,20 +82,32 @@ func (c *Core) noteRefusals() {
 			due = r.seen + r.pause()
 		}
 		if c.now < due {
-			c.sched.again(due)
+			s.again(due)
 			continue
 		}
-		r.lifted, c.index.dirtyAll = true, true
+		r.lifted = true
+		c.index.touchWorkload(key.slot.Workload)
 	}
 }
+
+// again asks for another plan at t although nothing may have changed.
+func (s *schedule) again(t Instant) { s.next = sooner(s.next, t) }
 
 // noteRun takes what a node says of one run. One that it admits is refused no
 // more; what went before is forgotten only when the run serves.
 func (c *Core) noteRun(s *state.NodeStatus, run *state.RunStatus) {
 	key := refusal{run.Slot, s.Node}
 	r := c.sched.refusals[key]
+	if r == nil && run.Refused == "" {
+		return
+	}
+	_, before := c.refusedBy(run.Slot, s.Node)
+	defer func() {
+		if _, now := c.refusedBy(run.Slot, s.Node); now != before {
+			c.index.touchWorkload(run.Slot.Workload)
+		}
+	}()
 	switch {
-	case run.Refused == "" && r == nil:
 	case run.Refused == "" && run.Ready:
 		delete(c.sched.refusals, key)
 	case run.Refused == "":

@@ -1,10 +1,13 @@
 package core
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"holon/crdt"
 	"holon/crdt/state"
 	"holon/runtime"
 )
@@ -28,14 +31,30 @@ const startsMax = 8
 //
 //	wanted -> admitted -> ensure ordered -> running -> (exited -> restart)* -> stopping -> gone
 //	       -> refused (typed reason; the workload's scheduler looks elsewhere)
+//
+// A node may have a thousand runs, and each of them changes a dozen times while it
+// starts. So what one change costs does not depend on how many there are, but for
+// the sums of admission: every set below names the runs that one stage has to look
+// at, and AuditRuns says what must be in them between two Steps.
 type runner struct {
-	runs     map[state.RunID]*run
-	seen     map[state.RunID]runtime.Status
-	lastSeen Instant // when the runtime was observed last; 0: never since boot
-	draining bool    // slots shall move away
-	stopping bool    // everything here stops, wanted or not
-	dirty    bool
-	starting int // Ensure and Restart orders under way
+	runs map[state.RunID]*run
+	of   map[crdt.UID]map[state.RunID]*run // the same, by workload; orphans under none
+	seen map[state.RunID]runtime.Status
+	// strangers are seen and have no run.
+	strangers map[state.RunID]bool
+	outside   map[state.RunID]bool // runs that are not admitted
+	unsure    map[crdt.UID]bool    // workloads whose wanted runs may have changed
+	unsureAll bool
+	stirred   map[state.RunID]bool // runs for which there may be something to order
+	blocked   map[state.RunID]bool // those of them that wait until fewer starts are under way
+	pausing   map[state.RunID]bool // all that wait for a time, and some that did
+	lastSeen  Instant              // when the runtime was observed last; 0: never since boot
+	draining  bool                 // slots shall move away
+	stopping  bool                 // everything here stops, wanted or not
+	dirty     bool                 // one of the stages has something to do
+	sweepAt   Instant              // when strangers are looked at again
+	next      Instant              // when the next pause ends; 0: nothing pauses. Known unless dirty
+	starting  int                  // Ensure and Restart orders under way
 }
 
 // run is one run that this node executes, or shall, or still does.
@@ -45,6 +64,8 @@ type run struct {
 	workload *state.Workload // as it was when the run was last wanted
 	revision string
 	template *corev1.PodTemplateSpec
+
+	needs needs
 
 	wanted   bool
 	admitted bool
@@ -61,36 +82,81 @@ type run struct {
 }
 
 func newRunner() runner {
-	return runner{runs: map[state.RunID]*run{}, seen: map[state.RunID]runtime.Status{}, dirty: true}
+	return runner{
+		runs: map[state.RunID]*run{}, of: map[crdt.UID]map[state.RunID]*run{}, seen: map[state.RunID]runtime.Status{},
+		strangers: map[state.RunID]bool{}, outside: map[state.RunID]bool{}, unsure: map[crdt.UID]bool{}, stirred: map[state.RunID]bool{},
+		blocked: map[state.RunID]bool{}, pausing: map[state.RunID]bool{}, dirty: true, unsureAll: true,
+	}
+}
+
+// put adds a run, or gives one that is here its slot.
+func (n *runner) put(r *run, s state.Slot) {
+	if n.runs[r.id] == nil {
+		n.runs[r.id], n.outside[r.id] = r, true
+		delete(n.strangers, r.id)
+	} else {
+		dropPart(n.of, r.slot.ID.Workload, r.id)
+	}
+	r.slot = s
+	setPart(n.of, s.ID.Workload, r.id, r)
+	n.stirred[r.id] = true
+}
+
+func (n *runner) drop(r *run) {
+	delete(n.runs, r.id)
+	dropPart(n.of, r.slot.ID.Workload, r.id)
+	for _, set := range []map[state.RunID]bool{n.outside, n.stirred, n.blocked, n.pausing} {
+		delete(set, r.id)
+	}
+	if _, here := n.seen[r.id]; here {
+		n.strangers[r.id] = true
+	}
 }
 
 // observed takes what the runtime sees. It is the whole truth about containers:
 // what is not in it does not run.
 func (c *Core) observed(pods []runtime.Status) {
-	clear(c.runner.seen)
-	for _, p := range pods {
-		c.runner.seen[state.RunID(p.ID)] = p
+	n, before := &c.runner, c.runner.seen
+	n.seen, n.strangers = make(map[state.RunID]runtime.Status, len(pods)), map[state.RunID]bool{}
+	for i := range pods {
+		id := state.RunID(pods[i].ID)
+		n.seen[id] = pods[i]
+		if n.runs[id] == nil {
+			n.strangers[id] = true
+		} else if was, ok := before[id]; !ok || !slices.Equal(was.Containers, pods[i].Containers) {
+			n.stirred[id] = true
+		}
 	}
-	c.runner.lastSeen = c.now
-	c.runner.dirty, c.status.dirty = true, true
+	for id := range before {
+		if _, here := n.seen[id]; !here && n.runs[id] != nil {
+			n.stirred[id] = true
+		}
+	}
+	n.unsureAll = n.unsureAll || n.draining // where nothing new starts, it counts what is there
+	n.lastSeen = c.now
+	n.dirty, c.status.dirty = true, true
 }
 
 // ordered takes the outcome of an order.
 func (c *Core) ordered(ev Ordered) {
+	n := &c.runner
 	if ev.Order.Kind != Stop {
-		c.runner.starting = max(c.runner.starting-1, 0)
+		n.starting = max(n.starting-1, 0)
+		maps.Copy(n.stirred, n.blocked)
+		n.blocked = map[state.RunID]bool{}
 	}
-	c.runner.dirty, c.status.dirty = true, true
-	r := c.runner.runs[state.RunID(ev.Order.Run)]
+	n.dirty, c.status.dirty = true, true
+	r := n.runs[state.RunID(ev.Order.Run)]
 	if r == nil {
 		return
 	}
 	r.busy = false
+	n.stirred[r.id], n.unsure[r.slot.ID.Workload] = true, true
 	if ev.Err == nil {
 		r.failed, r.reason, r.message, r.retryAt = 0, "", "", 0
 		if ev.Order.Kind == Stop {
-			delete(c.runner.runs, r.id)
-			delete(c.runner.seen, r.id)
+			delete(n.seen, r.id)
+			n.drop(r)
 		}
 		return
 	}
@@ -102,7 +168,7 @@ func (c *Core) ordered(ev Ordered) {
 	r.retryAt = c.now + wait
 	r.reason, r.message = string(ev.Err.Kind), ev.Err.Error()
 	if ev.Err.Kind == runtime.PortTaken && ev.Order.Kind == Ensure {
-		r.refused, r.admitted = string(runtime.PortTaken), false
+		r.refused, r.admitted, n.outside[r.id] = string(runtime.PortTaken), false, true
 	}
 	if ev.Order.Kind == Stop {
 		r.stopped = false
@@ -126,42 +192,64 @@ func podName(w *state.Workload, revision string, id state.RunID) string {
 }
 
 // reconcile compares what shall run here with what does, and orders the
-// difference.
+// difference. It comes back when a back-off, a retry or another pause ends.
 func (c *Core) reconcile() {
-	if !c.runner.dirty {
-		c.wakeRuns()
-		return
+	n := &c.runner
+	c.unsettleRuns(c.index.touched) // by what this plan has written
+	if n.next != 0 && c.now >= n.next {
+		c.endPauses()
 	}
-	c.runner.dirty = false
-	c.wantRuns()
-	c.admit()
-	for _, id := range sortedKeys(c.runner.runs) {
-		c.drive(c.runner.runs[id])
+	if n.dirty {
+		n.dirty = false
+		c.wantRuns()
+		c.admit()
+		stirred := n.stirred
+		n.stirred = map[state.RunID]bool{}
+		for _, id := range sortedKeys(stirred) {
+			c.drive(n.runs[id])
+		}
+		c.sweepOrphans()
+		c.endPauses()
 	}
-	c.sweepOrphans()
-	c.wakeRuns()
+	if n.next != 0 {
+		c.wake(n.next)
+	}
 }
 
-// wakeRuns asks to come back when a back-off or a retry ends.
-func (c *Core) wakeRuns() {
-	for _, r := range c.runner.runs {
-		if r.retryAt > c.now {
-			c.wake(r.retryAt)
-		} else if r.retryAt != 0 {
-			c.runner.dirty = true
-			r.retryAt = 0
-			c.wake(c.now)
+// endPauses ends the pauses that are over, and finds when the next one will be.
+func (c *Core) endPauses() {
+	n := &c.runner
+	n.next = 0
+	pause := func(until *Instant) (over bool) {
+		next := *until
+		if next != 0 && next <= c.now {
+			*until, next, over = 0, c.now, true
 		}
+		n.next, n.dirty = sooner(n.next, next), n.dirty || over
+		return over
+	}
+	pause(&n.sweepAt)
+	for id := range n.pausing {
+		r := n.runs[id]
+		over := pause(&r.retryAt)
 		for _, b := range r.restart {
-			if b.until > c.now {
-				c.wake(b.until)
-			} else if b.until != 0 {
-				c.runner.dirty = true
-				b.until = 0
-				c.wake(c.now)
-			}
+			over = pause(&b.until) || over
+		}
+		if over {
+			n.stirred[id] = true
+		}
+		if !r.pauses() {
+			delete(n.pausing, id)
 		}
 	}
+}
+
+func (r *run) pauses() bool {
+	waits := r.retryAt != 0
+	for _, b := range r.restart {
+		waits = waits || b.until != 0
+	}
+	return waits
 }
 
 func (c *Core) order(r *run, o Order) {
@@ -175,18 +263,26 @@ func (c *Core) order(r *run, o Order) {
 
 // drive gives the next order for one run, if there is one.
 func (c *Core) drive(r *run) {
-	_, here := c.runner.seen[r.id]
+	n := &c.runner
+	_, here := n.seen[r.id]
+	defer func() {
+		if r.pauses() && n.runs[r.id] == r {
+			n.pausing[r.id] = true
+		}
+	}()
 	switch {
 	case r.busy || r.retryAt > c.now:
 	case !r.wanted && !here && !r.stopped && !r.admitted:
-		delete(c.runner.runs, r.id)
+		n.drop(r)
 		c.status.dirty = true
 	case !r.wanted:
 		r.stopped = true
 		c.status.dirty = true
 		c.fact(false, r.about(), "Killing", "stopping slot %d of %s on %s", r.slot.ID.Index, r.workload.Key, c.cfg.Node)
 		c.order(r, Order{Kind: Stop, Grace: grace(r.template)})
-	case !r.admitted || c.runner.starting >= startsMax || c.runner.lastSeen == 0:
+	case !r.admitted:
+	case n.starting >= startsMax:
+		n.blocked[r.id] = true
 	case !here || c.incomplete(r):
 		c.ensure(r)
 	default:

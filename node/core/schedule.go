@@ -16,21 +16,32 @@ import (
 // first in the workload's rendezvous order writes it at once, the one of rank k
 // only if it is still undone after k rank delays. That covers dead, slow and
 // half-broken schedulers alike.
+//
+// A plan goes through the workloads that are due: those that were touched, whose
+// turn has come, or that wait for room where some was left behind. All others need
+// nothing that they did not need in the plan before: a workload's plan depends on
+// its own records and the statuses of its runs (touched), on nodes and their
+// liveness (dirtyAll), on refusals (noteRefusals touches), and on room.
 type schedule struct {
-	view     *scheduler.View
-	reasons  map[crdt.UID][]scheduler.Reason
+	booking  booking
+	reasons  map[crdt.UID][]scheduler.Reason // of every workload, one per wanted slot
 	undone   map[crdt.UID]undone
+	waiting  map[crdt.UID]bool // a slot of it found no node
 	refusals map[refusal]*refused
+	settled  bool    // as of the last plan
+	turn     Instant // no turn of an undone one comes before
 	next     Instant // when to plan again although nothing changed
 }
 
+// undone is what a workload needs and others are to write first.
 type undone struct {
 	what  string // the writes that are due, to notice progress
 	since Instant
+	turn  Instant // when this node writes them
 }
 
 func newSchedule() schedule {
-	return schedule{reasons: map[crdt.UID][]scheduler.Reason{}, undone: map[crdt.UID]undone{}, refusals: map[refusal]*refused{}}
+	return schedule{reasons: map[crdt.UID][]scheduler.Reason{}, undone: map[crdt.UID]undone{}, waiting: map[crdt.UID]bool{}, refusals: map[refusal]*refused{}}
 }
 
 // deed is one write that a plan asks for.
@@ -39,63 +50,136 @@ type deed struct {
 	do   func() error
 }
 
-// plan computes what is to be written for every workload that may need it, and
-// writes it if it is this node's turn.
+// plan computes what is to be written for every workload that is due, and writes
+// it if it is this node's turn.
 func (c *Core) plan() {
 	if c.cfg.Passive {
 		return
 	}
-	x := &c.index
-	if !x.dirtyAll && len(x.touched) == 0 && (c.sched.next == 0 || c.now < c.sched.next) {
-		if c.sched.next != 0 {
-			c.wake(c.sched.next)
+	x, s := &c.index, &c.sched
+	if !x.dirtyAll && len(x.touched) == 0 && (s.next == 0 || c.now < s.next) {
+		if s.next != 0 {
+			c.wake(s.next)
 		}
 		return
 	}
-	c.sched.next = 0
+	s.next = 0
 	c.noteRefusals()
-	c.sched.view = c.buildView()
-	c.runner.dirty, c.derived.dirty = true, true
-	for uid := range x.touched {
-		c.derived.workloads[uid] = true
+	renewed, settled := c.renewView(), c.settled()
+	all := renewed || settled != s.settled
+	s.settled = settled
+	due := c.due(c.handOn(), all)
+	if !renewed {
+		c.rebook(due)
 	}
-	if x.dirtyAll {
-		c.derived.all = true
+	for _, uid := range sortedUIDs(due) {
+		c.planOne(uid)
 	}
-	x.dirtyAll = false
-	clear(x.touched)
-	settled := c.settled()
-	if due := c.booted + c.cfg.BootGrace; !settled && c.now < due {
-		c.sched.again(due) // though nothing may happen until then
+	c.planAgain()
+}
+
+// handOn gives what has changed since the last plan to those who come after it, and
+// to this one. Sets that are emptied are made anew: one that was large once stays
+// slow to go through.
+func (c *Core) handOn() (touched map[crdt.UID]bool) {
+	x := &c.index
+	c.unsettleRuns(x.touched)
+	c.runner.unsureAll, c.runner.dirty = c.runner.unsureAll || x.dirtyAll, c.runner.dirty || x.dirtyAll
+	c.derived.dirty, c.derived.all = true, c.derived.all || x.dirtyAll
+	maps.Copy(c.derived.workloads, x.touched)
+	touched, x.touched, x.dirtyAll = x.touched, map[crdt.UID]bool{}, false
+	return touched
+}
+
+// due lists the workloads to plan now. What is left of some whose own object is
+// not here is always looked at: the context alone may say that it is gone.
+func (c *Core) due(touched map[crdt.UID]bool, all bool) map[crdt.UID]bool {
+	due := touched
+	maps.Copy(due, c.index.strays)
+	if all {
+		c.sched.turn = 0
+		maps.Copy(due, c.everything())
+		return due
 	}
-	live := c.liveNodes()
-	for _, uid := range c.sortedWorkloads() {
-		w := x.workloads[uid]
-		deeds := c.planWorkload(w)
-		if settled {
-			c.perform(uid, deeds, live)
+	if s := &c.sched; s.turn != 0 && c.now >= s.turn {
+		s.turn = 0
+		for uid, u := range s.undone {
+			if u.turn <= c.now {
+				due[uid] = true
+			} else {
+				s.turn = sooner(s.turn, u.turn)
+			}
 		}
 	}
-	for _, uid := range c.gone() {
-		if settled {
-			c.perform(uid, c.burials(uid), live)
-		}
+	return due
+}
+
+// everything lists all that a plan can be about.
+func (c *Core) everything() map[crdt.UID]bool {
+	x, all := &c.index, map[crdt.UID]bool{}
+	for uid := range x.workloads {
+		all[uid] = true
 	}
-	if c.sched.next != 0 {
-		c.wake(c.sched.next)
+	for uid := range x.slots {
+		all[uid] = true
+	}
+	for uid := range x.revisions {
+		all[uid] = true
+	}
+	for uid := range x.losers {
+		all[uid] = true
+	}
+	for uid := range c.sched.undone {
+		all[uid] = true
+	}
+	return all
+}
+
+// planOne plans one workload, or buries what is left of it.
+func (c *Core) planOne(uid crdt.UID) {
+	x, s := &c.index, &c.sched
+	var deeds []deed
+	if w := x.workloads[uid]; w != nil {
+		deeds = c.planWorkload(w)
+	} else {
+		delete(s.reasons, uid)
+		delete(s.waiting, uid)
+	}
+	if c.gone(uid) {
+		deeds = append(deeds, c.burials(uid)...)
+	}
+	delete(x.strays, uid)
+	if x.stray(uid) {
+		x.strays[uid] = true
+	}
+	if s.settled {
+		c.perform(uid, deeds)
 	}
 }
 
-// again asks for another plan at t although nothing may have changed.
-func (s *schedule) again(t Instant) {
-	if s.next == 0 || t < s.next {
-		s.next = t
+// planAgain says when the next plan is due although nothing has changed.
+func (c *Core) planAgain() {
+	s := &c.sched
+	s.next = sooner(sooner(s.next, s.turn), s.booking.lostAt)
+	if grace := c.booted + c.cfg.BootGrace; !s.settled && c.now < grace {
+		s.next = sooner(s.next, grace)
 	}
+	if s.next != 0 {
+		c.wake(s.next)
+	}
+}
+
+// sooner is the earlier of two instants of which 0 means never.
+func sooner(a, b Instant) Instant {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // perform does the deeds of a workload if it is this node's turn, or remembers
 // since when they are undone.
-func (c *Core) perform(uid crdt.UID, deeds []deed, live []string) {
+func (c *Core) perform(uid crdt.UID, deeds []deed) {
 	if len(deeds) == 0 {
 		delete(c.sched.undone, uid)
 		return
@@ -107,109 +191,28 @@ func (c *Core) perform(uid crdt.UID, deeds []deed, live []string) {
 	due, ok := c.sched.undone[uid]
 	if !ok || due.what != what {
 		due = undone{what: what, since: c.now}
-		c.sched.undone[uid] = due
 	}
-	rank := scheduler.Rank(uid, live, c.cfg.Node)
-	turn := due.since + time.Duration(rank)*c.cfg.RankDelay
-	if c.now < turn {
-		c.sched.again(turn)
+	rank := scheduler.Rank(uid, c.sched.booking.live, c.cfg.Node)
+	due.turn = due.since + time.Duration(rank)*c.cfg.RankDelay
+	if c.now < due.turn {
+		c.later(uid, due)
 		return
 	}
+	delete(c.sched.undone, uid)
 	for _, d := range deeds {
 		if err := d.do(); err != nil {
 			c.fact(true, "", "PlanNotWritten", "%s: %v", d.what, err)
+			c.later(uid, undone{what: what, since: c.now, turn: c.now + c.cfg.RankDelay})
 		}
 	}
-	delete(c.sched.undone, uid)
 }
 
-func (c *Core) sortedWorkloads() []crdt.UID {
-	return slices.SortedFunc(maps.Keys(c.index.workloads), crdt.UID.Compare)
+func (c *Core) later(uid crdt.UID, u undone) {
+	c.sched.undone[uid], c.sched.turn = u, sooner(c.sched.turn, u.turn)
 }
 
-// gone lists retired workloads that still own slots or revisions, or were not
-// deleted.
-func (c *Core) gone() []crdt.UID {
-	found := map[crdt.UID]bool{}
-	for uid := range c.index.losers {
-		found[uid] = true
-	}
-	for uid := range c.index.slots {
-		c.orphaned(uid)
-		found[uid] = c.index.retired[uid]
-	}
-	for uid := range c.index.revisions {
-		c.orphaned(uid)
-		found[uid] = c.index.retired[uid]
-	}
-	maps.DeleteFunc(found, func(_ crdt.UID, retired bool) bool { return !retired })
-	return slices.SortedFunc(maps.Keys(found), crdt.UID.Compare)
-}
-
-// orphaned retires a workload of which slots or revisions are left, but not even
-// a tombstone: one that the context says this node has had. By I2 it was deleted
-// and purged since. What is left was written by a node that did not know.
-func (c *Core) orphaned(uid crdt.UID) {
-	x := &c.index
-	if x.retired[uid] || x.workloads[uid] != nil || c.cfg.Ablate == OrphanRule {
-		return
-	}
-	gone := func(owner state.Key, birth crdt.Dot) bool {
-		if owner == "" || !c.store.context.Has(birth) {
-			return false
-		}
-		rec := c.store.record(owner)
-		return rec == nil || rec.Objects[uid] == nil
-	}
-	for _, s := range x.slots[uid] {
-		x.retired[uid] = x.retired[uid] || gone(s.Owner, s.OwnerBirth)
-	}
-	for _, r := range x.revisions[uid] {
-		x.retired[uid] = x.retired[uid] || gone(r.owner, r.birth)
-	}
-	if x.retired[uid] {
-		c.store.count.Orphans++
-	}
-}
-
-// burials removes what a retired workload left behind. One that lost its name is
-// deleted itself, and first: its slots cannot be made again, so it must not come
-// back when the winner is deleted (seed 42 of the histories).
-func (c *Core) burials(uid crdt.UID) []deed {
-	var deeds []deed
-	if key, ok := c.index.losers[uid]; ok {
-		deeds = append(deeds, deed{fmt.Sprintf("delete the younger %s %s", key, uid), func() error {
-			return c.buryLoser(key, uid)
-		}})
-	}
-	for _, i := range slices.Sorted(maps.Keys(c.index.slots[uid])) {
-		s := c.index.slots[uid][i]
-		key := state.SlotKey(s.Namespace, s.ID)
-		deeds = append(deeds, deed{"bury " + string(key), func() error { return c.bury(key) }})
-	}
-	for _, hash := range slices.Sorted(maps.Keys(c.index.revisions[uid])) {
-		key := c.index.revisions[uid][hash].key
-		deeds = append(deeds, deed{"bury " + string(key), func() error { return c.bury(key) }})
-	}
-	return deeds
-}
-
-// buryLoser deletes an object that lost its name, and keeps in the winner what it
-// said, if that was something else.
-func (c *Core) buryLoser(key state.Key, uid crdt.UID) error {
-	rec := c.store.record(key)
-	kept := state.KeepLoser(rec, uid)
-	if err := c.write(key, func(rec *crdt.Record, at crdt.Write) (*crdt.Record, error) { return rec.Delete(uid, at) }); err != nil {
-		return err
-	}
-	if kept == nil {
-		return nil // nobody has to decide anything
-	}
-	c.fact(true, key, "NameConflict", "two objects were created under this name; the older one stays, %s is deleted; see holon conflicts", uid)
-	if err := c.set(key, rec.Live().UID, map[string][]byte{state.ConflictPath(uid): kept}); err != nil {
-		c.fact(true, key, "NameConflict", "what %s said is lost: %v", uid, err)
-	}
-	return nil
+func sortedUIDs[V any](m map[crdt.UID]V) []crdt.UID {
+	return slices.SortedFunc(maps.Keys(m), crdt.UID.Compare)
 }
 
 // rivals removes the objects of slots that lost to the one made on the other side
@@ -228,16 +231,22 @@ func (c *Core) rivals(uid crdt.UID) []deed {
 	return deeds
 }
 
-// planWorkload says what is to be written for one workload now.
+// planWorkload says what is to be written for one workload now, and books it.
 func (c *Core) planWorkload(w *state.Workload) []deed {
-	var deeds []deed
+	plan, deeds := c.planIn(c.sched.booking.view, w)
+	c.sched.booking.choose(w, plan.Booked)
+	c.explained(w.UID, &plan)
+	return deeds
+}
+
+// planIn plans one workload in a view and changes nothing but that.
+func (c *Core) planIn(view *scheduler.View, w *state.Workload) (plan scheduler.Plan, deeds []deed) {
 	if !w.Bare() && c.index.revisions[w.UID][w.Revision].template == nil {
 		deeds = append(deeds, c.newRevision(w))
 	}
 	deeds = append(deeds, c.rivals(w.UID)...)
 	slots := c.index.wanted(w)
-	plan := scheduler.Place(c.sched.view, w, slots)
-	c.sched.reasons[w.UID] = plan.Reasons
+	plan = scheduler.Place(view, w, slots)
 	for i := range plan.Decisions {
 		deeds = append(deeds, c.placement(w, plan.Decisions[i]))
 	}
@@ -245,7 +254,7 @@ func (c *Core) planWorkload(w *state.Workload) []deed {
 		deeds = append(deeds, c.rollout(w, slots)...)
 		deeds = append(deeds, c.forgetRevisions(w)...)
 	}
-	return deeds
+	return plan, deeds
 }
 
 // newRevision stores the present template under its hash, so that any node can
@@ -301,41 +310,6 @@ func (c *Core) placement(w *state.Workload, d scheduler.Decision) deed {
 	}}
 }
 
-// buildView gathers what the scheduler may know, with every wanted slot booked
-// on the node that runs it in this view.
-func (c *Core) buildView() *scheduler.View {
-	v := &scheduler.View{Majority: c.majority(), Refused: c.refusedBy}
-	names := map[string]bool{c.cfg.Node: true}
-	for name, b := range c.members.byName {
-		if !b.Left {
-			names[name] = true
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		v.Nodes = append(v.Nodes, c.viewNode(name))
-	}
-	for _, uid := range c.sortedWorkloads() {
-		w := c.index.workloads[uid]
-		for i := range w.Replicas {
-			if s, ok := c.index.slots[uid][i]; ok {
-				v.Occupy(w, v.Assigned(&s))
-			}
-		}
-	}
-	return v
-}
-
-func (c *Core) viewNode(name string) *scheduler.Node {
-	n := &scheduler.Node{Name: name, Health: c.health(name), Slots: map[crdt.UID]int{}}
-	if s := c.statusOf(name); s != nil {
-		n.Allocatable, n.HostPortsOnly = s.Allocatable, s.HostPortsOnly
-	}
-	stored := c.index.nodes[name]
-	n.Taints, n.Unschedulable = stored.Taints, stored.Unschedulable
-	n.Labels = nodeLabels(name, stored.Labels, c.statusOf(name))
-	return n
-}
-
 // health judges a node. One that has said nothing yet counts as serving: it keeps
 // what it has, and having no known room it gets nothing new.
 func (c *Core) health(name string) scheduler.Health {
@@ -351,7 +325,6 @@ func (c *Core) health(name string) scheduler.Health {
 		case c.now-b.since >= c.cfg.LostAfter:
 			return scheduler.LostLong
 		}
-		c.sched.again(b.since + c.cfg.LostAfter)
 		return scheduler.Lost
 	}
 	s := c.statusOf(name)
@@ -367,53 +340,4 @@ func (c *Core) health(name string) scheduler.Health {
 		}
 	}
 	return scheduler.Serving
-}
-
-// Explain gives the scheduler of a workload, its standbys and the reasons of
-// its slots, in words.
-func (c *Core) explain(w *state.Workload) Explanation {
-	order := scheduler.Order(w.UID, c.liveNodes())
-	e := Explanation{Key: w.Key, Scheduler: order[0], Standbys: order[1:], Majority: c.majority()}
-	for _, s := range c.index.wanted(w) {
-		slot := SlotExplanation{Slot: s, StandIn: c.standsIn(&s)}
-		for _, r := range c.sched.reasons[w.UID] {
-			if r.Slot == s.ID {
-				slot.Reasons = append(slot.Reasons, r.Text)
-			}
-		}
-		e.Slots = append(e.Slots, slot)
-	}
-	return e
-}
-
-// Explanation is why a workload is where it is, from this node's view.
-type Explanation struct {
-	Key       state.Key
-	Scheduler string
-	Standbys  []string
-	Majority  bool
-	Slots     []SlotExplanation
-}
-
-// SlotExplanation is one slot of an Explanation.
-type SlotExplanation struct {
-	Slot    state.Slot
-	StandIn string // who stands in now; Slot keeps the name when that is over
-	Reasons []string
-}
-
-// standsIn is the node that stands in for the home of a slot in this view, until
-// the home is ready again and the stand-in stops.
-func (c *Core) standsIn(s *state.Slot) string {
-	if !s.HasStandIn() {
-		return ""
-	}
-	node := s.StandIn.Node
-	if c.sched.view != nil && c.sched.view.Assigned(s) == node {
-		return node
-	}
-	if r := c.statusOf(node).Find(state.MakeRunID(s.ID, s.Run.Revision, node, s.Run.Nonce)); r == nil || r.Stopping || !c.live(node) {
-		return ""
-	}
-	return node
 }

@@ -1,8 +1,10 @@
 package core
 
 import (
+	"slices"
 	"time"
 
+	"holon/crdt"
 	"holon/crdt/state"
 	"holon/p2p"
 )
@@ -21,12 +23,41 @@ type statuses struct {
 	// fresh tells whether a node's status was heard since the node was last out
 	// of reach. A status from before must not say that a home is ready.
 	fresh map[string]bool
-	dirty bool // the own one may have changed
+	// runs are those of all statuses, by workload and node.
+	runs  map[crdt.UID]map[string][]*state.RunStatus
+	heard map[string]bool // nodes whose status has changed since noteRefusals
+	dirty bool            // the own one may have changed
 	sent  Instant
 }
 
 func newStatuses() statuses {
-	return statuses{own: &state.NodeStatus{}, byNode: map[string]*state.NodeStatus{}, fresh: map[string]bool{}}
+	return statuses{
+		own: &state.NodeStatus{}, byNode: map[string]*state.NodeStatus{}, fresh: map[string]bool{},
+		runs: map[crdt.UID]map[string][]*state.RunStatus{}, heard: map[string]bool{},
+	}
+}
+
+// move keeps runs when a node's status is replaced; nil: none.
+func (s *statuses) move(node string, before, after *state.NodeStatus) {
+	s.heard[node] = true
+	if before != nil {
+		for i := range before.Runs {
+			dropPart(s.runs, before.Runs[i].Slot.Workload, node)
+		}
+	}
+	if after != nil {
+		for i := range after.Runs {
+			r := &after.Runs[i]
+			setPart(s.runs, r.Slot.Workload, node, append(s.runs[r.Slot.Workload][node], r))
+		}
+	}
+}
+
+// forget drops what a node said.
+func (s *statuses) forget(node string) {
+	s.move(node, s.byNode[node], nil)
+	delete(s.byNode, node)
+	s.doubt(node)
 }
 
 // doubt marks what a node said as possibly out of date.
@@ -65,52 +96,64 @@ func (c *Core) receiveStatus(from p2p.PeerID, s *state.NodeStatus) {
 	if b == nil || b.Name != s.Node || c.members.byName[s.Node] != b || s.Node == c.cfg.Node {
 		return // only its bearer speaks for a name
 	}
-	have := c.status.byNode[s.Node]
+	have, fresh := c.status.byNode[s.Node], c.status.fresh[s.Node]
 	if have != nil && !s.Newer(have) {
-		if s.Epoch == have.Epoch && s.Seq == have.Seq && !c.status.fresh[s.Node] {
+		if s.Epoch == have.Epoch && s.Seq == have.Seq && !fresh {
 			c.status.fresh[s.Node] = true
-			c.touchNode(s.Node, have, s)
+			c.touchNode(s.Node, have, have, true)
 		}
 		return
 	}
 	c.status.byNode[s.Node], c.status.fresh[s.Node] = s, true
-	c.touchNode(s.Node, have, s)
+	c.status.move(s.Node, have, s)
+	c.touchNode(s.Node, have, s, !fresh)
 }
 
-// touchNode marks what depends on a node's status: the node itself and the
-// workloads of its runs, before and after.
-func (c *Core) touchNode(node string, before, after *state.NodeStatus) {
-	c.index.touch(state.MakeKey(state.Nodes, "", node))
-	if before == nil || before.Draining != after.Draining || before.Allocatable != after.Allocatable || !sameConditions(before, after) {
-		c.index.dirtyAll = true
+// touchNode marks what depends on a node's status: the node itself, and the
+// workloads of the runs that have changed, or of all if how they are to be read
+// has.
+func (c *Core) touchNode(node string, before, after *state.NodeStatus, all bool) {
+	x := &c.index
+	x.touch(state.MakeKey(state.Nodes, "", node))
+	if before == nil || !sameNode(before, after) {
+		x.dirtyAll = true
 	}
-	for _, s := range []*state.NodeStatus{before, after} {
-		if s == nil {
-			continue
+	if before == nil {
+		before = &state.NodeStatus{}
+	}
+	old, new, j := before.Runs, after.Runs, 0
+	all = all || before.HostIP != after.HostIP
+	for i := range old { // both are sorted by run, or else more is touched
+		for ; j < len(new) && new[j].Run < old[i].Run; j++ {
+			x.touchWorkload(new[j].Slot.Workload)
 		}
-		for i := range s.Runs {
-			c.index.touchWorkload(s.Runs[i].Slot.Workload)
+		same := j < len(new) && new[j].Run == old[i].Run
+		if all || !same || !old[i].Equal(&new[j]) {
+			x.touchWorkload(old[i].Slot.Workload)
 		}
+		if same {
+			j++
+		}
+	}
+	for ; j < len(new); j++ {
+		x.touchWorkload(new[j].Slot.Workload)
 	}
 }
 
-func sameConditions(a, b *state.NodeStatus) bool {
-	if len(a.Conditions) != len(b.Conditions) {
-		return false
-	}
-	for i := range a.Conditions {
-		if a.Conditions[i] != b.Conditions[i] {
-			return false
-		}
-	}
-	return true
+// sameNode reports whether two statuses say the same of what every plan depends on.
+func sameNode(a, b *state.NodeStatus) bool {
+	return a.Draining == b.Draining && a.Allocatable == b.Allocatable && a.HostPortsOnly == b.HostPortsOnly &&
+		a.OS == b.OS && a.Arch == b.Arch && slices.Equal(a.Conditions, b.Conditions)
 }
 
-func (c *Core) sendStatus(to p2p.PeerID) {
-	if c.status.own.Seq == 0 {
+func (c *Core) sendStatus(to ...p2p.PeerID) {
+	if c.status.own.Seq == 0 || len(to) == 0 {
 		return // not observed anything yet
 	}
-	c.out.Send = append(c.out.Send, Envelope{To: to, Frame: append([]byte{kindStatus}, c.status.own.Encode()...), Early: true})
+	frame := append([]byte{kindStatus}, c.status.own.Encode()...)
+	for _, peer := range to {
+		c.out.Send = append(c.out.Send, Envelope{To: peer, Frame: frame, Early: true})
+	}
 }
 
 // publishStatus tells every live peer what this node is and runs, if that has
@@ -135,15 +178,17 @@ func (c *Core) publishStatus() {
 	next.Seq++
 	before := s.own
 	s.own, s.dirty, s.sent = next, false, c.now
-	c.touchNode(c.cfg.Node, before, next)
-	for _, peer := range c.members.reachablePeers() {
-		c.sendStatus(peer)
-	}
+	c.status.move(c.cfg.Node, before, next)
+	c.touchNode(c.cfg.Node, before, next, false)
+	c.sendStatus(c.members.reachablePeers()...)
 	c.wake(c.now + time.Millisecond) // what was touched is planned and derived
 	c.wake(c.now + statusEvery)
 }
 
-func sameStatus(a, b *state.NodeStatus) bool { return string(a.Encode()) == string(b.Encode()) }
+func sameStatus(a, b *state.NodeStatus) bool {
+	sameRun := func(r, o state.RunStatus) bool { return r.Equal(&o) }
+	return slices.EqualFunc(a.Runs, b.Runs, sameRun) && withoutRuns(a) == withoutRuns(b)
+}
 
 // describe is the status of this node, without its Seq.
 func (c *Core) describe() *state.NodeStatus {

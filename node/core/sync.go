@@ -1,6 +1,7 @@
 package core
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -218,17 +219,9 @@ func (c *Core) completePull(from p2p.PeerID, p *pull) {
 	c.endPull(from)
 }
 
-// lookForOrphans plans again if something is here whose workload is not: the
-// context may now say that the workload is gone.
-func (c *Core) lookForOrphans() {
-	x := &c.index
-	for uid := range x.slots {
-		x.dirtyAll = x.dirtyAll || x.workloads[uid] == nil && !x.retired[uid]
-	}
-	for uid := range x.revisions {
-		x.dirtyAll = x.dirtyAll || x.workloads[uid] == nil && !x.retired[uid]
-	}
-}
+// lookForOrphans plans again what is here without its workload: the context may
+// now say that the workload is gone.
+func (c *Core) lookForOrphans() { maps.Copy(c.index.touched, c.index.strays) }
 
 func (c *Core) endPull(from p2p.PeerID) {
 	s := &c.sync

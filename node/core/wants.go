@@ -1,40 +1,69 @@
 package core
 
 import (
+	"holon/crdt"
 	"holon/crdt/state"
 	"holon/scheduler"
 )
 
-// wantRuns marks the runs that belong here now.
+// wantRuns marks the runs that belong here now, of the workloads of which that may
+// have changed.
 func (c *Core) wantRuns() {
-	before := map[*run]bool{}
-	for _, r := range c.runner.runs {
-		before[r], r.wanted = r.wanted, false
+	n, due := &c.runner, c.runner.unsure
+	n.unsure = map[crdt.UID]bool{}
+	if n.unsureAll {
+		n.unsureAll = false
+		for uid := range c.index.here {
+			due[uid] = true
+		}
+		for uid := range n.of {
+			due[uid] = true
+		}
 	}
-	if !c.runner.stopping {
-		c.markWanted()
+	for uid := range due { // a run is of one workload: their order does not matter
+		c.wantWorkload(uid)
 	}
-	for r, was := range before {
-		if was && !r.wanted {
+}
+
+func (c *Core) wantWorkload(uid crdt.UID) {
+	n := &c.runner
+	var before []*run
+	for _, r := range n.of[uid] {
+		if r.wanted {
+			before = append(before, r)
+		}
+		r.wanted = false
+	}
+	if w := c.index.workloads[uid]; w != nil && !n.stopping {
+		for i := range c.index.here[uid] {
+			if i < w.Replicas {
+				c.wantSlot(w, c.index.slots[uid][i])
+			}
+		}
+		for _, r := range n.of[uid] {
+			r.wanted = r.wanted || c.handover(r)
+		}
+	}
+	for _, r := range n.of[uid] {
+		n.stirred[r.id] = true
+	}
+	for _, r := range before {
+		if !r.wanted {
 			r.retryAt = 0 // it waited to start; nothing waits to stop
 		}
 	}
 }
 
-func (c *Core) markWanted() {
-	for _, uid := range c.sortedWorkloads() {
-		w := c.index.workloads[uid]
-		for i := range w.Replicas {
-			if s, ok := c.index.slots[uid][i]; ok {
-				c.wantSlot(w, s)
-			}
+// unsettleRuns has what is wanted here judged again where it may depend on one of
+// the workloads.
+func (c *Core) unsettleRuns(workloads map[crdt.UID]bool) {
+	n := &c.runner
+	for uid := range workloads {
+		if len(c.index.here[uid])+len(n.of[uid]) > 0 {
+			n.unsure[uid], n.dirty = true, true
 		}
 	}
-	for _, r := range c.runner.runs {
-		if !r.wanted && c.handover(r) {
-			r.wanted = true
-		}
-	}
+	n.dirty = n.dirty || len(n.strangers) > 0 && len(workloads) > 0
 }
 
 // wantSlot adds the runs of a slot that this node is to execute: as its home, or
@@ -59,7 +88,7 @@ func (c *Core) wantSlot(w *state.Workload, s state.Slot) {
 		id := state.MakeRunID(s.ID, revision, c.cfg.Node, s.Run.Nonce)
 		r := c.runner.runs[id]
 		if template == nil { // on its way: the workload's newer one was here first
-			if r != nil {
+			if r != nil && r.slot.ID == s.ID { // not an orphan that is being stopped
 				r.wanted = true
 			}
 			continue
@@ -69,9 +98,9 @@ func (c *Core) wantSlot(w *state.Workload, s state.Slot) {
 				continue // nothing new starts on a node that is being emptied
 			}
 			r = &run{id: id, restart: map[string]*backoff{}}
-			c.runner.runs[id] = r
 		}
-		r.slot, r.workload, r.revision, r.template, r.wanted = s, w, revision, template, true
+		c.runner.put(r, s)
+		r.workload, r.revision, r.template, r.wanted = w, revision, template, true
 	}
 }
 

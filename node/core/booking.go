@@ -1,0 +1,196 @@
+package core
+
+import (
+	"maps"
+	"slices"
+
+	"holon/crdt"
+	"holon/crdt/state"
+	"holon/scheduler"
+)
+
+// booking is the scheduler's view, kept from plan to plan, so that a plan costs
+// what has changed. It is made anew when a node or its liveness changes. After each
+// plan, and until the next change:
+//
+//   - view.Nodes are this node and the members that have not left; live are those
+//     of them who are there; both sorted by name
+//   - every wanted slot is booked once: on the node that runs it in this view, or
+//     else on the one that was chosen for it when it was planned last, if any
+//   - of says what is booked, for exactly the workloads of which something is
+//
+// AuditPlan compares it with one made from nothing.
+type booking struct {
+	view   *scheduler.View // nil before the first plan
+	live   []string
+	of     map[crdt.UID]booked
+	lostAt Instant // when the next silence will have lasted for long; 0: nobody is silent
+	awake  Instant // members.awake when the majority was counted
+	unsure bool    // somebody live was not heard since then; his word alone may change the majority
+}
+
+// booked is what is booked of one workload, by node, once per slot.
+type booked struct {
+	workload *state.Workload // as it was: its demand is what was booked
+	runs     []string        // of slots that somebody runs
+	chosen   []string        // of slots for which a node was chosen
+}
+
+// renewView makes the view anew if something has changed that concerns every
+// workload, and reports whether it has.
+func (c *Core) renewView() bool {
+	b := &c.sched.booking
+	if b.view != nil && !c.index.dirtyAll && (b.lostAt == 0 || c.now < b.lostAt) && !c.majorityMoved() {
+		return false
+	}
+	c.sched.booking = c.freshBooking()
+	return true
+}
+
+// majorityMoved counts again where time or words alone may have changed the
+// majority: after this node slept.
+func (c *Core) majorityMoved() bool {
+	b := &c.sched.booking
+	if !b.unsure && b.awake == c.members.awake {
+		return false
+	}
+	b.awake, b.unsure = c.members.awake, c.unheard()
+	return b.view.Majority != c.majority()
+}
+
+// unheard reports whether a live member was not heard since this node slept.
+func (c *Core) unheard() bool {
+	for _, m := range c.members.byName {
+		if m.live && m.word < c.members.awake {
+			return true
+		}
+	}
+	return false
+}
+
+// freshBooking gathers what the scheduler may know, with every wanted slot booked
+// on the node that runs it. Bookings are sums: their order does not matter.
+func (c *Core) freshBooking() booking {
+	b := booking{
+		view: &scheduler.View{Majority: c.majority(), Refused: c.refusedBy},
+		live: c.liveNodes(), of: make(map[crdt.UID]booked, len(c.index.workloads)), awake: c.members.awake, unsure: c.unheard(),
+	}
+	names := map[string]bool{c.cfg.Node: true}
+	for name, m := range c.members.byName {
+		if !m.Left {
+			names[name] = true
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		n := c.viewNode(name)
+		b.view.Nodes = append(b.view.Nodes, n)
+		if due := c.members.byName[name]; n.Health == scheduler.Lost && (b.lostAt == 0 || due.since+c.cfg.LostAfter < b.lostAt) {
+			b.lostAt = due.since + c.cfg.LostAfter
+		}
+	}
+	for _, w := range c.index.workloads {
+		b.book(w, c.index.slots[w.UID])
+	}
+	return b
+}
+
+func (c *Core) viewNode(name string) *scheduler.Node {
+	n := &scheduler.Node{Name: name, Health: c.health(name), Slots: map[crdt.UID]int{}}
+	if s := c.statusOf(name); s != nil {
+		n.Allocatable, n.HostPortsOnly = s.Allocatable, s.HostPortsOnly
+	}
+	stored := c.index.nodes[name]
+	n.Taints, n.Unschedulable = stored.Taints, stored.Unschedulable
+	n.Labels = nodeLabels(name, stored.Labels, c.statusOf(name))
+	return n
+}
+
+// book books the wanted slots of a workload of which nothing is booked on those
+// who run them.
+func (b *booking) book(w *state.Workload, slots map[int]state.Slot) {
+	var runs []string
+	for i := range w.Replicas {
+		s, ok := slots[i]
+		if !ok {
+			continue
+		}
+		if node := b.view.Assigned(&s); node != "" {
+			b.view.Occupy(w, node)
+			runs = append(runs, node)
+		}
+	}
+	if len(runs) > 0 {
+		b.of[w.UID] = booked{workload: w, runs: runs}
+	}
+}
+
+// choose remembers what Place has booked for a workload beside its runners.
+func (b *booking) choose(w *state.Workload, nodes []string) {
+	if len(nodes) > 0 {
+		b.of[w.UID] = booked{workload: w, runs: b.of[w.UID].runs, chosen: nodes}
+	}
+}
+
+// release takes back what is booked of a workload; false: the view has to be made
+// anew.
+func (b *booking) release(uid crdt.UID) bool {
+	old := b.of[uid]
+	delete(b.of, uid)
+	for _, node := range slices.Concat(old.runs, old.chosen) {
+		if !b.view.Release(old.workload, node) {
+			return false
+		}
+	}
+	return true
+}
+
+// rebook books anew who runs the workloads that are due, before any of them is
+// planned. Where that leaves room behind, those that wait for room are due, too. A
+// booking that is added lets nobody in who was kept out before.
+func (c *Core) rebook(due map[crdt.UID]bool) {
+	freed, known := c.rebookEach(due)
+	if freed && known {
+		_, known = c.rebookEach(c.sched.waiting)
+		maps.Copy(due, c.sched.waiting)
+	}
+	if !known {
+		c.sched.booking = c.freshBooking()
+		maps.Copy(due, c.everything())
+	}
+}
+
+// rebookEach reports whether it made room somewhere; known is false if what is
+// booked cannot be known any more.
+func (c *Core) rebookEach(uids map[crdt.UID]bool) (freed, known bool) {
+	b := &c.sched.booking
+	for uid := range uids {
+		old, w := b.of[uid], c.index.workloads[uid]
+		if !b.release(uid) {
+			return freed, false
+		}
+		if w != nil {
+			b.book(w, c.index.slots[uid])
+		}
+		resized := old.workload != nil && old.workload != w
+		freed = freed || resized || !contained(slices.Concat(old.runs, old.chosen), b.of[uid].runs)
+	}
+	return freed, true
+}
+
+// contained reports whether every element of part, as often as it is there, is in
+// whole.
+func contained(part, whole []string) bool {
+	if len(part) > len(whole) {
+		return false
+	}
+	count := make(map[string]int, len(whole))
+	for _, s := range whole {
+		count[s]++
+	}
+	for _, s := range part {
+		if count[s]--; count[s] < 0 {
+			return false
+		}
+	}
+	return true
+}
