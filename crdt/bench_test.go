@@ -3,7 +3,7 @@ package crdt_test
 import (
 	"fmt"
 	"maps"
-	"runtime"
+	goruntime "runtime"
 	"slices"
 	"testing"
 
@@ -92,15 +92,15 @@ func BenchmarkDecode(b *testing.B) {
 // one costs in memory, and what finding ten missing ones costs.
 func BenchmarkDotIndex(b *testing.B) {
 	const records = 100_000
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
+	var before, after goruntime.MemStats
+	goruntime.GC()
+	goruntime.ReadMemStats(&before)
 	keys := make([]string, records)
 	for i := range keys {
 		keys[i] = fmt.Sprintf("configmaps/default/c%d", i)
 	}
-	runtime.GC()
-	runtime.ReadMemStats(&before)
+	goruntime.GC()
+	goruntime.ReadMemStats(&before)
 	var index crdt.DotIndex
 	var has crdt.Context
 	for r := 1; r <= 3; r++ {
@@ -109,8 +109,8 @@ func BenchmarkDotIndex(b *testing.B) {
 	for i, key := range keys {
 		index.Move(key, nil, crdt.Vector{replicaN(1 + i%3): uint64(i + 1)})
 	}
-	runtime.GC()
-	runtime.ReadMemStats(&after)
+	goruntime.GC()
+	goruntime.ReadMemStats(&after)
 	for i := range 10 {
 		index.Move(keys[i], crdt.Vector{replicaN(1 + i%3): uint64(i + 1)}, crdt.Vector{replicaN(1 + i%3): records + uint64(i) + 1})
 	}
@@ -122,5 +122,5 @@ func BenchmarkDotIndex(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/records, "B/record")
-	runtime.KeepAlive(keys)
+	goruntime.KeepAlive(keys)
 }

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
+	goruntime "runtime"
 	"strings"
 	"testing"
 
@@ -242,12 +242,12 @@ func TestDecodingAllocatesASmallMultipleOfItsInput(t *testing.T) {
 		"objects":                 objects(nil),
 		"objects of one register": objects(map[string][]byte{"": nil}),
 	} {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
+		var before, after goruntime.MemStats
+		goruntime.ReadMemStats(&before)
 		if _, err := crdt.Decode(b); err != nil {
 			t.Fatal(err)
 		}
-		runtime.ReadMemStats(&after)
+		goruntime.ReadMemStats(&after)
 		allocated := after.TotalAlloc - before.TotalAlloc
 		t.Logf("%s: %d bytes allocated for %d, %d times as much", name, allocated, len(b), allocated/uint64(len(b)))
 		if allocated > multiple*uint64(len(b)) {

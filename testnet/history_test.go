@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
+	goruntime "runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -65,7 +65,7 @@ func TestHistories(t *testing.T) {
 		group sync.WaitGroup
 		seeds = make(chan uint64)
 	)
-	for range runtime.GOMAXPROCS(0) {
+	for range goruntime.GOMAXPROCS(0) {
 		group.Go(func() {
 			for s := range seeds {
 				w, bad := Play(historyOf(s, *kind))

@@ -1,7 +1,7 @@
 package testnet
 
 import (
-	"runtime"
+	goruntime "runtime"
 	"testing"
 )
 
@@ -17,7 +17,7 @@ func TestSameSeedSameRun(t *testing.T) {
 		shape.Ops = min(shape.Ops, 100)
 		var first []string
 		w, _ := play(cfg, shape, func(line string) { first = append(first, line) })
-		before := runtime.GOMAXPROCS(1)
+		before := goruntime.GOMAXPROCS(1)
 		at, said := 0, false
 		again, _ := play(cfg, shape, func(line string) {
 			if !said && (at >= len(first) || first[at] != line) {
@@ -26,7 +26,7 @@ func TestSameSeedSameRun(t *testing.T) {
 			}
 			at++
 		})
-		runtime.GOMAXPROCS(before)
+		goruntime.GOMAXPROCS(before)
 		if w.Trace() != again.Trace() {
 			t.Errorf("seed %d: traces %x and %x", s, w.Trace(), again.Trace())
 		}

@@ -3,7 +3,7 @@ package main
 import (
 	"net/http"
 	"os"
-	"runtime"
+	goruntime "runtime"
 	"runtime/pprof"
 	"strconv"
 	"time"
@@ -44,7 +44,7 @@ func serveProfile(w http.ResponseWriter, r *http.Request, name string) {
 		http.NotFound(w, r)
 		return
 	}
-	runtime.GC() // so that the heap profile is of now
+	goruntime.GC() // so that the heap profile is of now
 	if err := profile.WriteTo(w, 0); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	}

@@ -43,7 +43,7 @@ func memory() int64 {
 	if err != nil {
 		return 0
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close()
 	for s := bufio.NewScanner(f); s.Scan(); {
 		var kib int64
 		if _, err := fmt.Sscanf(s.Text(), "MemTotal: %d kB", &kib); err == nil {

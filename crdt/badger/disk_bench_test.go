@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
+	goruntime "runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -223,7 +223,7 @@ func writeRecords(s *Store, r *rand.Rand, times int, key func(i int) int, size f
 
 // anonymous is RssAnon of this process in MB, after a garbage collection.
 func anonymous() float64 {
-	runtime.GC()
+	goruntime.GC()
 	debug.FreeOSMemory()
 	mb, err := residentSet("RssAnon:")
 	if err != nil {

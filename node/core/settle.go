@@ -124,7 +124,7 @@ func (c *Core) judgeWrite(key state.Key, live *crdt.Object, delta map[string][]b
 		return err
 	}
 	if err := state.JudgeUpdate(key, live, after, before); err != nil && state.Judge(key, live, before) == nil {
-		return fmt.Errorf("%w: %v", ErrInvalid, err)
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	c.dropValid(key, live, after, delta)
 	return nil

@@ -124,9 +124,7 @@ func (c *Core) receiveLeaves(from p2p.PeerID, body leavesBody) {
 		repair.Records = append(repair.Records, packedRecord{Key: key, Record: e.encoded})
 		size += len(key) + len(e.encoded)
 	}
-	for _, key := range sortedKeys(theirs) {
-		fetch.Keys = append(fetch.Keys, key)
-	}
+	fetch.Keys = append(fetch.Keys, sortedKeys(theirs)...)
 	if len(repair.Records) > 0 {
 		c.send(from, kindRepair, repair)
 	}

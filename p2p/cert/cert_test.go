@@ -89,7 +89,7 @@ func TestForgeriesAreCaught(t *testing.T) {
 		"root dropped":   func(c Chain) Chain { return c[:2] },
 		"link repeated":  func(c Chain) Chain { return Chain{c[0], c[1], c[1], c[2]} },
 		"order reversed": func(c Chain) Chain { return Chain{c[2], c[1], c[0]} },
-		"self-signed by another": func(c Chain) Chain {
+		"self-signed by another": func(Chain) Chain {
 			c, err := Issue(key(66), nil, request(5, true))
 			if err != nil {
 				panic(err)

@@ -5,7 +5,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"runtime"
+	goruntime "runtime"
 	"slices"
 	"syscall"
 	"testing"
@@ -64,8 +64,8 @@ func TestNodesFindEachOtherOnTheLAN(t *testing.T) {
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 	}
-	runtime.LockOSThread() // the parent of Pdeathsig is a thread
-	defer runtime.UnlockOSThread()
+	goruntime.LockOSThread() // the parent of Pdeathsig is a thread
+	defer goruntime.UnlockOSThread()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

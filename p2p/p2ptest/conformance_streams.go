@@ -6,7 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"io"
-	"runtime"
+	goruntime "runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -294,13 +294,13 @@ func closeLeavesNoGoroutine(t *testing.T, b builder) {
 	fs[1].Mesh.Handle("echo", echo)
 	roundTrip(t, fs[0].Mesh, fs[1].ID(), []byte("x"))
 	fs[0].Mesh.Broadcast([]byte("x"))
-	if runtime.NumGoroutine() <= before {
+	if goruntime.NumGoroutine() <= before {
 		t.Error("the count does not see the meshes' goroutines")
 	}
 	closeAll(t, fs)
 	if after := settledGoroutines(before); after > before {
 		buf := make([]byte, 1<<20)
-		t.Errorf("%d goroutines before, %d after Close\n%s", before, after, buf[:runtime.Stack(buf, true)])
+		t.Errorf("%d goroutines before, %d after Close\n%s", before, after, buf[:goruntime.Stack(buf, true)])
 	}
 }
 
@@ -317,13 +317,13 @@ func closeAll(t *testing.T, fs []Fixture) {
 // goroutines are left or their number stands still, and returns it. Libraries
 // end some of theirs a moment after they were closed.
 func settledGoroutines(want int) int {
-	last, still := runtime.NumGoroutine(), 0
+	last, still := goruntime.NumGoroutine(), 0
 	for range 200 {
 		if last <= want || want == 0 && still > 10 {
 			break
 		}
 		time.Sleep(50 * time.Millisecond)
-		now := runtime.NumGoroutine()
+		now := goruntime.NumGoroutine()
 		if now == last {
 			still++
 		} else {

@@ -191,7 +191,7 @@ func TestRestartThatIsCarriedOutOrNotEndsTheHold(t *testing.T) {
 		} else {
 			w.run(6 * time.Second)
 		}
-		if !w.agreed() || w.count(Unreachable, Instant(time.Second)) != 0 {
+		if !w.agreed() || w.count(Unreachable, time.Second) != 0 {
 			t.Errorf("carried out %v:\n%s", carriedOut, w.views())
 		}
 		for _, n := range w.nodes {
@@ -286,7 +286,7 @@ func TestSlowMachineDoubtsItselfAndAccusesNobodyForGood(t *testing.T) {
 	if ill < 2 {
 		t.Errorf("its health score never rose above %d", ill)
 	}
-	t.Logf("worst score %d; %d verdicts, %d suspicions in all views", ill, w.count(Unreachable, Instant(time.Second)), w.count(Suspect, 0))
+	t.Logf("worst score %d; %d verdicts, %d suspicions in all views", ill, w.count(Unreachable, time.Second), w.count(Suspect, 0))
 }
 
 func TestFlappingLinkMakesNobodyUnreachable(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 func lone(t *testing.T, cfg Config, ids ...ID) (*Machine, Instant) {
 	t.Helper()
 	m := New(Self{ID: "self", Incarnation: 1000, Epoch: 1}, cfg, 1)
-	now := Instant(time.Second)
+	now := time.Second
 	for _, id := range ids {
 		m.Join(now, id)
 		m.Receive(now, id, packet(5))
