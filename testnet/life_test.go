@@ -188,3 +188,19 @@ func TestStartsDoNotWaitForStops(t *testing.T) {
 	s.deploy(s.node(1), "web", "web", map[string]any{"replicas": int64(3)})
 	s.within(2*time.Second, "three pods", s.whole(web, 3))
 }
+
+// A bare Pod's slot keeps the revision that it began with, and must find what to
+// start again although a label has changed the Pod since.
+func TestALabelledPodSurvivesAPowerCut(t *testing.T) {
+	s := newStage(t, 2)
+	pod := state.MakeKey(state.Pods, "default", "p")
+	s.put(s.node(1), pod, map[string]any{"spec": podTemplate(s.World)})
+	s.within(5*time.Second, "the pod", s.whole(pod, 1))
+	s.put(s.node(1), pod, map[string]any{"metadata": map[string]any{"labels": map[string]any{"a": "b"}}})
+	s.Run(3 * time.Second)
+	n := s.running(pod)[0].node
+	s.crash(n, true)
+	s.Run(time.Second)
+	n.start()
+	s.within(20*time.Second, "the pod again", s.whole(pod, 1))
+}

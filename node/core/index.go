@@ -249,9 +249,10 @@ func (x *index) reindexPodMeta(key state.Key, rec *crdt.Record) error {
 }
 
 // template is the pod template of a workload at a revision; nil if it has not
-// arrived here.
+// arrived here. A bare Pod has one at a time, whatever its slot began with: it has
+// no rollout.
 func (x *index) template(uid crdt.UID, hash string) *corev1.PodTemplateSpec {
-	if w := x.workloads[uid]; w != nil && w.Revision == hash {
+	if w := x.workloads[uid]; w != nil && (w.Revision == hash || w.Bare()) {
 		return w.Template
 	}
 	if r, ok := x.revisions[uid][hash]; ok {
