@@ -111,8 +111,8 @@ func (c *checker) checkRuns() {
 			c.find(Broken, key, "revision %s replaces itself", s.Run.Revision)
 		}
 		w := c.workloads[s.ID.Workload]
-		if w == nil || w.Bare() {
-			return // without a workload nothing runs; a bare pod is its own template
+		if w == nil || w.Bare() || s.ID.Index >= w.Replicas {
+			return // nobody runs it; a bare pod is its own template
 		}
 		for _, revision := range []string{s.Run.Revision, s.Run.Prev} {
 			if revision != "" && revision != w.Revision && !c.revisions[revisionKey(s.Namespace, w.UID, revision)] {

@@ -325,6 +325,16 @@ func (c *Core) liveNodes() []string {
 	return names
 }
 
+// allLive reports whether every member that has not left is there.
+func (c *Core) allLive() bool {
+	for name, b := range c.members.byName {
+		if !b.Left && !c.live(name) {
+			return false
+		}
+	}
+	return true
+}
+
 // majority reports whether more than half of the counted members are there
 // beyond doubt. Counted is every member that has not left. Suspects do not help:
 // a node that is cut off suspects for seconds while it waits for the answers, and

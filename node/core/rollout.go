@@ -13,7 +13,9 @@ const revisionsKept = 10
 
 // rollout moves slots to the present template within the workload's bounds: at
 // most MaxSurge slots execute two runs, at most MaxUnavailable have none that is
-// ready. A slot that serves nobody moves at no cost. slots are those wanted.
+// ready. A slot that serves nobody moves at no cost, and one whose template was
+// forgotten on the other side of a split must, though the rollout is paused. slots
+// are those wanted.
 func (c *Core) rollout(w *state.Workload, slots []state.Slot) []deed {
 	var deeds []deed
 	surging, unavailable := 0, 0
@@ -32,12 +34,9 @@ func (c *Core) rollout(w *state.Workload, slots []state.Slot) []deed {
 			unavailable++
 		}
 	}
-	if w.Paused {
-		return deeds
-	}
 	for i := range slots {
 		s := &slots[i]
-		if s.Home.Node == "" || s.Run.Revision == w.Revision {
+		if s.Home.Node == "" || s.Run.Revision == w.Revision || w.Paused && c.index.template(w.UID, s.Run.Revision) != nil {
 			continue
 		}
 		next := state.Run{Revision: w.Revision, Nonce: s.Run.Nonce}
@@ -75,10 +74,11 @@ func (c *Core) slotReady(s *state.Slot, revision string) bool {
 	return s.HasStandIn() && c.ready(s.StandIn.Node, state.MakeRunID(s.ID, revision, s.StandIn.Node, s.Run.Nonce))
 }
 
-// forgetRevisions drops the oldest templates that no slot uses.
+// forgetRevisions drops the oldest templates that no slot uses. Whoever is out of
+// reach may be giving one to a slot meanwhile (seed 55 of the histories).
 func (c *Core) forgetRevisions(w *state.Workload) []deed {
 	all := c.index.revisions[w.UID]
-	if len(all) <= revisionsKept {
+	if len(all) <= revisionsKept || !c.allLive() {
 		return nil
 	}
 	used := map[string]bool{w.Revision: true}
