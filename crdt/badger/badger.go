@@ -35,6 +35,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -174,7 +175,7 @@ func (s *Store) badgerOptions() dgraph.Options {
 		WithDetectConflicts(false). // one writer
 		WithMetricsEnabled(false).
 		WithLogger(logger{s}).
-		WithMemTableSize(memTableBytes).
+		WithMemTableSize(jittered(memTableBytes)).
 		WithNumMemtables(numMemtables).
 		WithValueThreshold(inlineBytes).
 		WithValueLogFileSize(valueLogBytes).
@@ -249,3 +250,8 @@ func (s *Store) failed() error {
 	defer s.failMu.Unlock()
 	return s.failure
 }
+
+// jittered is n, give or take a quarter. All nodes of a cluster take the same
+// writes: with equal memtables they would all write them out, and merge tables, at
+// the same moment, and nobody would be quick then.
+func jittered(n int64) int64 { return n*3/4 + rand.Int64N(n/2) }
