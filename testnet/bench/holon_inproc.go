@@ -45,7 +45,12 @@ type part struct {
 }
 
 func withParts(ctx context.Context, members, size int, body func(*parts) error) error {
-	return withDir(func(dir string) (err error) {
+	return withPartsIn(ctx, "", members, size, body)
+}
+
+// withPartsIn is withParts with the databases in a directory under parent.
+func withPartsIn(ctx context.Context, parent string, members, size int, body func(*parts) error) error {
+	return withDirIn(parent, func(dir string) (err error) {
 		p := &parts{size: size}
 		defer func() { err = errors.Join(err, p.close()) }()
 		for i := range members {

@@ -112,8 +112,14 @@ const (
 )
 
 // withDir runs body in a directory that is removed afterwards.
-func withDir(body func(dir string) error) error {
-	dir, err := os.MkdirTemp("", "holon-bench-")
+func withDir(body func(dir string) error) error { return withDirIn("", body) }
+
+// memoryDir is a file system in memory.
+const memoryDir = "/dev/shm"
+
+// withDirIn is withDir under a parent; empty: where temporary files go.
+func withDirIn(parent string, body func(dir string) error) error {
+	dir, err := os.MkdirTemp(parent, "holon-bench-")
 	if err != nil {
 		return err
 	}
