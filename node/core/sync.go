@@ -237,7 +237,7 @@ func (c *Core) endPull(from p2p.PeerID) {
 	for len(s.waiting) > 0 && len(s.pulls) < pullsMax {
 		next := s.waiting[0]
 		s.waiting = s.waiting[1:]
-		if c.members.reachable(next) {
+		if c.members.speaks(next) {
 			c.startPull(next)
 		}
 	}
@@ -263,7 +263,7 @@ func (c *Core) tickSync() {
 	for _, peer := range sortedKeys(s.pulls) {
 		c.retryPull(peer, s.pulls[peer])
 	}
-	peers := c.members.reachablePeers()
+	peers := c.members.partners()
 	if s.gapAt != 0 && c.now >= s.gapAt+gapPatience {
 		s.gapAt = 0
 		if c.store.context.HasGaps() {
@@ -294,7 +294,7 @@ func (c *Core) retryPull(peer p2p.PeerID, p *pull) {
 	switch {
 	case c.now < due:
 		c.wake(due)
-	case p.tries >= pullTries || !c.members.reachable(peer):
+	case p.tries >= pullTries || !c.members.speaks(peer):
 		c.endPull(peer)
 	case p.check != nil:
 		p.tries++
