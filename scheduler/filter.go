@@ -25,11 +25,15 @@ type demand struct {
 	requests state.Resources
 	ports    []state.HostPort
 	allPorts []state.HostPort // where pods share their node's address
+	affinity nodeAffinity
 }
 
 func demandOf(w *state.Workload) demand {
 	spec := &w.Template.Spec
-	return demand{workload: w, requests: state.Requests(spec), ports: state.HostPorts(spec, false), allPorts: state.HostPorts(spec, true)}
+	return demand{
+		workload: w, requests: state.Requests(spec), affinity: affinityOf(spec),
+		ports: state.HostPorts(spec, false), allPorts: state.HostPorts(spec, true),
+	}
 }
 
 func (d *demand) portsOn(n *Node) []state.HostPort {
@@ -55,6 +59,9 @@ func (d *demand) unsuitable(n *Node) string {
 		if have, ok := n.Labels[key]; !ok || have != want {
 			return mismatch
 		}
+	}
+	if !d.affinity.allows(n) {
+		return mismatch
 	}
 	for _, taint := range n.Taints {
 		if taint.Effect != corev1.TaintEffectPreferNoSchedule && !tolerates(spec, taint) {

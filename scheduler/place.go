@@ -48,6 +48,8 @@ type planner struct {
 	w     *state.Workload
 	plan  Plan
 	nodes []candidate // made when the first slot asks for a node
+	// wishful: some node has something that is wished or not wished
+	wishful bool
 }
 
 // place decides one slot, or leaves it as it is.

@@ -215,6 +215,9 @@ func fits(x *world, plan scheduler.Plan) string {
 		if spec.NodeName != "" && spec.NodeName != n.Name || spec.NodeSelector["zone"] != "" && spec.NodeSelector["zone"] != n.Labels["zone"] {
 			return d.Slot.String() + " on a node that does not match"
 		}
+		if !affinityHolds(spec, n) {
+			return d.Slot.String() + " on a node that its affinity does not allow"
+		}
 		for _, taint := range n.Taints {
 			if taint.Effect != corev1.TaintEffectPreferNoSchedule && !tolerated(spec, taint.Key, taint.Value, taint.Effect) {
 				return d.Slot.String() + " on a tainted node"

@@ -19,7 +19,11 @@ type candidate struct {
 	short      string
 	slots      int   // of this workload
 	room       int64 // in steps of roomStep
+	wishes     wishes
+	mark       int64 // for what is wished, the greater the better; see weigh
 }
+
+func (c *candidate) fits() bool { return c.unsuitable == "" && c.short == "" }
 
 // roomStep is how coarsely free room is compared, in percent, so that the
 // rendezvous weight decides between near equals.
@@ -54,22 +58,24 @@ func (p *planner) candidates() []candidate {
 		d := p.v.demand(p.w)
 		p.nodes = slices.Grow(p.v.scratch[:0], len(p.v.Nodes))[:len(p.v.Nodes)]
 		for i, n := range p.v.Nodes {
-			p.nodes[i] = candidate{node: n, unsuitable: d.unsuitable(n)}
+			p.nodes[i] = candidate{node: n, unsuitable: d.unsuitable(n), wishes: d.wishesOf(n)}
 			p.nodes[i].update(d)
+			p.wishful = p.wishful || p.nodes[i].wishes != (wishes{})
 		}
 		p.v.scratch = p.nodes
 	}
 	return p.nodes
 }
 
-// best is the fitting node with the fewest slots of this workload, then the most
+// best is the fitting node with the best mark, then the fewest slots of this workload, then the most
 // room, then the greatest rendezvous weight for this slot; or -1.
 func (p *planner) best(s *state.Slot) int {
 	nodes, seed := p.candidates(), seedOf(s.ID.Workload, s.ID.Index+1)
+	p.weigh(nodes)
 	best := -1
 	for i := range nodes {
 		c := &nodes[i]
-		if c.unsuitable != "" || c.short != "" || best >= 0 && !c.better(&nodes[best], seed) {
+		if !c.fits() || best >= 0 && !c.better(&nodes[best], seed) {
 			continue
 		}
 		if _, refused := p.v.refused(s.ID, c.node.Name); !refused {
@@ -80,7 +86,7 @@ func (p *planner) best(s *state.Slot) int {
 }
 
 func (c *candidate) better(o *candidate, seed seed) bool {
-	if diff := cmp.Or(cmp.Compare(o.slots, c.slots), cmp.Compare(c.room, o.room)); diff != 0 {
+	if diff := cmp.Or(cmp.Compare(c.mark, o.mark), cmp.Compare(o.slots, c.slots), cmp.Compare(c.room, o.room)); diff != 0 {
 		return diff > 0
 	}
 	ours, theirs := seed.weight(c.node.Name), seed.weight(o.node.Name)

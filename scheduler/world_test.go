@@ -148,6 +148,9 @@ func drawNode(t *rapid.T, name string) scheduler.Node {
 			Pods:   oneOf[int64](t, "pods", 0, 2, 5, 110, 110, 110),
 		},
 	}
+	if oneIn(t, 2, "has a generation") {
+		n.Labels["gen"] = oneOf(t, "generation", "9", "10", "x")
+	}
 	if oneIn(t, 5, "tainted") {
 		effect := oneOf(t, "effect", corev1.TaintEffectNoSchedule, corev1.TaintEffectNoExecute, corev1.TaintEffectPreferNoSchedule)
 		n.Taints = []corev1.Taint{{Key: "gpu", Value: "yes", Effect: effect}}
@@ -173,6 +176,9 @@ func drawWorkload(t *rapid.T, name string) *state.Workload {
 	}
 	if oneIn(t, 5, "selects") {
 		spec.NodeSelector = map[string]string{"zone": "a"}
+	}
+	if oneIn(t, 3, "has node affinity") {
+		spec.Affinity = &corev1.Affinity{NodeAffinity: drawNodeAffinity(t)}
 	}
 	if oneIn(t, 10, "names its node") {
 		spec.NodeName = "n1"

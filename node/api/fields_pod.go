@@ -17,7 +17,7 @@ const (
 var podSpecRules = fieldRules{
 	honoured: []string{
 		"containers", "volumes", "restartPolicy", "terminationGracePeriodSeconds", "nodeSelector", "nodeName", "hostname",
-		"affinity", "affinity.nodeAffinity", "affinity.podAffinity", "affinity.podAntiAffinity",
+		"affinity", "affinity.podAffinity", "affinity.podAntiAffinity",
 		"securityContext",
 		"tolerations", "tolerations[].key", "tolerations[].operator", "tolerations[].value", "tolerations[].effect",
 		"volumes[].name",
@@ -53,7 +53,6 @@ var podSpecRules = fieldRules{
 		"volumes[].emptyDir.medium":       "an emptyDir lies on disk",
 		"volumes[].emptyDir.sizeLimit":    "not enforced yet",
 
-		"affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution":    noPlacement,
 		"affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution":     noPlacement,
 		"affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution": noPlacement,
 
@@ -84,7 +83,6 @@ var podSpecRules = fieldRules{
 		"schedulingGates":     "not honoured, and the pod would start before its gates open",
 		"workloadRef":         "gang scheduling is not served",
 
-		"affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution":    noPlacement,
 		"affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution":     noPlacement,
 		"affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution": noPlacement,
 
@@ -190,5 +188,5 @@ var containerRules = fieldRules{
 
 // podSpecTable is a pod's spec at a path.
 func podSpecTable(at string) fieldTable {
-	return merged(podSpecRules.at(at), containerRules.at(at+".containers[]"))
+	return merged(podSpecRules.at(at), affinityRules.at(at+".affinity"), containerRules.at(at+".containers[]"))
 }
