@@ -116,6 +116,9 @@ func marks(x *world, fitting []string) map[string]int64 {
 			sum[name] += kind.weight * mark
 		}
 	}
+	for name, mark := range crowded(x, fitting) {
+		sum[name] += 2 * mark
+	}
 	return sum
 }
 

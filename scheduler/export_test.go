@@ -6,3 +6,6 @@ import "holon/crdt/state"
 func Weight(slot state.SlotID, node string) uint64 {
 	return seedOf(slot.Workload, slot.Index+1).weight(node)
 }
+
+// LogMilli is 1000 ln(n).
+func LogMilli(n uint64) int64 { return logMilli(n) }

@@ -52,19 +52,32 @@ func (d *demand) unsuitable(n *Node) string {
 		return "node(s) were " + n.Health.String()
 	case spec.NodeName != "" && spec.NodeName != n.Name:
 		return otherNode
-	case n.Unschedulable && !tolerates(spec, corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule}):
+	case d.cordoned(n):
 		return cordoned
-	}
-	for key, want := range spec.NodeSelector {
-		if have, ok := n.Labels[key]; !ok || have != want {
-			return mismatch
-		}
-	}
-	if !d.affinity.allows(n) {
+	case !d.selects(n):
 		return mismatch
 	}
+	return d.untolerated(n)
+}
+
+func (d *demand) cordoned(n *Node) bool {
+	return n.Unschedulable && !tolerates(&d.workload.Template.Spec, corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule})
+}
+
+// selects reports whether the labels of a node are those that are asked for.
+func (d *demand) selects(n *Node) bool {
+	for key, want := range d.workload.Template.Spec.NodeSelector {
+		if have, ok := n.Labels[key]; !ok || have != want {
+			return false
+		}
+	}
+	return d.affinity.allows(n)
+}
+
+// untolerated says which taint of a node keeps the workload away; "": none.
+func (d *demand) untolerated(n *Node) string {
 	for _, taint := range n.Taints {
-		if taint.Effect != corev1.TaintEffectPreferNoSchedule && !tolerates(spec, taint) {
+		if taint.Effect != corev1.TaintEffectPreferNoSchedule && !tolerates(&d.workload.Template.Spec, taint) {
 			return "node(s) had untolerated taint {" + taint.Key + ": " + taint.Value + "}"
 		}
 	}

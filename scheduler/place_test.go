@@ -204,6 +204,8 @@ func target(d scheduler.Decision) string {
 func fits(x *world, plan scheduler.Plan) string {
 	spec := &x.w.Template.Spec
 	chosen := map[string]int{}
+	then := *x
+	then.slots = slices.Clone(x.slots)
 	for _, d := range plan.Decisions {
 		if x.runner(&x.slots[d.Slot.Index]) != "" {
 			continue // promoted: it runs there already
@@ -223,6 +225,10 @@ func fits(x *world, plan scheduler.Plan) string {
 				return d.Slot.String() + " on a tainted node"
 			}
 		}
+		if wrong := spreads(&then, n); wrong != "" {
+			return d.Slot.String() + ": " + wrong
+		}
+		then.apply(scheduler.Plan{Decisions: []scheduler.Decision{d}})
 		chosen[n.Name]++
 	}
 	for name := range chosen {

@@ -2,6 +2,7 @@ package scheduler_test
 
 import (
 	"cmp"
+	"maps"
 	"reflect"
 	"slices"
 	"testing"
@@ -61,7 +62,8 @@ func reference(x *world) []scheduler.Decision {
 
 func firstOf(x *world, s *state.Slot) string {
 	blind := *x
-	blind.refusals = nil
+	blind.refusals = maps.Clone(x.refusals)
+	maps.DeleteFunc(blind.refusals, func(r refusal, _ string) bool { return r.slot == s.ID })
 	mark := marks(x, fitting(&blind, s))
 	able := fitting(x, s)
 	slices.SortFunc(able, func(a, b string) int {

@@ -23,8 +23,6 @@ type candidate struct {
 	mark       int64 // for what is wished, the greater the better; see weigh
 }
 
-func (c *candidate) fits() bool { return c.unsuitable == "" && c.short == "" }
-
 // roomStep is how coarsely free room is compared, in percent, so that the
 // rendezvous weight decides between near equals.
 const roomStep = 5
@@ -62,20 +60,62 @@ func (p *planner) candidates() []candidate {
 			p.nodes[i].update(d)
 			p.wishful = p.wishful || p.nodes[i].wishes != (wishes{})
 		}
+		p.others()
 		p.v.scratch = p.nodes
 	}
 	return p.nodes
+}
+
+// others counts what else the pods of all workloads keep apart or together.
+func (p *planner) others() {
+	p.v.tallies.forgetMany()
+	p.hard, p.soft = p.spreads()
+	p.wishful = p.wishful || len(p.soft) > 0
+}
+
+// heeds reports whether one more pod somewhere can remove an obstacle.
+func (p *planner) heeds() bool { return len(p.hard) > 0 }
+
+// obstacle says why a node takes no more slot now; "": it may.
+func (p *planner) obstacle(i int) string {
+	c := &p.nodes[i]
+	switch {
+	case c.unsuitable != "":
+		return c.unsuitable
+	case c.short != "":
+		return c.short
+	}
+	for j := range p.hard {
+		if why := p.hard[j].refuses(i); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// booked takes in that a slot was booked on a node.
+func (p *planner) booked(i int) {
+	p.nodes[i].update(p.v.demand(p.w))
+	for j := range p.hard {
+		p.hard[j].book(i)
+	}
+	for j := range p.soft {
+		p.soft[j].book(i)
+	}
 }
 
 // best is the fitting node with the best mark, then the fewest slots of this workload, then the most
 // room, then the greatest rendezvous weight for this slot; or -1.
 func (p *planner) best(s *state.Slot) int {
 	nodes, seed := p.candidates(), seedOf(s.ID.Workload, s.ID.Index+1)
+	for i := range p.hard {
+		p.hard[i].renew()
+	}
 	p.weigh(nodes)
 	best := -1
 	for i := range nodes {
 		c := &nodes[i]
-		if !c.fits() || best >= 0 && !c.better(&nodes[best], seed) {
+		if p.obstacle(i) != "" || best >= 0 && !c.better(&nodes[best], seed) {
 			continue
 		}
 		if _, refused := p.v.refused(s.ID, c.node.Name); !refused {
@@ -101,7 +141,7 @@ func (p *planner) summary(s *state.Slot) string {
 	}
 	counts := map[string]int{}
 	for i := range nodes {
-		why := cmp.Or(nodes[i].unsuitable, nodes[i].short)
+		why := p.obstacle(i)
 		if why == "" {
 			reason, _ := p.v.refused(s.ID, nodes[i].node.Name)
 			why = "node(s) refused it (" + reason + ")"

@@ -1,18 +1,24 @@
 package scheduler
 
-import corev1 "k8s.io/api/core/v1"
+import (
+	"math"
+
+	corev1 "k8s.io/api/core/v1"
+)
 
 // wishes are what would be good about a node for one workload, in the units of each
 // kind of wish.
 type wishes struct {
 	liked   int64 // weights of the preferred node affinity
 	avoided int64 // PreferNoSchedule taints that are not tolerated
+	crowded int64 // by the spread constraints with ScheduleAnyway; changes with each slot
 }
 
 // What each kind of wish weighs against the others, as in Kubernetes.
 const (
 	likedWeight   = 2
 	avoidedWeight = 3
+	spreadWeight  = 2
 )
 
 // fullMark is what the best of the fitting nodes gets for one kind of wish.
@@ -26,15 +32,33 @@ func (p *planner) weigh(nodes []candidate) {
 		return
 	}
 	var most wishes
+	least := int64(math.MaxInt64) // of what is crowded
 	for i := range nodes {
-		if c := &nodes[i]; c.fits() {
-			most.liked, most.avoided = max(most.liked, c.wishes.liked), max(most.avoided, c.wishes.avoided)
+		w := &nodes[i].wishes
+		if p.obstacle(i) != "" {
+			continue
 		}
+		if w.crowded = crowding(p.soft, i); w.crowded >= 0 {
+			least = min(least, w.crowded)
+		}
+		most.liked, most.avoided, most.crowded = max(most.liked, w.liked), max(most.avoided, w.avoided), max(most.crowded, w.crowded)
 	}
 	for i := range nodes {
 		c := &nodes[i]
-		c.mark = likedWeight*share(c.wishes.liked, most.liked) + avoidedWeight*(fullMark-share(c.wishes.avoided, most.avoided))
+		c.mark = likedWeight*share(c.wishes.liked, most.liked) + avoidedWeight*(fullMark-share(c.wishes.avoided, most.avoided)) +
+			spreadWeight*sparse(c.wishes.crowded, least, most.crowded)
 	}
+}
+
+// sparse is the mark of a node that is crowded so much.
+func sparse(crowded, least, most int64) int64 {
+	switch {
+	case crowded < 0:
+		return 0
+	case most == 0:
+		return fullMark
+	}
+	return fullMark * (most + least - crowded) / most
 }
 
 // share is a part of the greatest one as a mark.

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
 
 	"holon/crdt"
@@ -180,6 +181,9 @@ func drawWorkload(t *rapid.T, name string) *state.Workload {
 	if oneIn(t, 3, "has node affinity") {
 		spec.Affinity = &corev1.Affinity{NodeAffinity: drawNodeAffinity(t)}
 	}
+	if oneIn(t, 2, "spreads") {
+		spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{drawSpread(t), drawSpread(t)}[:1+evenly(2).Draw(t, "constraints")]
+	}
 	if oneIn(t, 10, "names its node") {
 		spec.NodeName = "n1"
 	}
@@ -191,9 +195,11 @@ func drawWorkload(t *rapid.T, name string) *state.Workload {
 			corev1.Toleration{Key: "gpu", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute},
 		)}
 	}
+	namespace := oneOf(t, "namespace", "default", "default", "other")
+	labels := oneOf(t, "labels", nil, map[string]string{"app": "a"}, map[string]string{"app": "b"}, map[string]string{"app": "a", "tier": "db"})
 	return &state.Workload{
-		UID: state.DerivedUID(name), Key: state.MakeKey(state.Deployments, "default", name), Name: name, Namespace: "default",
-		Template: &corev1.PodTemplateSpec{Spec: spec}, StandIn: oneIn(t, 2, "stand-in"),
+		UID: state.DerivedUID(name), Key: state.MakeKey(state.Deployments, "default", name), Name: name, Namespace: namespace,
+		Template: &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: spec}, StandIn: oneIn(t, 2, "stand-in"),
 	}
 }
 

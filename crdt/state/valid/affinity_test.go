@@ -37,3 +37,18 @@ func TestNodeAffinityRules(t *testing.T) {
 			"spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[1].weight: Invalid value: 0"},
 	})
 }
+
+func TestSpreadRules(t *testing.T) {
+	const at = "spec.topologySpreadConstraints"
+	wantRules(t, map[string][]string{
+		"topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule, minDomains: 2, nodeTaintsPolicy: Honor, labelSelector: {matchLabels: {a: b}}}]": nil,
+		"topologySpreadConstraints: [{maxSkew: 0, topologyKey: '', whenUnsatisfiable: Perhaps, labelSelector: {matchLabels: {a: 'b c'}}}]": {
+			at + "[0].maxSkew: Invalid value: 0: must be greater than 0", at + "[0].topologyKey: Required value: can not be empty",
+			at + "[0].whenUnsatisfiable: Unsupported value: \"Perhaps\"", at + "[0].labelSelector.matchLabels: Invalid value: \"b c\""},
+		"topologySpreadConstraints: [{maxSkew: 1, topologyKey: 'a b', whenUnsatisfiable: ScheduleAnyway, minDomains: 0, nodeAffinityPolicy: Never}]": {
+			at + "[0].topologyKey: Invalid value: \"a b\"", at + "[0].minDomains: Invalid value: 0: must be greater than 0",
+			at + "[0].minDomains: Invalid value: 0: can only use minDomains if whenUnsatisfiable=DoNotSchedule", at + "[0].nodeAffinityPolicy: Unsupported value: \"Never\""},
+		"topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}, {maxSkew: 2, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}]": {
+			at + "[1].{topologyKey, whenUnsatisfiable}: Duplicate value"},
+	})
+}
