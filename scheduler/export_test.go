@@ -9,3 +9,6 @@ func Weight(slot state.SlotID, node string) uint64 {
 
 // LogMilli is 1000 ln(n).
 func LogMilli(n uint64) int64 { return logMilli(n) }
+
+// MaxTallies is how many selectors are counted at most.
+const MaxTallies = maxTallies

@@ -18,6 +18,7 @@ func drawSelector(t *rapid.T) *metav1.LabelSelector {
 		&metav1.LabelSelector{}, &metav1.LabelSelector{MatchLabels: map[string]string{"app": "a"}}, &metav1.LabelSelector{MatchLabels: map[string]string{"app": "b"}},
 		&metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "app", Operator: metav1.LabelSelectorOpIn, Values: []string{"a", "b"}}}},
 		&metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "tier", Operator: metav1.LabelSelectorOpDoesNotExist}}},
+		&metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "app", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"a"}}}},
 	)
 }
 
@@ -33,6 +34,9 @@ func selected(s *metav1.LabelSelector, labels map[string]string) bool {
 	}
 	for _, e := range s.MatchExpressions {
 		have, ok := labels[e.Key]
+		if e.Operator == metav1.LabelSelectorOpNotIn && have == e.Values[0] {
+			return false
+		}
 		if e.Operator == metav1.LabelSelectorOpDoesNotExist && ok || e.Operator == metav1.LabelSelectorOpIn && (!ok || !strings.Contains(fmt.Sprint(e.Values), have)) {
 			return false
 		}
