@@ -119,6 +119,9 @@ func marks(x *world, fitting []string) map[string]int64 {
 	for name, mark := range crowded(x, fitting) {
 		sum[name] += 2 * mark
 	}
+	for name, mark := range welcome(x, fitting) {
+		sum[name] += 2 * mark
+	}
 	return sum
 }
 

@@ -26,12 +26,13 @@ type demand struct {
 	ports    []state.HostPort
 	allPorts []state.HostPort // where pods share their node's address
 	affinity nodeAffinity
+	pods     podAffinity
 }
 
 func demandOf(w *state.Workload) demand {
 	spec := &w.Template.Spec
 	return demand{
-		workload: w, requests: state.Requests(spec), affinity: affinityOf(spec),
+		workload: w, requests: state.Requests(spec), affinity: affinityOf(spec), pods: podAffinityOf(w.Namespace, spec),
 		ports: state.HostPorts(spec, false), allPorts: state.HostPorts(spec, true),
 	}
 }

@@ -54,6 +54,7 @@ type planner struct {
 	// wishful: some node has something that is wished or not wished
 	wishful    bool
 	hard, soft []spread // constraints that filter, and that are wishes
+	near       company
 }
 
 // place decides one slot, or leaves it as it is.

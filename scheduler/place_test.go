@@ -228,6 +228,9 @@ func fits(x *world, plan scheduler.Plan) string {
 		if wrong := spreads(&then, n); wrong != "" {
 			return d.Slot.String() + ": " + wrong
 		}
+		if wrong := suits(&then, n); wrong != "" {
+			return d.Slot.String() + ": " + wrong
+		}
 		then.apply(scheduler.Plan{Decisions: []scheduler.Decision{d}})
 		chosen[n.Name]++
 	}

@@ -70,11 +70,12 @@ func (p *planner) candidates() []candidate {
 func (p *planner) others() {
 	p.v.tallies.forgetMany()
 	p.hard, p.soft = p.spreads()
-	p.wishful = p.wishful || len(p.soft) > 0
+	p.near = p.company()
+	p.wishful = p.wishful || len(p.soft) > 0 || len(p.near.wished) > 0
 }
 
 // heeds reports whether one more pod somewhere can remove an obstacle.
-func (p *planner) heeds() bool { return len(p.hard) > 0 }
+func (p *planner) heeds() bool { return len(p.hard)+len(p.near.together) > 0 }
 
 // obstacle says why a node takes no more slot now; "": it may.
 func (p *planner) obstacle(i int) string {
@@ -90,7 +91,7 @@ func (p *planner) obstacle(i int) string {
 			return why
 		}
 	}
-	return ""
+	return p.near.refuses(i)
 }
 
 // booked takes in that a slot was booked on a node.
@@ -102,6 +103,7 @@ func (p *planner) booked(i int) {
 	for j := range p.soft {
 		p.soft[j].book(i)
 	}
+	p.near.book(i)
 }
 
 // best is the fitting node with the best mark, then the fewest slots of this workload, then the most

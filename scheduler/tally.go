@@ -18,12 +18,14 @@ import (
 //   - a crowd is there for each workload of which something is booked
 //   - a crowd is filed under its namespace and under each of its labels, a tally in
 //     the place where all that it selects is filed
-//   - a crowd knows the tallies that count it
+//   - a crowd knows the tallies that count it, and the terms that it carries
 type tallies struct {
 	crowds map[crdt.UID]*crowd
 	filed  map[string]map[*crowd]bool
 	of     map[string]*tally // by the text of its selector
 	asked  map[string][]*tally
+
+	carried map[string]map[string]*carried // by place and text
 }
 
 // maxTallies bounds how many selectors are counted; the next one starts anew.
@@ -35,6 +37,7 @@ type crowd struct {
 	on       map[int]int
 	size     int
 	tallies  []*tally
+	carries  []*carried
 }
 
 type tally struct {
@@ -45,26 +48,32 @@ type tally struct {
 func newTallies() tallies {
 	return tallies{
 		crowds: map[crdt.UID]*crowd{}, filed: map[string]map[*crowd]bool{},
-		of: map[string]*tally{}, asked: map[string][]*tally{},
+		of: map[string]*tally{}, asked: map[string][]*tally{}, carried: map[string]map[string]*carried{},
 	}
 }
 
 // book counts so many pods of a workload on a node, or takes them away.
-func (t *tallies) book(w *state.Workload, node, pods int) {
+func (t *tallies) book(d *demand, node, pods int) {
+	w := d.workload
 	c := t.crowds[w.UID]
 	if c == nil {
 		c = &crowd{workload: w, on: map[int]int{}}
 		t.crowds[w.UID] = c
 		t.file(c)
+		t.carry(c, d.pods.carried())
 	}
 	c.size += pods
 	add(c.on, node, pods)
 	for _, y := range c.tallies {
 		add(y.on, node, pods)
 	}
+	for _, y := range c.carries {
+		add(y.on, node, pods)
+	}
 	if c.size == 0 {
 		delete(t.crowds, w.UID)
 		t.unfile(c)
+		t.drop(c)
 	}
 }
 

@@ -19,6 +19,10 @@ func TestAKeptViewPlansAsANewOne(t *testing.T) {
 		x := zoned(2, 1, 2)
 		x.w = drawWorkload(t, "w")
 		x.w.Template.Spec.TopologySpreadConstraints = append(x.w.Template.Spec.TopologySpreadConstraints, drawSpread(t))
+		if oneIn(t, 2, "is affine") {
+			x.w.Template.Spec.Affinity = &corev1.Affinity{}
+			drawPodAffinity(t, x.w.Template.Spec.Affinity)
+		}
 		for i := range x.slots {
 			x.slots[i].ID.Workload = x.w.UID
 		}

@@ -135,7 +135,7 @@ func (v *View) Occupy(w *state.Workload, node string) {
 		return
 	}
 	n, d := v.Nodes[at], v.demand(w)
-	v.tallies.book(w, at, 1)
+	v.tallies.book(d, at, 1)
 	n.Used = n.Used.Add(d.requests)
 	n.Ports = append(n.Ports, d.portsOn(n)...)
 	if n.Slots == nil {
@@ -157,7 +157,7 @@ func (v *View) Release(w *state.Workload, node string) bool {
 		return false
 	}
 	d := v.demand(w)
-	v.tallies.book(w, at, -1)
+	v.tallies.book(d, at, -1)
 	n.Used = n.Used.Sub(d.requests)
 	for _, p := range d.portsOn(n) {
 		i := slices.Index(n.Ports, p)

@@ -12,6 +12,7 @@ type wishes struct {
 	liked   int64 // weights of the preferred node affinity
 	avoided int64 // PreferNoSchedule taints that are not tolerated
 	crowded int64 // by the spread constraints with ScheduleAnyway; changes with each slot
+	good    int64 // about the pods around; changes with each slot
 }
 
 // What each kind of wish weighs against the others, as in Kubernetes.
@@ -19,6 +20,7 @@ const (
 	likedWeight   = 2
 	avoidedWeight = 3
 	spreadWeight  = 2
+	goodWeight    = 2
 )
 
 // fullMark is what the best of the fitting nodes gets for one kind of wish.
@@ -32,21 +34,24 @@ func (p *planner) weigh(nodes []candidate) {
 		return
 	}
 	var most wishes
-	least := int64(math.MaxInt64) // of what is crowded
+	least := wishes{crowded: math.MaxInt64, good: math.MaxInt64}
+	most.good = math.MinInt64
 	for i := range nodes {
 		w := &nodes[i].wishes
 		if p.obstacle(i) != "" {
 			continue
 		}
 		if w.crowded = crowding(p.soft, i); w.crowded >= 0 {
-			least = min(least, w.crowded)
+			least.crowded = min(least.crowded, w.crowded)
 		}
+		w.good = p.near.good(i)
+		least.good, most.good = min(least.good, w.good), max(most.good, w.good)
 		most.liked, most.avoided, most.crowded = max(most.liked, w.liked), max(most.avoided, w.avoided), max(most.crowded, w.crowded)
 	}
 	for i := range nodes {
 		c := &nodes[i]
 		c.mark = likedWeight*share(c.wishes.liked, most.liked) + avoidedWeight*(fullMark-share(c.wishes.avoided, most.avoided)) +
-			spreadWeight*sparse(c.wishes.crowded, least, most.crowded)
+			spreadWeight*sparse(c.wishes.crowded, least.crowded, most.crowded) + goodWeight*share(c.wishes.good-least.good, most.good-least.good)
 	}
 }
 

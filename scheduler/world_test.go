@@ -184,6 +184,12 @@ func drawWorkload(t *rapid.T, name string) *state.Workload {
 	if oneIn(t, 2, "spreads") {
 		spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{drawSpread(t), drawSpread(t)}[:1+evenly(2).Draw(t, "constraints")]
 	}
+	if oneIn(t, 3, "has pod affinity") {
+		if spec.Affinity == nil {
+			spec.Affinity = &corev1.Affinity{}
+		}
+		drawPodAffinity(t, spec.Affinity)
+	}
 	if oneIn(t, 10, "names its node") {
 		spec.NodeName = "n1"
 	}

@@ -16,6 +16,14 @@ func validateAffinity(a *corev1.Affinity, at *field.Path) field.ErrorList {
 	if node := a.NodeAffinity; node != nil {
 		errs = append(errs, validateNodeAffinity(node, at.Child("nodeAffinity"))...)
 	}
+	if with := a.PodAffinity; with != nil {
+		errs = append(errs, validatePodTerms(with.RequiredDuringSchedulingIgnoredDuringExecution,
+			with.PreferredDuringSchedulingIgnoredDuringExecution, at.Child("podAffinity"))...)
+	}
+	if without := a.PodAntiAffinity; without != nil {
+		errs = append(errs, validatePodTerms(without.RequiredDuringSchedulingIgnoredDuringExecution,
+			without.PreferredDuringSchedulingIgnoredDuringExecution, at.Child("podAntiAffinity"))...)
+	}
 	return errs
 }
 
@@ -104,4 +112,28 @@ func validateNodeField(r *corev1.NodeSelectorRequirement, at *field.Path) field.
 		errs = append(errs, invalids(at.Child("values").Index(i), v, apivalidation.NameIsDNSSubdomain(v, false))...)
 	}
 	return errs
+}
+
+func validatePodTerms(required []corev1.PodAffinityTerm, preferred []corev1.WeightedPodAffinityTerm, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i := range required {
+		errs = append(errs, validatePodTerm(&required[i], at.Child(requiredTerms).Index(i))...)
+	}
+	for i := range preferred {
+		at := at.Child(preferredTerms).Index(i)
+		errs = append(errs, validateWeight(preferred[i].Weight, at.Child("weight"))...)
+		errs = append(errs, validatePodTerm(&preferred[i].PodAffinityTerm, at.Child("podAffinityTerm"))...)
+	}
+	return errs
+}
+
+func validatePodTerm(t *corev1.PodAffinityTerm, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if t.LabelSelector != nil {
+		errs = append(errs, metavalidation.ValidateLabelSelector(t.LabelSelector, metavalidation.LabelSelectorValidationOptions{}, at.Child("labelSelector"))...)
+	}
+	for i, name := range t.Namespaces {
+		errs = append(errs, invalids(at.Child("namespaces").Index(i), name, apivalidation.ValidateNamespaceName(name, false))...)
+	}
+	return append(errs, validateTopologyKey(t.TopologyKey, at.Child("topologyKey"))...)
 }

@@ -52,3 +52,18 @@ func TestSpreadRules(t *testing.T) {
 			at + "[1].{topologyKey, whenUnsatisfiable}: Duplicate value"},
 	})
 }
+
+func TestPodAffinityRules(t *testing.T) {
+	const required = "affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: "
+	const preferred = "affinity: {podAffinity: {preferredDuringSchedulingIgnoredDuringExecution: "
+	const anti = "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution"
+	const with = "spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution"
+	wantRules(t, map[string][]string{
+		required + "[{topologyKey: zone, namespaces: [a], labelSelector: {matchLabels: {a: b}}}]}}": nil,
+		required + "[{namespaces: ['A b'], labelSelector: {matchExpressions: [{key: a, operator: Near}]}}]}}": {
+			anti + "[0].labelSelector.matchExpressions[0].operator: Invalid value", anti + "[0].namespaces[0]: Invalid value: \"A b\"",
+			anti + "[0].topologyKey: Required value: can not be empty"},
+		preferred + "[{weight: 0, podAffinityTerm: {topologyKey: 'a b'}}]}}": {
+			with + "[0].weight: Invalid value: 0: must be in the range 1-100", with + "[0].podAffinityTerm.topologyKey: Invalid value: \"a b\""},
+	})
+}
