@@ -194,3 +194,55 @@ func TestSlotsThatWantToBeTogether(t *testing.T) {
 		t.Errorf("a friend is in zone b: %v", zones)
 	}
 }
+
+// drawSocialWorld is a case in which only the other pods matter.
+func drawSocialWorld(t *rapid.T) *world {
+	x := zoned(4, 2, 2)
+	for i := range x.nodes {
+		x.nodes[i].Labels["gen"] = oneOf(t, "generation", "9", "10")
+	}
+	social := func(name string) *state.Workload {
+		w := drawWorkload(t, name)
+		w.Template.Spec = corev1.PodSpec{Containers: []corev1.Container{{Name: "c"}}, Affinity: &corev1.Affinity{}}
+		if !oneIn(t, 3, "indifferent") {
+			drawPodAffinity(t, w.Template.Spec.Affinity)
+		}
+		return w
+	}
+	x.w = social("w")
+	for i := range x.slots {
+		x.slots[i].ID.Workload = x.w.UID
+	}
+	crowd := []*state.Workload{social("one"), social("two")}
+	for range evenly(5).Draw(t, "others") {
+		x.others = append(x.others, other{oneOf(t, "whose", crowd...), oneOf(t, "where", x.nodes...).Name})
+	}
+	return x
+}
+
+func TestPlaceIsTheReferenceAmongPods(t *testing.T) {
+	manyTimes(t, func(t *rapid.T) {
+		x := drawSocialWorld(t)
+		if have, want := x.place(), reference(x); !slices.Equal(flat(have.Decisions), flat(want)) {
+			t.Fatalf("decided %+v\nwant    %+v\n%+v", flat(have.Decisions), flat(want), have.Reasons)
+		}
+	})
+}
+
+// A term that two workloads carry stays while one of them is there.
+func TestATermStaysWhileSomebodyCarriesIt(t *testing.T) {
+	x := apart(zoned(1, 1), "zone")
+	one, two, v := *x.w, *x.w, x.view(x.order())
+	one.UID[1], two.UID[1] = 1, 2
+	v.Occupy(&one, x.nodes[0].Name)
+	v.Occupy(&two, x.nodes[0].Name)
+	v.Release(&two, x.nodes[0].Name)
+	indifferent := *x.w
+	indifferent.Template = &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: web}}
+	if plan := scheduler.Place(v, &indifferent, x.slots); len(plan.Decisions) != 0 {
+		t.Error("one of two who want to be apart is still there")
+	}
+	if v.Release(&one, x.nodes[0].Name); v.Kept() != 0 {
+		t.Errorf("nobody is there, and %d things are kept", v.Kept())
+	}
+}

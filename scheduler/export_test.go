@@ -12,3 +12,8 @@ func LogMilli(n uint64) int64 { return logMilli(n) }
 
 // MaxTallies is how many selectors are counted at most.
 const MaxTallies = maxTallies
+
+// Kept is how much a view keeps of the pods that are booked.
+func (v *View) Kept() int {
+	return len(v.tallies.crowds) + len(v.tallies.filed) + len(v.tallies.carried)
+}
