@@ -47,13 +47,12 @@ func Place(v *View, w *state.Workload, slots []state.Slot) Plan {
 
 // planner plans one workload.
 type planner struct {
-	v     *View
-	w     *state.Workload
-	plan  Plan
-	nodes []candidate // made when the first slot asks for a node
-	// wishful: some node has something that is wished or not wished
-	wishful    bool
-	hard, soft []spread // constraints that filter, and that are wishes
+	v          *View
+	w          *state.Workload
+	plan       Plan
+	nodes      []candidate // made when the first slot asks for a node
+	wishes     []wishes    // by node; nil: nothing is wished
+	hard, soft []spread    // constraints that filter, and that are wishes
 	near       company
 }
 

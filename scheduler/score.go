@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"math/bits"
@@ -19,7 +18,6 @@ type candidate struct {
 	short      string
 	slots      int   // of this workload
 	room       int64 // in steps of roomStep
-	wishes     wishes
 	mark       int64 // for what is wished, the greater the better; see weigh
 }
 
@@ -56,9 +54,11 @@ func (p *planner) candidates() []candidate {
 		d := p.v.demand(p.w)
 		p.nodes = slices.Grow(p.v.scratch[:0], len(p.v.Nodes))[:len(p.v.Nodes)]
 		for i, n := range p.v.Nodes {
-			p.nodes[i] = candidate{node: n, unsuitable: d.unsuitable(n), wishes: d.wishesOf(n)}
+			p.nodes[i] = candidate{node: n, unsuitable: d.unsuitable(n)}
 			p.nodes[i].update(d)
-			p.wishful = p.wishful || p.nodes[i].wishes != (wishes{})
+			if w := d.wishesOf(n); w != (wishes{}) {
+				p.wish(i, w)
+			}
 		}
 		p.others()
 		p.v.scratch = p.nodes
@@ -71,7 +71,9 @@ func (p *planner) others() {
 	p.v.tallies.forgetMany()
 	p.hard, p.soft = p.spreads()
 	p.near = p.company()
-	p.wishful = p.wishful || len(p.soft) > 0 || len(p.near.wished) > 0
+	if p.wishes == nil && len(p.soft)+len(p.near.wished) > 0 {
+		p.wishes = make([]wishes, len(p.nodes))
+	}
 }
 
 // heeds reports whether one more pod somewhere can remove an obstacle.
@@ -86,6 +88,11 @@ func (p *planner) obstacle(i int) string {
 	case c.short != "":
 		return c.short
 	}
+	return p.inTheWay(i)
+}
+
+// inTheWay is what other pods have against one more slot on a node.
+func (p *planner) inTheWay(i int) string {
 	for j := range p.hard {
 		if why := p.hard[j].refuses(i); why != "" {
 			return why
@@ -117,10 +124,10 @@ func (p *planner) best(s *state.Slot) int {
 	best := -1
 	for i := range nodes {
 		c := &nodes[i]
-		if p.obstacle(i) != "" || best >= 0 && !c.better(&nodes[best], seed) {
+		if c.unsuitable != "" || c.short != "" || best >= 0 && !c.better(&nodes[best], seed) {
 			continue
 		}
-		if _, refused := p.v.refused(s.ID, c.node.Name); !refused {
+		if _, refused := p.v.refused(s.ID, c.node.Name); !refused && p.inTheWay(i) == "" {
 			best = i
 		}
 	}
@@ -128,8 +135,13 @@ func (p *planner) best(s *state.Slot) int {
 }
 
 func (c *candidate) better(o *candidate, seed seed) bool {
-	if diff := cmp.Or(cmp.Compare(c.mark, o.mark), cmp.Compare(o.slots, c.slots), cmp.Compare(c.room, o.room)); diff != 0 {
-		return diff > 0
+	switch {
+	case c.mark != o.mark:
+		return c.mark > o.mark
+	case c.slots != o.slots:
+		return c.slots < o.slots
+	case c.room != o.room:
+		return c.room > o.room
 	}
 	ours, theirs := seed.weight(c.node.Name), seed.weight(o.node.Name)
 	return ours > theirs || ours == theirs && c.node.Name < o.node.Name

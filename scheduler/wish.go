@@ -30,14 +30,14 @@ const fullMark = 100
 // fullMark, whatever its units, so they depend on who else fits. Whether a node
 // refused the slot does not matter here.
 func (p *planner) weigh(nodes []candidate) {
-	if !p.wishful {
+	if p.wishes == nil {
 		return
 	}
 	var most wishes
 	least := wishes{crowded: math.MaxInt64, good: math.MaxInt64}
 	most.good = math.MinInt64
 	for i := range nodes {
-		w := &nodes[i].wishes
+		w := &p.wishes[i]
 		if p.obstacle(i) != "" {
 			continue
 		}
@@ -49,9 +49,9 @@ func (p *planner) weigh(nodes []candidate) {
 		most.liked, most.avoided, most.crowded = max(most.liked, w.liked), max(most.avoided, w.avoided), max(most.crowded, w.crowded)
 	}
 	for i := range nodes {
-		c := &nodes[i]
-		c.mark = likedWeight*share(c.wishes.liked, most.liked) + avoidedWeight*(fullMark-share(c.wishes.avoided, most.avoided)) +
-			spreadWeight*sparse(c.wishes.crowded, least.crowded, most.crowded) + goodWeight*share(c.wishes.good-least.good, most.good-least.good)
+		w := &p.wishes[i]
+		nodes[i].mark = likedWeight*share(w.liked, most.liked) + avoidedWeight*(fullMark-share(w.avoided, most.avoided)) +
+			spreadWeight*sparse(w.crowded, least.crowded, most.crowded) + goodWeight*share(w.good-least.good, most.good-least.good)
 	}
 }
 
@@ -72,6 +72,14 @@ func share(part, most int64) int64 {
 		return 0
 	}
 	return part * fullMark / most
+}
+
+// wish notes what of a node never changes while a workload is planned.
+func (p *planner) wish(i int, w wishes) {
+	if p.wishes == nil {
+		p.wishes = make([]wishes, len(p.v.Nodes))
+	}
+	p.wishes[i] = w
 }
 
 // wishesOf judges what of a node never changes while a workload is planned.
