@@ -146,17 +146,14 @@ func (b *booking) release(uid crdt.UID) bool {
 
 // rebook books anew who runs the workloads that are due, before any of them is
 // planned, and gives what was booked. Where that leaves room behind, those that wait
-// for room are due, too. A booking that is added lets in only who heeds others.
+// for room are due, too. A booking that is added lets in only who heeds others; see
+// plan.
 func (c *Core) rebook(due map[crdt.UID]bool) (before map[crdt.UID]booked) {
 	before = make(map[crdt.UID]booked, len(due))
 	freed, known := c.rebookEach(due, before)
-	also := c.sched.heeding
-	if freed {
-		also = c.sched.waiting
-	}
-	if known && (freed || len(also) > 0 && c.grown(due, before)) {
-		_, known = c.rebookEach(also, before)
-		maps.Copy(due, also)
+	if freed && known {
+		_, known = c.rebookEach(c.sched.waiting, before)
+		maps.Copy(due, c.sched.waiting)
 	}
 	if !known {
 		c.sched.booking = c.freshBooking()
