@@ -25,11 +25,16 @@ type demand struct {
 	requests state.Resources
 	ports    []state.HostPort
 	allPorts []state.HostPort // where pods share their node's address
+	affinity nodeAffinity
+	pods     podAffinity
 }
 
 func demandOf(w *state.Workload) demand {
 	spec := &w.Template.Spec
-	return demand{workload: w, requests: state.Requests(spec), ports: state.HostPorts(spec, false), allPorts: state.HostPorts(spec, true)}
+	return demand{
+		workload: w, requests: state.Requests(spec), affinity: affinityOf(spec), pods: podAffinityOf(w.Namespace, spec),
+		ports: state.HostPorts(spec, false), allPorts: state.HostPorts(spec, true),
+	}
 }
 
 func (d *demand) portsOn(n *Node) []state.HostPort {
@@ -48,16 +53,32 @@ func (d *demand) unsuitable(n *Node) string {
 		return "node(s) were " + n.Health.String()
 	case spec.NodeName != "" && spec.NodeName != n.Name:
 		return otherNode
-	case n.Unschedulable && !tolerates(spec, corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule}):
+	case d.cordoned(n):
 		return cordoned
+	case !d.selects(n):
+		return mismatch
 	}
-	for key, want := range spec.NodeSelector {
+	return d.untolerated(n)
+}
+
+func (d *demand) cordoned(n *Node) bool {
+	return n.Unschedulable && !tolerates(&d.workload.Template.Spec, corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule})
+}
+
+// selects reports whether the labels of a node are those that are asked for.
+func (d *demand) selects(n *Node) bool {
+	for key, want := range d.workload.Template.Spec.NodeSelector {
 		if have, ok := n.Labels[key]; !ok || have != want {
-			return mismatch
+			return false
 		}
 	}
+	return d.affinity.allows(n)
+}
+
+// untolerated says which taint of a node keeps the workload away; "": none.
+func (d *demand) untolerated(n *Node) string {
 	for _, taint := range n.Taints {
-		if taint.Effect != corev1.TaintEffectPreferNoSchedule && !tolerates(spec, taint) {
+		if taint.Effect != corev1.TaintEffectPreferNoSchedule && !tolerates(&d.workload.Template.Spec, taint) {
 			return "node(s) had untolerated taint {" + taint.Key + ": " + taint.Value + "}"
 		}
 	}

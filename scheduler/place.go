@@ -12,8 +12,11 @@ type Plan struct {
 	Decisions []Decision
 	Reasons   []Reason // one per slot, in the order of the slots
 	Booked    []string // nodes that slots were chosen for, each booked once per slot
-	// Waits: a slot found no node. It may once a booking is released, not before.
+	// Waits: a slot found no node. It may once a booking is released, not before,
+	// unless it heeds other pods.
 	Waits bool
+	// Heeds: what runs where of other workloads may let a slot in that waits.
+	Heeds bool
 }
 
 // Decision names the home or the stand-in of one slot.
@@ -44,10 +47,13 @@ func Place(v *View, w *state.Workload, slots []state.Slot) Plan {
 
 // planner plans one workload.
 type planner struct {
-	v     *View
-	w     *state.Workload
-	plan  Plan
-	nodes []candidate // made when the first slot asks for a node
+	v          *View
+	w          *state.Workload
+	plan       Plan
+	nodes      []candidate // made when the first slot asks for a node
+	wishes     []wishes    // by node; nil: nothing is wished
+	hard, soft []spread    // constraints that filter, and that are wishes
+	near       company
 }
 
 // place decides one slot, or leaves it as it is.
@@ -98,7 +104,7 @@ func (p *planner) choose(s *state.Slot, home bool) {
 	i := p.best(s)
 	if i < 0 {
 		p.explain(s, true, why+p.summary(s))
-		p.plan.Waits = true
+		p.plan.Waits, p.plan.Heeds = true, p.heeds()
 		return
 	}
 	c := &p.nodes[i]
@@ -110,7 +116,7 @@ func (p *planner) choose(s *state.Slot, home bool) {
 	}
 	p.v.Occupy(p.w, c.node.Name)
 	p.plan.Booked = append(p.plan.Booked, c.node.Name)
-	c.update(p.v.demand(p.w))
+	p.booked(i)
 }
 
 func (p *planner) decide(d Decision) { p.plan.Decisions = append(p.plan.Decisions, d) }

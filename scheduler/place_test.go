@@ -204,6 +204,8 @@ func target(d scheduler.Decision) string {
 func fits(x *world, plan scheduler.Plan) string {
 	spec := &x.w.Template.Spec
 	chosen := map[string]int{}
+	then := *x
+	then.slots = slices.Clone(x.slots)
 	for _, d := range plan.Decisions {
 		if x.runner(&x.slots[d.Slot.Index]) != "" {
 			continue // promoted: it runs there already
@@ -215,11 +217,21 @@ func fits(x *world, plan scheduler.Plan) string {
 		if spec.NodeName != "" && spec.NodeName != n.Name || spec.NodeSelector["zone"] != "" && spec.NodeSelector["zone"] != n.Labels["zone"] {
 			return d.Slot.String() + " on a node that does not match"
 		}
+		if !affinityHolds(spec, n) {
+			return d.Slot.String() + " on a node that its affinity does not allow"
+		}
 		for _, taint := range n.Taints {
 			if taint.Effect != corev1.TaintEffectPreferNoSchedule && !tolerated(spec, taint.Key, taint.Value, taint.Effect) {
 				return d.Slot.String() + " on a tainted node"
 			}
 		}
+		if wrong := spreads(&then, n); wrong != "" {
+			return d.Slot.String() + ": " + wrong
+		}
+		if wrong := suits(&then, n); wrong != "" {
+			return d.Slot.String() + ": " + wrong
+		}
+		then.apply(scheduler.Plan{Decisions: []scheduler.Decision{d}})
 		chosen[n.Name]++
 	}
 	for name := range chosen {

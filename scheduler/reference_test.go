@@ -2,6 +2,7 @@ package scheduler_test
 
 import (
 	"cmp"
+	"maps"
 	"reflect"
 	"slices"
 	"testing"
@@ -60,22 +61,31 @@ func reference(x *world) []scheduler.Decision {
 }
 
 func firstOf(x *world, s *state.Slot) string {
-	var fitting []string
-	for _, n := range x.nodes {
-		alone := scheduler.Plan{Decisions: []scheduler.Decision{{Slot: s.ID, Home: &state.Home{Node: n.Name}}}}
-		if fits(x, alone) == "" {
-			fitting = append(fitting, n.Name)
-		}
-	}
-	slices.SortFunc(fitting, func(a, b string) int {
+	blind := *x
+	blind.refusals = maps.Clone(x.refusals)
+	maps.DeleteFunc(blind.refusals, func(r refusal, _ string) bool { return r.slot == s.ID })
+	mark := marks(x, fitting(&blind, s))
+	able := fitting(x, s)
+	slices.SortFunc(able, func(a, b string) int {
 		return cmp.Or(
+			cmp.Compare(mark[b], mark[a]),
 			cmp.Compare(count(x, a), count(x, b)),
 			cmp.Compare(room(x, b), room(x, a)),
 			cmp.Compare(scheduler.Weight(s.ID, b), scheduler.Weight(s.ID, a)),
 			cmp.Compare(a, b),
 		)
 	})
-	return append(fitting, "")[0]
+	return append(able, "")[0]
+}
+
+func fitting(x *world, s *state.Slot) (names []string) {
+	for _, n := range x.nodes {
+		alone := scheduler.Plan{Decisions: []scheduler.Decision{{Slot: s.ID, Home: &state.Home{Node: n.Name}}}}
+		if fits(x, alone) == "" {
+			names = append(names, n.Name)
+		}
+	}
+	return names
 }
 
 func count(x *world, node string) (n int) {

@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"math/bits"
@@ -19,6 +18,7 @@ type candidate struct {
 	short      string
 	slots      int   // of this workload
 	room       int64 // in steps of roomStep
+	mark       int64 // for what is wished, the greater the better; see weigh
 }
 
 // roomStep is how coarsely free room is compared, in percent, so that the
@@ -56,23 +56,78 @@ func (p *planner) candidates() []candidate {
 		for i, n := range p.v.Nodes {
 			p.nodes[i] = candidate{node: n, unsuitable: d.unsuitable(n)}
 			p.nodes[i].update(d)
+			if w := d.wishesOf(n); w != (wishes{}) {
+				p.wish(i, w)
+			}
 		}
+		p.others()
 		p.v.scratch = p.nodes
 	}
 	return p.nodes
 }
 
-// best is the fitting node with the fewest slots of this workload, then the most
+// others counts what else the pods of all workloads keep apart or together.
+func (p *planner) others() {
+	p.v.tallies.forgetMany()
+	p.hard, p.soft = p.spreads()
+	p.near = p.company()
+	if p.wishes == nil && len(p.soft)+len(p.near.wished) > 0 {
+		p.wishes = make([]wishes, len(p.nodes))
+	}
+}
+
+// heeds reports whether one more pod somewhere can remove an obstacle.
+func (p *planner) heeds() bool { return len(p.hard)+len(p.near.together) > 0 }
+
+// obstacle says why a node takes no more slot now; "": it may.
+func (p *planner) obstacle(i int) string {
+	c := &p.nodes[i]
+	switch {
+	case c.unsuitable != "":
+		return c.unsuitable
+	case c.short != "":
+		return c.short
+	}
+	return p.inTheWay(i)
+}
+
+// inTheWay is what other pods have against one more slot on a node.
+func (p *planner) inTheWay(i int) string {
+	for j := range p.hard {
+		if why := p.hard[j].refuses(i); why != "" {
+			return why
+		}
+	}
+	return p.near.refuses(i)
+}
+
+// booked takes in that a slot was booked on a node.
+func (p *planner) booked(i int) {
+	p.nodes[i].update(p.v.demand(p.w))
+	for j := range p.hard {
+		p.hard[j].book(i)
+	}
+	for j := range p.soft {
+		p.soft[j].book(i)
+	}
+	p.near.book(i)
+}
+
+// best is the fitting node with the best mark, then the fewest slots of this workload, then the most
 // room, then the greatest rendezvous weight for this slot; or -1.
 func (p *planner) best(s *state.Slot) int {
 	nodes, seed := p.candidates(), seedOf(s.ID.Workload, s.ID.Index+1)
+	for i := range p.hard {
+		p.hard[i].renew()
+	}
+	p.weigh(nodes)
 	best := -1
 	for i := range nodes {
 		c := &nodes[i]
 		if c.unsuitable != "" || c.short != "" || best >= 0 && !c.better(&nodes[best], seed) {
 			continue
 		}
-		if _, refused := p.v.refused(s.ID, c.node.Name); !refused {
+		if _, refused := p.v.refused(s.ID, c.node.Name); !refused && p.inTheWay(i) == "" {
 			best = i
 		}
 	}
@@ -80,8 +135,13 @@ func (p *planner) best(s *state.Slot) int {
 }
 
 func (c *candidate) better(o *candidate, seed seed) bool {
-	if diff := cmp.Or(cmp.Compare(o.slots, c.slots), cmp.Compare(c.room, o.room)); diff != 0 {
-		return diff > 0
+	switch {
+	case c.mark != o.mark:
+		return c.mark > o.mark
+	case c.slots != o.slots:
+		return c.slots < o.slots
+	case c.room != o.room:
+		return c.room > o.room
 	}
 	ours, theirs := seed.weight(c.node.Name), seed.weight(o.node.Name)
 	return ours > theirs || ours == theirs && c.node.Name < o.node.Name
@@ -95,7 +155,7 @@ func (p *planner) summary(s *state.Slot) string {
 	}
 	counts := map[string]int{}
 	for i := range nodes {
-		why := cmp.Or(nodes[i].unsuitable, nodes[i].short)
+		why := p.obstacle(i)
 		if why == "" {
 			reason, _ := p.v.refused(s.ID, nodes[i].node.Name)
 			why = "node(s) refused it (" + reason + ")"

@@ -20,9 +20,12 @@ type View struct {
 	// Its answers must not change while the view is in use; nil: nobody has.
 	Refused func(slot state.SlotID, node string) (reason string, refused bool)
 
-	byName  map[string]*Node
+	byName  map[string]int // position in Nodes
+	tallies tallies
 	asked   demand      // of the workload asked for last
 	scratch []candidate // of the workload planned last, to be used again
+
+	topologies map[string]*topology
 }
 
 // Node is one member in a view.
@@ -61,13 +64,21 @@ func (h Health) String() string {
 
 // Node returns a node of the view by name, or nil.
 func (v *View) Node(name string) *Node {
+	if at, ok := v.position(name); ok {
+		return v.Nodes[at]
+	}
+	return nil
+}
+
+func (v *View) position(name string) (at int, ok bool) {
 	if v.byName == nil {
-		v.byName = make(map[string]*Node, len(v.Nodes))
-		for _, n := range v.Nodes {
-			v.byName[n.Name] = n
+		v.tallies, v.byName = newTallies(), make(map[string]int, len(v.Nodes))
+		for i, n := range v.Nodes {
+			v.byName[n.Name] = i
 		}
 	}
-	return v.byName[name]
+	at, ok = v.byName[name]
+	return at, ok
 }
 
 // health is Gone for a name that the view does not hold.
@@ -116,13 +127,15 @@ func (v *View) demand(w *state.Workload) *demand {
 	return &v.asked
 }
 
-// Occupy books a slot on a node. A name that the view does not hold is nobody's.
+// Occupy books a slot on a node. A name that the view does not hold is nobody's. A
+// workload changes only while nothing of it is booked.
 func (v *View) Occupy(w *state.Workload, node string) {
-	n := v.Node(node)
-	if n == nil {
+	at, ok := v.position(node)
+	if !ok {
 		return
 	}
-	d := v.demand(w)
+	n, d := v.Nodes[at], v.demand(w)
+	v.tallies.book(d, at, 1)
 	n.Used = n.Used.Add(d.requests)
 	n.Ports = append(n.Ports, d.portsOn(n)...)
 	if n.Slots == nil {
@@ -135,14 +148,16 @@ func (v *View) Occupy(w *state.Workload, node string) {
 // false where the sum of all requests is too great to be known: the view has to be
 // made anew.
 func (v *View) Release(w *state.Workload, node string) bool {
-	n := v.Node(node)
-	if n == nil {
+	at, ok := v.position(node)
+	if !ok {
 		return true
 	}
+	n := v.Nodes[at]
 	if n.Used.CPU == math.MaxInt64 || n.Used.Memory == math.MaxInt64 {
 		return false
 	}
 	d := v.demand(w)
+	v.tallies.book(d, at, -1)
 	n.Used = n.Used.Sub(d.requests)
 	for _, p := range d.portsOn(n) {
 		i := slices.Index(n.Ports, p)

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
 
 	"holon/crdt"
@@ -148,6 +149,9 @@ func drawNode(t *rapid.T, name string) scheduler.Node {
 			Pods:   oneOf[int64](t, "pods", 0, 2, 5, 110, 110, 110),
 		},
 	}
+	if oneIn(t, 2, "has a generation") {
+		n.Labels["gen"] = oneOf(t, "generation", "9", "10", "x")
+	}
 	if oneIn(t, 5, "tainted") {
 		effect := oneOf(t, "effect", corev1.TaintEffectNoSchedule, corev1.TaintEffectNoExecute, corev1.TaintEffectPreferNoSchedule)
 		n.Taints = []corev1.Taint{{Key: "gpu", Value: "yes", Effect: effect}}
@@ -174,6 +178,18 @@ func drawWorkload(t *rapid.T, name string) *state.Workload {
 	if oneIn(t, 5, "selects") {
 		spec.NodeSelector = map[string]string{"zone": "a"}
 	}
+	if oneIn(t, 3, "has node affinity") {
+		spec.Affinity = &corev1.Affinity{NodeAffinity: drawNodeAffinity(t)}
+	}
+	if oneIn(t, 2, "spreads") {
+		spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{drawSpread(t), drawSpread(t)}[:1+evenly(2).Draw(t, "constraints")]
+	}
+	if oneIn(t, 3, "has pod affinity") {
+		if spec.Affinity == nil {
+			spec.Affinity = &corev1.Affinity{}
+		}
+		drawPodAffinity(t, spec.Affinity)
+	}
 	if oneIn(t, 10, "names its node") {
 		spec.NodeName = "n1"
 	}
@@ -185,9 +201,11 @@ func drawWorkload(t *rapid.T, name string) *state.Workload {
 			corev1.Toleration{Key: "gpu", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute},
 		)}
 	}
+	namespace := oneOf(t, "namespace", "default", "default", "other")
+	labels := oneOf(t, "labels", nil, map[string]string{"app": "a"}, map[string]string{"app": "b"}, map[string]string{"app": "a", "tier": "db"})
 	return &state.Workload{
-		UID: state.DerivedUID(name), Key: state.MakeKey(state.Deployments, "default", name), Name: name, Namespace: "default",
-		Template: &corev1.PodTemplateSpec{Spec: spec}, StandIn: oneIn(t, 2, "stand-in"),
+		UID: state.DerivedUID(name), Key: state.MakeKey(state.Deployments, "default", name), Name: name, Namespace: namespace,
+		Template: &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: spec}, StandIn: oneIn(t, 2, "stand-in"),
 	}
 }
 

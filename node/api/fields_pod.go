@@ -5,7 +5,6 @@ const (
 	notYetHooks    = "lifecycle hooks are not run yet"
 	imageUser      = "not applied yet: the container runs as its image says"
 	noHostAccess   = "holon gives no pod access to its host; remove the field"
-	noPlacement    = "not honoured yet when pods are placed; use nodeSelector or taints"
 	noVolumeKind   = "this kind of volume is not served yet; configMap, secret and emptyDir are"
 	notYetDNS      = "not applied yet: the pod uses the resolver of its node"
 	notYetPriority = "priorities are not honoured yet: all pods are equal"
@@ -17,9 +16,13 @@ const (
 var podSpecRules = fieldRules{
 	honoured: []string{
 		"containers", "volumes", "restartPolicy", "terminationGracePeriodSeconds", "nodeSelector", "nodeName", "hostname",
-		"affinity", "affinity.nodeAffinity", "affinity.podAffinity", "affinity.podAntiAffinity",
+		"affinity",
 		"securityContext",
 		"tolerations", "tolerations[].key", "tolerations[].operator", "tolerations[].value", "tolerations[].effect",
+		"topologySpreadConstraints", "topologySpreadConstraints[].maxSkew", "topologySpreadConstraints[].topologyKey",
+		"topologySpreadConstraints[].whenUnsatisfiable", "topologySpreadConstraints[].minDomains",
+		"topologySpreadConstraints[].labelSelector",
+		"topologySpreadConstraints[].nodeAffinityPolicy", "topologySpreadConstraints[].nodeTaintsPolicy",
 		"volumes[].name",
 		"volumes[].emptyDir",
 		"volumes[].configMap", "volumes[].configMap.name", "volumes[].configMap.optional", "volumes[].configMap.defaultMode",
@@ -49,13 +52,9 @@ var podSpecRules = fieldRules{
 		"shareProcessNamespace":           "each container has its own process namespace",
 		"subdomain":                       notYetDNS,
 		"tolerations[].tolerationSeconds": "taints do not evict running pods yet",
-		"topologySpreadConstraints":       "not honoured yet: holon spreads replicas over nodes by itself",
-		"volumes[].emptyDir.medium":       "an emptyDir lies on disk",
-		"volumes[].emptyDir.sizeLimit":    "not enforced yet",
-
-		"affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution":    noPlacement,
-		"affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution":     noPlacement,
-		"affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution": noPlacement,
+		"topologySpreadConstraints[].matchLabelKeys": "not honoured yet: the whole constraint has no effect",
+		"volumes[].emptyDir.medium":                  "an emptyDir lies on disk",
+		"volumes[].emptyDir.sizeLimit":               "not enforced yet",
 
 		"securityContext.appArmorProfile":          imageUser,
 		"securityContext.fsGroup":                  imageUser,
@@ -83,10 +82,6 @@ var podSpecRules = fieldRules{
 		"schedulerName":       "holon's own scheduler places every pod",
 		"schedulingGates":     "not honoured, and the pod would start before its gates open",
 		"workloadRef":         "gang scheduling is not served",
-
-		"affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution":    noPlacement,
-		"affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution":     noPlacement,
-		"affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution": noPlacement,
 
 		"securityContext.sysctls":        noHostAccess,
 		"securityContext.windowsOptions": "holon runs Linux containers",
@@ -190,5 +185,6 @@ var containerRules = fieldRules{
 
 // podSpecTable is a pod's spec at a path.
 func podSpecTable(at string) fieldTable {
-	return merged(podSpecRules.at(at), containerRules.at(at+".containers[]"))
+	return merged(podSpecRules.at(at), affinityTable(at+".affinity"),
+		fieldRules{honoured: selectorFields("labelSelector")}.at(at+".topologySpreadConstraints[]"), containerRules.at(at+".containers[]"))
 }

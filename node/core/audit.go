@@ -106,7 +106,7 @@ func plainNode(n *scheduler.Node) scheduler.Node {
 
 // auditPlans looks for a workload that needs something and that no plan is about.
 func (c *Core) auditPlans(say sayer) {
-	s, waiting := &c.sched, map[crdt.UID]bool{}
+	s, waiting, heeding := &c.sched, map[crdt.UID]bool{}, map[crdt.UID]bool{}
 	if !s.settled {
 		return
 	}
@@ -136,11 +136,11 @@ func (c *Core) auditPlans(say sayer) {
 			return
 		}
 		if plan.Waits {
-			waiting[uid] = true
+			waiting[uid], heeding[uid] = true, plan.Heeds
 		}
 	}
 	for uid := range waiting {
-		if !s.waiting[uid] {
+		if !s.waiting[uid] || s.heeding[uid] != heeding[uid] {
 			say("%s waits for room, and it is not noted", uid)
 		}
 	}

@@ -140,7 +140,7 @@ func (b *booking) choose(w *state.Workload, nodes []string) {
 func (b *booking) release(uid crdt.UID) bool {
 	old := b.of[uid]
 	delete(b.of, uid)
-	for _, node := range slices.Concat(old.runs, old.chosen) {
+	for _, node := range old.all() {
 		if !b.view.Release(old.workload, node) {
 			return false
 		}
@@ -149,26 +149,45 @@ func (b *booking) release(uid crdt.UID) bool {
 }
 
 // rebook books anew who runs the workloads that are due, before any of them is
-// planned. Where that leaves room behind, those that wait for room are due, too. A
-// booking that is added lets nobody in who was kept out before.
-func (c *Core) rebook(due map[crdt.UID]bool) {
-	freed, known := c.rebookEach(due)
+// planned, and gives what was booked. Where that leaves room behind, those that wait
+// for room are due, too. A booking that is added lets in only who heeds others; see
+// plan.
+func (c *Core) rebook(due map[crdt.UID]bool) (before map[crdt.UID]booked) {
+	before = make(map[crdt.UID]booked, len(due))
+	freed, known := c.rebookEach(due, before)
 	if freed && known {
-		_, known = c.rebookEach(c.sched.waiting)
+		_, known = c.rebookEach(c.sched.waiting, before)
 		maps.Copy(due, c.sched.waiting)
 	}
 	if !known {
 		c.sched.booking = c.freshBooking()
 		maps.Copy(due, c.everything())
 	}
+	return before
 }
+
+// grown reports whether something is booked of those who are due where it was not
+// before.
+func (c *Core) grown(due map[crdt.UID]bool, before map[crdt.UID]booked) bool {
+	for uid := range due {
+		if now := c.sched.booking.of[uid]; !contained(now.all(), before[uid].all()) {
+			return true
+		}
+	}
+	return false
+}
+
+func (b booked) all() []string { return slices.Concat(b.runs, b.chosen) }
 
 // rebookEach reports whether it made room somewhere; known is false if what is
 // booked cannot be known any more.
-func (c *Core) rebookEach(uids map[crdt.UID]bool) (freed, known bool) {
+func (c *Core) rebookEach(uids map[crdt.UID]bool, before map[crdt.UID]booked) (freed, known bool) {
 	b := &c.sched.booking
 	for uid := range uids {
 		old, w := b.of[uid], c.index.workloads[uid]
+		if _, again := before[uid]; !again {
+			before[uid] = old
+		}
 		if !b.release(uid) {
 			return freed, false
 		}
@@ -176,7 +195,7 @@ func (c *Core) rebookEach(uids map[crdt.UID]bool) (freed, known bool) {
 			b.book(w, c.index.slots[uid])
 		}
 		resized := old.workload != nil && old.workload != w
-		freed = freed || resized || !contained(slices.Concat(old.runs, old.chosen), b.of[uid].runs)
+		freed = freed || resized || !contained(old.all(), b.of[uid].runs)
 	}
 	return freed, true
 }

@@ -14,9 +14,13 @@ func (c *Core) explained(uid crdt.UID, plan *scheduler.Plan) {
 		c.derived.workloads[uid] = true
 	}
 	c.sched.reasons[uid] = plan.Reasons
-	delete(c.sched.waiting, uid)
-	if plan.Waits {
-		c.sched.waiting[uid] = true
+	setOrDelete(c.sched.waiting, uid, plan.Waits)
+	setOrDelete(c.sched.heeding, uid, plan.Heeds)
+}
+
+func setOrDelete(set map[crdt.UID]bool, uid crdt.UID, in bool) {
+	if delete(set, uid); in {
+		set[uid] = true
 	}
 }
 

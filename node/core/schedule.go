@@ -21,12 +21,14 @@ import (
 // turn has come, or that wait for room where some was left behind. All others need
 // nothing that they did not need in the plan before: a workload's plan depends on
 // its own records and the statuses of its runs (touched), on nodes and their
-// liveness (dirtyAll), on refusals (noteRefusals touches), and on room.
+// liveness (dirtyAll), on refusals (noteRefusals touches), on room, and, for those
+// that heed them, on the pods of others.
 type schedule struct {
 	booking  booking
 	reasons  map[crdt.UID][]scheduler.Reason // of every workload, one per wanted slot
 	undone   map[crdt.UID]undone
 	waiting  map[crdt.UID]bool // a slot of it found no node
+	heeding  map[crdt.UID]bool // those of them that another's pod may let in
 	refusals map[refusal]*refused
 	settled  bool    // as of the last plan
 	turn     Instant // no turn of an undone one comes before
@@ -41,7 +43,7 @@ type undone struct {
 }
 
 func newSchedule() schedule {
-	return schedule{reasons: map[crdt.UID][]scheduler.Reason{}, undone: map[crdt.UID]undone{}, waiting: map[crdt.UID]bool{}, refusals: map[refusal]*refused{}}
+	return schedule{reasons: map[crdt.UID][]scheduler.Reason{}, undone: map[crdt.UID]undone{}, waiting: map[crdt.UID]bool{}, heeding: map[crdt.UID]bool{}, refusals: map[refusal]*refused{}}
 }
 
 // deed is one write that a plan asks for.
@@ -69,14 +71,26 @@ func (c *Core) plan() {
 	all := renewed || settled != s.settled
 	s.settled = settled
 	due := c.due(c.handOn(), all)
+	before := map[crdt.UID]booked{}
 	if !renewed {
-		c.rebook(due)
+		before = c.rebook(due)
 	}
-	for _, uid := range sortedUIDs(due) {
-		c.planOne(uid)
+	for range heedRounds {
+		for _, uid := range sortedUIDs(due) {
+			c.planOne(uid)
+		}
+		if len(s.heeding) == 0 || !c.grown(due, before) {
+			break
+		}
+		due = maps.Clone(s.heeding)
+		before = c.rebook(due)
 	}
 	c.planAgain()
 }
+
+// heedRounds bounds how often one plan goes through those whom what it has just
+// placed may let in. More come to light with the next change.
+const heedRounds = 8
 
 // handOn gives what has changed since the last plan to those who come after it, and
 // to this one. Sets that are emptied are made anew: one that was large once stays
@@ -144,6 +158,7 @@ func (c *Core) planOne(uid crdt.UID) {
 	} else {
 		delete(s.reasons, uid)
 		delete(s.waiting, uid)
+		delete(s.heeding, uid)
 	}
 	if c.gone(uid) {
 		deeds = append(deeds, c.burials(uid)...)

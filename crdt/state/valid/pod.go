@@ -30,6 +30,8 @@ func validatePodSpec(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 	for i := range s.Tolerations {
 		errs = append(errs, validateToleration(&s.Tolerations[i], at.Child("tolerations").Index(i))...)
 	}
+	errs = append(errs, validateSpreads(s.TopologySpreadConstraints, at.Child("topologySpreadConstraints"))...)
+	errs = append(errs, validateAffinity(s.Affinity, at.Child("affinity"))...)
 	return errs
 }
 
