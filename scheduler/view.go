@@ -51,7 +51,7 @@ const (
 	Draining        // alive, asked that its slots move away
 	Unfit           // alive, but its runtime does not answer
 	Lost            // out of reach
-	LostLong        // out of reach for longer than lost-after
+	LostLong        // out of reach for longer than lost-after, or to be drained meanwhile
 	Gone            // left for good, or never known
 )
 
