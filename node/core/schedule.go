@@ -312,7 +312,7 @@ func (c *Core) placement(w *state.Workload, d scheduler.Decision) deed {
 
 // health judges a node. One that has said nothing yet counts as serving: it keeps
 // what it has, and having no known room it gets nothing new. Nobody waits for one
-// that is drained and out of reach: it counts as away for long.
+// that is drained and out of reach.
 func (c *Core) health(name string) scheduler.Health {
 	if !c.live(name) {
 		b := c.members.byName[name]
@@ -322,7 +322,7 @@ func (c *Core) health(name string) scheduler.Health {
 		case b.state == swim.Left: // said that it stops, not that it leaves the cluster
 			return scheduler.Draining
 		case c.index.nodes[name].Drain:
-			return scheduler.LostLong
+			return scheduler.Drained
 		case b.restarting:
 			return scheduler.Serving
 		case c.now-b.since >= c.cfg.LostAfter:
@@ -332,8 +332,10 @@ func (c *Core) health(name string) scheduler.Health {
 	}
 	s := c.statusOf(name)
 	switch {
-	case c.index.nodes[name].Drain, s != nil && s.Draining:
+	case s != nil && s.Draining:
 		return scheduler.Draining
+	case c.index.nodes[name].Drain:
+		return scheduler.Drained
 	case s == nil:
 		return scheduler.Serving
 	}
