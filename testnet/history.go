@@ -91,15 +91,7 @@ func (w *World) operate() {
 	case k < 97:
 		n.compact()
 	default:
-		name := w.nodes[w.rng.IntN(len(w.nodes))].name
-		switch w.rng.IntN(3) {
-		case 0:
-			n.cordon(name, true)
-		case 1:
-			n.cordon(name, false)
-		default:
-			n.drainOf(name)
-		}
+		n.cordon(w.nodes[w.rng.IntN(len(w.nodes))].name, w.rng.IntN(3) == 0)
 	}
 }
 
@@ -242,7 +234,6 @@ func (n *Node) cordon(name string, on bool) {
 func (n *Node) drainOf(name string) {
 	key := state.MakeKey(state.Nodes, "", name)
 	if n.seen[key].Live() != nil {
-		n.w.Counts.RecordDrains++
 		n.put(key, map[string]any{
 			"metadata": map[string]any{"annotations": map[string]any{state.DrainAnnotation: "true"}},
 			"spec":     map[string]any{"unschedulable": true},
