@@ -196,6 +196,12 @@ func (r *Record) Live() *Object {
 	return first
 }
 
+// Gone reports whether no live object has the UID.
+func (r *Record) Gone(uid UID) bool {
+	o := r.orEmpty().Objects[uid]
+	return o == nil || o.Dead != nil
+}
+
 func bornBefore(a, b *Object) bool {
 	if c := a.Birth.Stamp.Compare(b.Birth.Stamp); c != 0 {
 		return c < 0

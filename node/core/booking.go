@@ -48,10 +48,11 @@ func (c *Core) renewView() bool {
 }
 
 // majorityMoved counts again where time or words alone may have changed the
-// majority: after this node slept.
+// majority: after this node slept. A word touches nothing, so each Step asks (seed
+// 2668 of the histories).
 func (c *Core) majorityMoved() bool {
 	b := &c.sched.booking
-	if !b.unsure && b.awake == c.members.awake {
+	if b.view == nil || !b.unsure && b.awake == c.members.awake {
 		return false
 	}
 	b.awake, b.unsure = c.members.awake, c.unheard()

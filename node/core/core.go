@@ -126,7 +126,7 @@ func New(cfg Config, now Instant, load func(prefix string, f func(key string, va
 	c.sched = newSchedule()
 	c.runner = newRunner()
 	c.derived = newDerived()
-	c.sync = newSyncer()
+	c.sync = newSyncer(cfg.Seed)
 	c.floors, c.limits = newFloors(), newLimits()
 	if err := c.loadQuarantine(load); err != nil {
 		return nil, fmt.Errorf("core: load what was put aside: %w", err)

@@ -102,6 +102,20 @@ func (m *members) reachablePeers() []p2p.PeerID {
 	return peers
 }
 
+// speaks reports whether a peer answers, as far as is known: it is live or at least
+// connected. A newcomer has no record of anybody, so to it nobody is live, and its
+// first pull must not end with one lost frame (seed 1566 of the histories).
+func (m *members) speaks(peer p2p.PeerID) bool {
+	return m.reachable(peer) || m.connected[peer] && m.known(peer)
+}
+
+// partners lists those who speak, sorted.
+func (m *members) partners() []p2p.PeerID {
+	all := append(m.reachablePeers(), m.connectedPeers()...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // connectedPeers lists the members that a frame gets to without help, sorted.
 func (m *members) connectedPeers() []p2p.PeerID {
 	var peers []p2p.PeerID

@@ -57,7 +57,7 @@ func (c *Core) plan() {
 		return
 	}
 	x, s := &c.index, &c.sched
-	if !x.dirtyAll && len(x.touched) == 0 && (s.next == 0 || c.now < s.next) {
+	if !x.dirtyAll && len(x.touched) == 0 && (s.next == 0 || c.now < s.next) && !c.majorityMoved() {
 		if s.next != 0 {
 			c.wake(s.next)
 		}

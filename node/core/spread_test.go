@@ -156,3 +156,26 @@ func TestConnectionsAreFollowed(t *testing.T) {
 		t.Fatalf("connected after PeerDown: %q", got)
 	}
 }
+
+// Digests of nodes that began together drift apart, and keep their mean.
+func TestDigestsDriftApart(t *testing.T) {
+	a, b := newSyncer(1), newSyncer(2)
+	var atA, atB, apart Instant
+	const rounds = 1000
+	for range rounds {
+		x, y := a.apart(digestEvery), b.apart(digestEvery)
+		for _, d := range []Instant{x, y} {
+			if d < digestEvery*3/4 || d >= digestEvery*5/4 {
+				t.Fatalf("a digest after %v", d)
+			}
+		}
+		atA, atB = atA+x, atB+y
+		apart = max(apart, max(atA, atB)-min(atA, atB))
+	}
+	if mean := atA / rounds; mean < digestEvery*9/10 || mean > digestEvery*11/10 {
+		t.Errorf("one digest in %v", mean)
+	}
+	if apart < digestEvery {
+		t.Errorf("at most %v apart in %d rounds", apart, rounds)
+	}
+}

@@ -13,13 +13,15 @@ const checkObjectsMax = 2000
 
 // check is the stale path, the last part of a pull from a peer whose floor this
 // node's context did not cover: objects may live here whose deletion the peer has
-// purged, so before this node claims the peer's context it asks about every object
+// purged, so before this node claims the peer's context it asks about every live object
 // born under that floor. What the peer lacks although its context has the birth
 // was deleted (I2). Only the stale side drops, and only its own copies.
 //
 // The sender answers from what it has then, so nothing has to stand still: what
-// it purged before, it lacks; what it purges later had its tombstone sent by the
-// pull. When all objects were asked about, those that came meanwhile included,
+// it purged before, it lacks. What it still holds dead counts as well: the pull has
+// not sent such a tombstone if a third node purged the whole record, made it anew,
+// and this one had it from there, because then the newest dots of both are the same
+// (seed 1556 of the histories). When all objects were asked about, those that came meanwhile included,
 // the dead ones go and the context is claimed in one step.
 type check struct {
 	floor crdt.Floor
@@ -76,7 +78,7 @@ func (c *Core) unchecked(k *check) (items []checkItem) {
 			continue
 		}
 		for uid, o := range c.store.record(key).Objects {
-			if k.floor.Has(o.Birth.Dot) {
+			if o.Dead == nil && k.floor.Has(o.Birth.Dot) {
 				items = append(items, checkItem{Key: key, UID: uid, By: o.Birth.Dot.Replica, At: o.Birth.Dot.Counter})
 			}
 		}
@@ -97,7 +99,7 @@ func (c *Core) receiveCheck(from p2p.PeerID, body checkBody) {
 		if !c.store.context.Has(crdt.Dot{Replica: item.By, Counter: item.At}) {
 			continue
 		}
-		if rec := c.store.record(item.Key); rec == nil || rec.Objects[item.UID] == nil {
+		if c.store.record(item.Key).Gone(item.UID) {
 			answer.Gone = append(answer.Gone, i)
 		}
 	}

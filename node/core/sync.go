@@ -12,7 +12,7 @@ import (
 
 // Pace of anti-entropy.
 const (
-	digestEvery = time.Second            // to one live peer, in turn
+	digestEvery = time.Second            // to one live peer, in turn; give or take a quarter
 	pullTimeout = 3 * time.Second        // without an answer: ask again, at last give the pull up
 	pullTries   = 3                      // for one answer
 	pullsMax    = 2                      // at once, so that a heal does not flood a small node
@@ -36,6 +36,7 @@ type syncer struct {
 	nextID  uint64
 	digest  Instant // when the next digest is due
 	turn    int     // whose turn it is
+	noise   uint64  // see apart
 	gapAt   Instant // when a gap in the context was noticed first
 	offer   bool    // say at once that there is something new
 	// done counts since boot how often all that a peer has was known: see meet.
@@ -58,8 +59,15 @@ type pull struct {
 	heard    Instant
 }
 
-func newSyncer() syncer {
-	return syncer{pulls: map[p2p.PeerID]*pull{}, pause: map[p2p.PeerID]Instant{}, differs: map[p2p.PeerID]Instant{}}
+func newSyncer(seed uint64) syncer {
+	return syncer{noise: seed, pulls: map[p2p.PeerID]*pull{}, pause: map[p2p.PeerID]Instant{}, differs: map[p2p.PeerID]Instant{}}
+}
+
+// apart is d, give or take a quarter: nodes that were started or healed at one moment
+// must not speak at one moment for ever. The generator is Knuth's MMIX one.
+func (s *syncer) apart(d Instant) Instant {
+	s.noise = s.noise*6364136223846793005 + 1442695040888963407
+	return d*3/4 + Instant(s.noise>>33)%(d/2)
 }
 
 func (c *Core) digestFor(answer bool) digestBody {
@@ -229,7 +237,7 @@ func (c *Core) endPull(from p2p.PeerID) {
 	for len(s.waiting) > 0 && len(s.pulls) < pullsMax {
 		next := s.waiting[0]
 		s.waiting = s.waiting[1:]
-		if c.members.reachable(next) {
+		if c.members.speaks(next) {
 			c.startPull(next)
 		}
 	}
@@ -255,7 +263,7 @@ func (c *Core) tickSync() {
 	for _, peer := range sortedKeys(s.pulls) {
 		c.retryPull(peer, s.pulls[peer])
 	}
-	peers := c.members.reachablePeers()
+	peers := c.members.partners()
 	if s.gapAt != 0 && c.now >= s.gapAt+gapPatience {
 		s.gapAt = 0
 		if c.store.context.HasGaps() {
@@ -273,7 +281,7 @@ func (c *Core) tickSync() {
 	case c.now >= s.digest:
 		s.turn++
 		c.send(peers[s.turn%len(peers)], kindDigest, c.digestFor(false))
-		s.digest = c.now + digestEvery
+		s.digest = c.now + s.apart(digestEvery)
 	}
 	if s.gapAt != 0 {
 		c.wake(s.gapAt + gapPatience)
@@ -286,7 +294,7 @@ func (c *Core) retryPull(peer p2p.PeerID, p *pull) {
 	switch {
 	case c.now < due:
 		c.wake(due)
-	case p.tries >= pullTries || !c.members.reachable(peer):
+	case p.tries >= pullTries || !c.members.speaks(peer):
 		c.endPull(peer)
 	case p.check != nil:
 		p.tries++
