@@ -55,8 +55,11 @@ func (c *Core) majorityMoved() bool {
 	if b.view == nil || !b.unsure && b.awake == c.members.awake {
 		return false
 	}
+	if b.view.Majority != c.majority() {
+		return true // until the view is made anew
+	}
 	b.awake, b.unsure = c.members.awake, c.unheard()
-	return b.view.Majority != c.majority()
+	return false
 }
 
 // unheard reports whether a live member was not heard since this node slept.

@@ -1,0 +1,33 @@
+package core
+
+import (
+	"testing"
+	"time"
+
+	"holon/crdt/state"
+	"holon/p2p"
+	"holon/p2p/swim"
+)
+
+// After a sleep a member does not count until it is heard, and from that Step on it
+// does, though its word changes nothing else (seed 2668 of the histories).
+func TestAWordAfterASleepCountsAtOnce(t *testing.T) {
+	c := newSpreader(t)
+	for name, peer := range map[string]p2p.PeerID{"n1": "p1", "n2": "p2"} {
+		m := &member{Member: state.Member{Name: name}, peer: peer, live: peer != "p1", state: swim.Alive}
+		c.members.byPeer[peer], c.members.byName[name] = m, m
+	}
+	majority := func(at time.Duration, ev Event) bool {
+		c.Step(at, ev)
+		return c.sched.booking.view.Majority
+	}
+	if !majority(time.Second, Woke{}) {
+		t.Fatal("two of two are no majority")
+	}
+	if majority(time.Second+2*sleptMin, Woke{}) {
+		t.Fatal("a member counts that was last heard before this node slept")
+	}
+	if !majority(time.Second+2*sleptMin+2*sleptDrain, Received{From: "p2", Frame: []byte{kindStatusAsk}}) {
+		t.Fatal("a member does not count although it was heard")
+	}
+}
