@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -142,8 +143,7 @@ func (f *fakeNode) Mutate(_ context.Context, m api.Mutation) (api.Object, error)
 		objects = append(objects, f.deploy(m.Key, value)...)
 	case "nodes":
 		if notes, ok := metadata["annotations"].(map[string]any); ok && notes[state.DrainAnnotation] == "true" {
-			moved, from := f.move(m.Name)
-			objects, gone = append(objects, moved...), from
+			time.AfterFunc(50*time.Millisecond, func() { f.move(m.Name) }) // drain watches how they go
 		}
 	}
 	if err := f.cache.Apply(objects, gone); err != nil {
@@ -165,8 +165,10 @@ func (f *fakeNode) derived(k api.Key) []api.Key {
 	return keys
 }
 
-// move gives the pods of deployments on a node successors on n2.
-func (f *fakeNode) move(node string) (to []api.Object, from []api.Key) {
+// move gives the pods of deployments on a node successors on n2, one by one.
+func (f *fakeNode) move(node string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	pods, _ := f.cache.List("pods", "")
 	for _, p := range pods {
 		value := maps.Clone(p.Value())
@@ -179,9 +181,11 @@ func (f *fakeNode) move(node string) (to []api.Object, from []api.Key) {
 		key.Name += "-next"
 		spec["nodeName"], meta["name"], meta["uid"] = "n2", key.Name, key.Name
 		value["spec"], value["metadata"] = spec, meta
-		to, from = append(to, api.Object{Key: key, Source: api.Decoded(value)}), append(from, p.Key)
+		next := []api.Object{{Key: key, Source: api.Decoded(value)}}
+		if err := errors.Join(f.cache.Apply(next, nil), f.cache.Apply(nil, []api.Key{p.Key})); err != nil {
+			panic(err)
+		}
 	}
-	return to, from
 }
 
 // deploy completes a deployment at once: every replica is a ready pod on n1.
