@@ -241,6 +241,32 @@ func TestDrainByRecord(t *testing.T) {
 	}
 }
 
+// A bare Pod stays on a node that is drained, and is started again there.
+func TestDrainLeavesABarePod(t *testing.T) {
+	s := newStage(t, 2)
+	for _, n := range s.nodes {
+		n.putNodeObject()
+	}
+	pod := state.MakeKey(state.Pods, "default", "p")
+	s.deploy(s.node(1), "web", "web", map[string]any{"replicas": int64(2)})
+	s.put(s.node(1), pod, map[string]any{"spec": map[string]any{"containers": []any{container("web")}}})
+	s.within(5*time.Second, "the pod", s.whole(pod, 1))
+	home, run := s.running(pod)[0].node, s.running(pod)[0].ID
+	s.Run(time.Second)
+	s.node(1).drainOf(home.name)
+	stays := func() bool {
+		p := s.running(pod)
+		return len(p) == 1 && p[0].node == home && p[0].ID == run
+	}
+	s.always(5*time.Second, "the same run", stays)
+	if pods := len(home.host.Statuses(s.now)); pods != 1 {
+		t.Errorf("%d pods on a node that is drained, want the bare one", pods)
+	}
+	s.crash(home, true)
+	home.start()
+	s.within(10*time.Second, "the pod again", stays)
+}
+
 // Nobody waits for a node that is drained while it is out of reach: its homes move
 // at once, where more than half of the members are seen.
 func TestDrainOutOfReach(t *testing.T) {
