@@ -82,13 +82,14 @@ func (p *planner) place(s *state.Slot) {
 }
 
 // homeMoves reports whether the cause for which a home does not serve is one
-// that may raise its term. A silence that may soon end is none, and no silence is
-// where the workload gets no stand-in. Without a majority nothing is.
+// that may raise its term. A silence that may soon end is none, and neither silence
+// nor a drain is where the workload gets no stand-in: that must not run twice, and
+// its home may still run it. Without a majority nothing is.
 func (p *planner) homeMoves(s *state.Slot) bool {
 	switch p.v.health(s.Home.Node) {
 	case Lost, Unfit:
 		return false
-	case LostLong:
+	case LostLong, Drained:
 		return p.v.Majority && p.w.StandIn
 	}
 	return p.v.Majority

@@ -305,7 +305,7 @@ func silenceMovesNobody(x *world, plan scheduler.Plan) string {
 		if d.Home == nil || n == nil {
 			continue
 		}
-		if n.Health == scheduler.Lost || n.Health == scheduler.Unfit || n.Health == scheduler.LostLong && !x.w.StandIn {
+		if n.Health == scheduler.Lost || n.Health == scheduler.Unfit || (n.Health == scheduler.LostLong || n.Health == scheduler.Drained) && !x.w.StandIn {
 			return d.Slot.String()
 		}
 	}

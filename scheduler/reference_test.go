@@ -19,7 +19,7 @@ var mayMove = map[scheduler.Health]string{
 	scheduler.Serving: "always", // it refuses the slot
 	scheduler.Gone:    "always", scheduler.Draining: "always",
 	scheduler.Lost: "never", scheduler.Unfit: "never",
-	scheduler.LostLong: "stand-in",
+	scheduler.LostLong: "stand-in", scheduler.Drained: "stand-in",
 }
 
 // reference plans slot by slot from scratch: it books nothing, adds everything

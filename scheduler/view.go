@@ -46,12 +46,14 @@ type Node struct {
 //
 //	Serving -> Lost (out of reach) -> LostLong (for longer than lost-after) -> Gone (left for good)
 //	Serving -> Draining (wants its slots moved)      Serving -> Unfit (alive, cannot run containers)
+//	any but Draining and Gone -> Drained (its record wants its slots moved)
 type Health uint8
 
 // The healths of a node.
 const (
 	Serving  Health = iota
-	Draining        // alive, asked that its slots move away
+	Draining        // goes down, asked that its slots move away
+	Drained         // stays, in reach or not; slots move away that others may run, too
 	Unfit           // alive, but its runtime does not answer
 	Lost            // out of reach
 	LostLong        // out of reach for longer than lost-after
@@ -59,7 +61,7 @@ const (
 )
 
 func (h Health) String() string {
-	return [...]string{"serving", "draining", "unfit", "unreachable", "unreachable for long", "gone"}[h]
+	return [...]string{"serving", "draining", "drained", "unfit", "unreachable", "unreachable for long", "gone"}[h]
 }
 
 // Node returns a node of the view by name, or nil.

@@ -95,7 +95,7 @@ func (x *world) runner(s *state.Slot) string {
 
 var healths = []scheduler.Health{
 	scheduler.Serving, scheduler.Serving, scheduler.Serving, scheduler.Draining,
-	scheduler.Unfit, scheduler.Lost, scheduler.LostLong, scheduler.Gone,
+	scheduler.Drained, scheduler.Unfit, scheduler.Lost, scheduler.LostLong, scheduler.Gone,
 }
 
 // evenly draws 0..n-1, all about as likely; rapid's own integers lean to the

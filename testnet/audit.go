@@ -109,9 +109,16 @@ func (n *Node) auditOrder(o core.Order) {
 	}
 	if s.Home.Node != n.name {
 		w.Counts.HandBacks++
-	} else if n.runs(&s, o.Run) && !n.drains {
+	} else if n.runs(&s, o.Run) && !n.drains && !n.drained() {
 		w.violate("anytime: %s stops run %s, which is at home and wanted", n.name, o.Run)
 	}
+}
+
+// drained reports whether this node's record says that it is to be emptied.
+func (n *Node) drained() bool {
+	key := state.MakeKey(state.Nodes, "", n.name)
+	node, _, _ := state.DecodeNode(key, n.newest[key])
+	return node.Drain
 }
 
 // slotOf is the slot of a run as this node knows it, if it is wanted.

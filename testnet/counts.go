@@ -12,7 +12,7 @@ type Counts struct {
 	Ops, Acked, Refused                              int // of clients
 	Crashes, PowerCuts, Partitions, Heals, DiskLosts int // faults
 	Lost, Duplicated, Pauses, Kills, RuntimeDowns    int
-	Restartings, Drains                              int // goodbyes for a while
+	Restartings, Drains, RecordDrains                int // goodbyes for a while
 	Torn                                             int // crashes between a drop and what follows from it
 	Unsynced                                         int // batches that a crash took before they were durable
 	Conflicts                                        int // registers written on both sides

@@ -91,7 +91,15 @@ func (w *World) operate() {
 	case k < 97:
 		n.compact()
 	default:
-		n.cordon(w.nodes[w.rng.IntN(len(w.nodes))].name, w.rng.IntN(3) == 0)
+		name := w.nodes[w.rng.IntN(len(w.nodes))].name
+		switch k := w.rng.IntN(3); {
+		case k == 0:
+			n.cordon(name, true)
+		case k == 1 && !n.knowsDrained():
+			n.drainOf(name)
+		default:
+			n.cordon(name, false)
+		}
 	}
 }
 
@@ -226,6 +234,29 @@ func (n *Node) cordon(name string, on bool) {
 	key := state.MakeKey(state.Nodes, "", name)
 	if n.seen[key].Live() != nil {
 		n.put(key, map[string]any{"spec": map[string]any{"unschedulable": on}})
+	}
+}
+
+// knowsDrained reports whether a client of this node knows of one that is drained. Two at
+// once leave no room in a world this small.
+func (n *Node) knowsDrained() bool {
+	return slices.ContainsFunc(n.w.nodes, func(other *Node) bool {
+		key := state.MakeKey(state.Nodes, "", other.name)
+		node, _, _ := state.DecodeNode(key, n.seen[key])
+		return node.Drain
+	})
+}
+
+// drainOf asks by the node's record that what runs there runs elsewhere; cordon(name,
+// false) ends it.
+func (n *Node) drainOf(name string) {
+	key := state.MakeKey(state.Nodes, "", name)
+	if n.seen[key].Live() != nil {
+		n.w.Counts.RecordDrains++
+		n.put(key, map[string]any{
+			"metadata": map[string]any{"annotations": map[string]any{state.DrainAnnotation: "true"}},
+			"spec":     map[string]any{"unschedulable": true},
+		})
 	}
 }
 

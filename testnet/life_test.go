@@ -204,3 +204,93 @@ func TestALabelledPodSurvivesAPowerCut(t *testing.T) {
 	n.start()
 	s.within(20*time.Second, "the pod again", s.whole(pod, 1))
 }
+
+// A node that its record drains gives everything away without a gap, whoever wrote
+// that, keeps it over a restart, and gets slots again once it is uncordoned.
+func TestDrainByRecord(t *testing.T) {
+	s := newStage(t, 3)
+	web := deployment("web")
+	for _, n := range s.nodes {
+		n.putNodeObject()
+	}
+	s.deploy(s.node(1), "web", "web", map[string]any{"replicas": int64(6)})
+	s.within(5*time.Second, "six pods", s.whole(web, 6))
+	s.Run(time.Second)
+	emptied := s.node(2)
+	s.node(3).drainOf(emptied.name)
+	s.within(10*time.Second, "an empty node", func() bool {
+		serving := map[int]bool{}
+		for _, p := range s.running(web) {
+			serving[p.slot.Index] = true
+		}
+		if len(serving) < 6 {
+			t.Fatalf("a slot does not serve while it moves:\n%s", s.table())
+		}
+		return len(emptied.host.Statuses(s.now)) == 0
+	})
+	s.crash(emptied, true)
+	s.Run(3 * time.Second)
+	emptied.start()
+	s.always(10*time.Second, "nothing comes back", func() bool { return s.whole(web, 6)() && len(emptied.host.Statuses(s.now)) == 0 })
+	s.node(1).cordon(emptied.name, false)
+	s.Run(time.Second)
+	s.put(s.node(1), web, map[string]any{"spec": map[string]any{"replicas": int64(9)}})
+	s.within(10*time.Second, "three pods more", s.whole(web, 9))
+	if len(emptied.host.Statuses(s.now)) == 0 {
+		t.Errorf("nothing runs on a node that was uncordoned:\n%s", s.table())
+	}
+}
+
+// A bare Pod stays on a node that is drained, and is started again there.
+func TestDrainLeavesABarePod(t *testing.T) {
+	s := newStage(t, 2)
+	for _, n := range s.nodes {
+		n.putNodeObject()
+	}
+	pod := state.MakeKey(state.Pods, "default", "p")
+	s.deploy(s.node(1), "web", "web", map[string]any{"replicas": int64(2)})
+	s.put(s.node(1), pod, map[string]any{"spec": map[string]any{"containers": []any{container("web")}}})
+	s.within(5*time.Second, "the pod", s.whole(pod, 1))
+	home, run := s.running(pod)[0].node, s.running(pod)[0].ID
+	s.Run(time.Second)
+	s.node(1).drainOf(home.name)
+	stays := func() bool {
+		p := s.running(pod)
+		return len(p) == 1 && p[0].node == home && p[0].ID == run
+	}
+	s.always(5*time.Second, "the same run", stays)
+	if pods := len(home.host.Statuses(s.now)); pods != 1 {
+		t.Errorf("%d pods on a node that is drained, want the bare one", pods)
+	}
+	s.crash(home, true)
+	home.start()
+	s.within(10*time.Second, "the pod again", stays)
+}
+
+// Nobody waits for a node that is drained while it is out of reach: its homes move
+// at once, where more than half of the members are seen.
+func TestDrainOutOfReach(t *testing.T) {
+	s := newStage(t, 3)
+	web := deployment("web")
+	for _, n := range s.nodes {
+		n.putNodeObject()
+	}
+	s.deploy(s.node(1), "web", "web", map[string]any{"replicas": int64(3)})
+	s.within(5*time.Second, "three pods", s.whole(web, 3))
+	s.Run(time.Second)
+	s.crash(s.node(2), true)
+	s.Run(5 * time.Second)
+	if s.Counts.HomeMoves > 0 {
+		t.Fatal("homes moved before the drain")
+	}
+	s.node(3).drainOf("n2")
+	s.within(2*time.Second, "no home on n2", func() bool {
+		for i := range 3 {
+			if s.slot(s.node(1), web, i).Home.Node == "n2" {
+				return false
+			}
+		}
+		return true
+	})
+	s.always(5*time.Second, "three pods", s.whole(web, 3))
+}

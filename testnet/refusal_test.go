@@ -48,6 +48,34 @@ func TestRefusalEndsWithItsCause(t *testing.T) {
 	s.within(4*time.Second, "n1 is asked again", s.whole(web, 1))
 }
 
+// A home that is too full for a second run beside the first gives the slot away: that
+// it runs the former revision takes back nothing, whichever of the two it names first.
+func TestUpdateOnAFullHome(t *testing.T) {
+	t.Run("there", func(t *testing.T) { updateOnAFullHome(t, "web", "web:2") })
+	t.Run("and back", func(t *testing.T) { updateOnAFullHome(t, "web:2", "web") })
+}
+
+func updateOnAFullHome(t *testing.T, before, after string) {
+	s := newStage(t, 2)
+	for _, n := range s.nodes {
+		n.putNodeObject()
+	}
+	s.Run(time.Second)
+	s.node(1).cordon("n2", true)
+	s.Run(time.Second)
+	web, rest := deployment("web"), deployment("rest")
+	s.deploy(s.node(1), "rest", "", only("n1", 19, container("web")))
+	s.deploy(s.node(1), "web", "", only("", 1, container(before)))
+	s.within(5*time.Second, "a full n1", func() bool { return s.whole(rest, 19)() && s.whole(web, 1)() })
+	s.node(1).cordon("n2", false)
+	s.Run(time.Second)
+	s.deploy(s.node(1), "web", "", only("", 1, container(after)))
+	s.within(10*time.Second, "the update on n2", func() bool {
+		p := s.running(web)
+		return len(p) == 1 && p[0].node == s.node(2) && s.slot(s.node(1), web, 0).Run.Prev == ""
+	})
+}
+
 // Where nobody can see what is in the way, and it stays, a slot goes to and fro
 // ever more slowly.
 func TestRefusalsBackOff(t *testing.T) {

@@ -26,6 +26,8 @@ import (
 //	conflicts web [on=n2]                    prints its conflicts, and its conditions about merges
 //	take web [on=n2], drop web [on=n2]       settles the one whose field is below it
 //	delete web [on=n2]
+//	introduce                                has every node make its Node object
+//	cordon n2, drain n2, uncordon n2 [on=n1] says so in the record of a node
 //	cut n1 n2 | n3 n4 n5, heal               the network
 //	crash n2, power n2, start n2             the daemon dies, the host dies, either is back
 //	run 5s                                   let time pass; prints what was said
@@ -85,6 +87,14 @@ func (p *player) play(d *datadriven.TestData) {
 		p.show(p.node(on), deployment(args[0]))
 	case "delete":
 		p.node(on).remove(deployment(args[0]))
+	case "cordon", "uncordon":
+		p.node(on).cordon(args[0], d.Cmd == "cordon")
+	case "drain":
+		p.node(on).drainOf(args[0])
+	case "introduce":
+		for _, n := range p.nodes {
+			n.putNodeObject()
+		}
 	case "cut":
 		p.cut(args)
 	case "heal":

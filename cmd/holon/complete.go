@@ -45,6 +45,12 @@ func (a *app) completePods(cmd *cobra.Command, args []string, _ string) ([]strin
 	return a.namesOf(cmd.Context(), "pods"), noFiles
 }
 
+// completeNodes completes the nodes that are not named yet.
+func (a *app) completeNodes(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	named := func(node string) bool { return slices.Contains(args, node) }
+	return slices.DeleteFunc(a.namesOf(cmd.Context(), "nodes"), named), noFiles
+}
+
 func (a *app) completeNamespaces(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 	return a.namesOf(cmd.Context(), "namespaces"), noFiles
 }

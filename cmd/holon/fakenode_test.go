@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -136,9 +137,14 @@ func (f *fakeNode) Mutate(_ context.Context, m api.Mutation) (api.Object, error)
 	}
 	objects := []api.Object{{Key: m.Key, Token: uint64(f.serial), Source: api.Decoded(value)}}
 	var gone []api.Key
-	if m.Resource == "deployments.apps" {
+	switch m.Resource {
+	case "deployments.apps":
 		gone = f.derived(m.Key)
 		objects = append(objects, f.deploy(m.Key, value)...)
+	case "nodes":
+		if notes, ok := metadata["annotations"].(map[string]any); ok && notes[state.DrainAnnotation] == "true" {
+			time.AfterFunc(50*time.Millisecond, func() { f.move(m.Name) }) // drain watches how they go
+		}
 	}
 	if err := f.cache.Apply(objects, gone); err != nil {
 		return api.Object{}, err
@@ -159,6 +165,29 @@ func (f *fakeNode) derived(k api.Key) []api.Key {
 	return keys
 }
 
+// move gives the pods of deployments on a node successors on n2, one by one.
+func (f *fakeNode) move(node string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	pods, _ := f.cache.List("pods", "")
+	for _, p := range pods {
+		value := maps.Clone(p.Value())
+		spec, meta := maps.Clone(value["spec"].(map[string]any)), maps.Clone(value["metadata"].(map[string]any))
+		notes, _ := meta["annotations"].(map[string]any)
+		if _, slot := notes["holon.dev/slot"]; spec["nodeName"] != node || !slot {
+			continue
+		}
+		key := p.Key
+		key.Name += "-next"
+		spec["nodeName"], meta["name"], meta["uid"] = "n2", key.Name, key.Name
+		value["spec"], value["metadata"] = spec, meta
+		next := []api.Object{{Key: key, Source: api.Decoded(value)}}
+		if err := errors.Join(f.cache.Apply(next, nil), f.cache.Apply(nil, []api.Key{p.Key})); err != nil {
+			panic(err)
+		}
+	}
+}
+
 // deploy completes a deployment at once: every replica is a ready pod on n1.
 func (f *fakeNode) deploy(k api.Key, value map[string]any) []api.Object {
 	spec := value["spec"].(map[string]any)
@@ -174,6 +203,7 @@ func (f *fakeNode) deploy(k api.Key, value map[string]any) []api.Object {
 		podSpec := maps.Clone(template["spec"].(map[string]any))
 		podSpec["nodeName"] = "n1"
 		pod := f.object("Pod", "v1", k.Namespace, name, map[string]any{"spec": podSpec, "status": podStatus(podSpec, int(i))})
+		pod["metadata"].(map[string]any)["annotations"] = map[string]any{"holon.dev/slot": fmt.Sprintf("%s-%d", k.Name, i)}
 		if m, ok := template["metadata"].(map[string]any); ok {
 			pod["metadata"].(map[string]any)["labels"] = m["labels"]
 		}

@@ -6,7 +6,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"holon/crdt"
+	"holon/crdt/state/valid"
 )
+
+// DrainAnnotation on a Node that is unschedulable asks that what runs there runs
+// elsewhere. Without a cordon it asks for nothing, so that `kubectl uncordon`, which
+// knows nothing of it, ends a drain.
+const DrainAnnotation = valid.DrainAnnotation
 
 // Node is what users want of a node: the stored half of the Node object.
 type Node struct {
@@ -15,6 +21,7 @@ type Node struct {
 	Labels        map[string]string
 	Taints        []corev1.Taint
 	Unschedulable bool
+	Drain         bool // what runs there shall run elsewhere
 	Object        map[string]any
 	Conflicts     []Conflict
 }
@@ -32,7 +39,8 @@ func DecodeNode(key Key, rec *crdt.Record) (n Node, ok bool, err error) {
 	_, _, name := key.Split()
 	return Node{
 		Name: name, UID: obj.UID, Labels: typed.Labels, Taints: typed.Spec.Taints,
-		Unschedulable: typed.Spec.Unschedulable, Object: obj.Value, Conflicts: Conflicts(key, rec),
+		Unschedulable: typed.Spec.Unschedulable, Drain: typed.Spec.Unschedulable && typed.Annotations[DrainAnnotation] == valid.DrainOn,
+		Object: obj.Value, Conflicts: Conflicts(key, rec),
 	}, true, nil
 }
 

@@ -443,6 +443,12 @@ func TestNodes(t *testing.T) {
 	if !n.Spec.Unschedulable || n.Labels["disk"] != "ssd" || len(n.Spec.Taints) != 1 || len(n.Status.Addresses) != 1 {
 		t.Errorf("node %+v", n)
 	}
+	const node, merge, strategic = "/api/v1/nodes/n1", "Content-Type: application/merge-patch+json", "Content-Type: application/strategic-merge-patch+json"
+	f.do("PATCH", node, `{"metadata":{"annotations":{"holon.dev/drain":"yes"}}}`, merge).want(t, 422, `metadata.annotations[holon.dev/drain]: Unsupported value: \"yes\"`)
+	f.do("PATCH", node, `{"metadata":{"annotations":{"holon.dev/drain":"true"}},"spec":{"unschedulable":null}}`, merge).want(t, 422, "while it is cordoned")
+	f.do("PATCH", node, `{"metadata":{"annotations":{"holon.dev/drain":"true"}}}`, merge).want(t, 200)
+	f.do("PATCH", node, `{"spec":{"unschedulable":null}}`, strategic).want(t, 200, "`holon uncordon` removes it")
+	f.do("PATCH", node, `{"metadata":{"labels":{"disk":"hdd"}}}`, merge).want(t, 200)
 	f.do("PATCH", "/api/v1/nodes/n1", `{"spec":{"podCIDR":"10.0.0.0/8"}}`, "Content-Type: application/merge-patch+json").want(t, 422, "node updates may only change")
 	f.do("DELETE", "/api/v1/nodes/n1", "").want(t, 405, "holon node leave")
 	f.do("POST", "/api/v1/nodes", "{}").want(t, 405, "holon token create")

@@ -110,7 +110,7 @@ var kinds = []*kind{
 		},
 		make:     func() runtime.Object { return &corev1.Node{} },
 		fields:   nodeFields,
-		validate: on(valid.Node), validateUpdate: onUpdate(valid.NodeUpdate),
+		validate: on(valid.Node), validateUpdate: onUpdate(valid.NodeUpdate), advise: adviceOn(adviseNode),
 		selectable: []string{"spec.unschedulable"},
 		columns:    nodeColumns, row: row(nodeRow),
 	},
@@ -198,6 +198,14 @@ func onUpdate[T runtime.Object](f func(obj, old T) field.ErrorList) func(obj, ol
 
 func adviceOn[T runtime.Object](f func(T) []string) func(runtime.Object) []string {
 	return func(o runtime.Object) []string { return f(o.(T)) }
+}
+
+// adviseNode warns of a drain that `kubectl uncordon` has suspended only.
+func adviseNode(n *corev1.Node) []string {
+	if _, drains := n.Annotations[valid.DrainAnnotation]; drains && !n.Spec.Unschedulable {
+		return []string{"the annotation " + valid.DrainAnnotation + " is kept, and drains the node again once it is cordoned; `holon uncordon` removes it"}
+	}
+	return nil
 }
 
 func by[T runtime.Object](f func(T)) func(runtime.Object) {

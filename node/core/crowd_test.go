@@ -174,7 +174,11 @@ func TestWhatIsKeptIsWhatIsThere(t *testing.T) {
 			},
 			"cordon": func(t *rapid.T) {
 				node := rapid.SampledFrom(x.nodes).Draw(t, "node")
-				x.put(state.MakeKey(state.Nodes, "", node), crdt.UID{2}, map[string]any{"spec": map[string]any{"unschedulable": rapid.Bool().Draw(t, "on")}})
+				next := map[string]any{"spec": map[string]any{"unschedulable": rapid.Bool().Draw(t, "on")}}
+				if rapid.Bool().Draw(t, "drain") {
+					next["metadata"] = map[string]any{"annotations": map[string]any{state.DrainAnnotation: "true"}}
+				}
+				x.put(state.MakeKey(state.Nodes, "", node), crdt.UID{2}, next)
 			},
 			"reach": func(t *rapid.T) {
 				peer := x.members.byName[other.Draw(t, "node")].peer

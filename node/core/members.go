@@ -434,7 +434,7 @@ func (c *Core) view() *View {
 
 // summarize describes all but the members and their majority.
 func (c *Core) summarize(v *View) {
-	v.At, v.Records, v.Draining, v.Runs, v.Aside = c.now, len(c.store.entries), c.runner.draining, len(c.runner.runs), c.quarantineView()
+	v.At, v.Records, v.Draining, v.Runs, v.Aside = c.now, len(c.store.entries), c.drained(), len(c.runner.runs), c.quarantineView()
 	if v.Held = nil; c.sync.held != nil {
 		h := c.sync.held
 		v.Held = &HeldView{Peer: h.peer, Objects: h.count, Of: h.of}

@@ -94,11 +94,12 @@ func (c *Core) noteRefusals() {
 func (s *schedule) again(t Instant) { s.next = sooner(s.next, t) }
 
 // noteRun takes what a node says of one run. One that it admits is refused no
-// more; what went before is forgotten only when the run serves.
+// more; what went before is forgotten only when the run serves. A run of another
+// revision says nothing of it: the former one runs beside the one that is refused.
 func (c *Core) noteRun(s *state.NodeStatus, run *state.RunStatus) {
 	key := refusal{run.Slot, s.Node}
 	r := c.sched.refusals[key]
-	if r == nil && run.Refused == "" {
+	if run.Refused == "" && (r == nil || r.revision != run.Revision) {
 		return
 	}
 	_, before := c.refusedBy(run.Slot, s.Node)

@@ -49,7 +49,7 @@ type runner struct {
 	blocked   map[state.RunID]bool // those of them that wait until fewer starts are under way
 	pausing   map[state.RunID]bool // all that wait for a time, and some that did
 	lastSeen  Instant              // when the runtime was observed last; 0: never since boot
-	draining  bool                 // slots shall move away
+	draining  bool                 // this node goes down: slots shall move away, nothing starts
 	stopping  bool                 // everything here stops, wanted or not
 	dirty     bool                 // one of the stages has something to do
 	sweepAt   Instant              // when strangers are looked at again

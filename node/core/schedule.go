@@ -326,7 +326,8 @@ func (c *Core) placement(w *state.Workload, d scheduler.Decision) deed {
 }
 
 // health judges a node. One that has said nothing yet counts as serving: it keeps
-// what it has, and having no known room it gets nothing new.
+// what it has, and having no known room it gets nothing new. Nobody waits for one
+// that is drained and out of reach.
 func (c *Core) health(name string) scheduler.Health {
 	if !c.live(name) {
 		b := c.members.byName[name]
@@ -335,6 +336,8 @@ func (c *Core) health(name string) scheduler.Health {
 			return scheduler.Gone
 		case b.state == swim.Left: // said that it stops, not that it leaves the cluster
 			return scheduler.Draining
+		case c.index.nodes[name].Drain:
+			return scheduler.Drained
 		case b.restarting:
 			return scheduler.Serving
 		case c.now-b.since >= c.cfg.LostAfter:
@@ -343,11 +346,13 @@ func (c *Core) health(name string) scheduler.Health {
 		return scheduler.Lost
 	}
 	s := c.statusOf(name)
-	if s == nil {
-		return scheduler.Serving
-	}
-	if s.Draining {
+	switch {
+	case s != nil && s.Draining:
 		return scheduler.Draining
+	case c.index.nodes[name].Drain:
+		return scheduler.Drained
+	case s == nil:
+		return scheduler.Serving
 	}
 	for _, cond := range s.Conditions {
 		if cond.Type == "Ready" && !cond.True && cond.Reason != "Starting" {

@@ -73,7 +73,7 @@ func (c *Core) unsettleRuns(workloads map[crdt.UID]bool) {
 func (c *Core) wantSlot(w *state.Workload, s state.Slot) {
 	switch {
 	case s.Home.Node == c.cfg.Node:
-		if c.runner.draining && s.HasStandIn() && c.slotReadyOn(&s, s.StandIn.Node) {
+		if c.drained() && s.HasStandIn() && c.slotReadyOn(&s, s.StandIn.Node) {
 			return
 		}
 	case s.HasStandIn() && s.StandIn.Node == c.cfg.Node && c.away(&s):
@@ -95,7 +95,7 @@ func (c *Core) wantSlot(w *state.Workload, s state.Slot) {
 		}
 		if r == nil {
 			if c.runner.draining && c.runner.seen[id].ID == "" {
-				continue // nothing new starts on a node that is being emptied
+				continue // nothing new starts on a node that is going down
 			}
 			r = &run{id: id, restart: map[string]*backoff{}}
 		}
@@ -103,6 +103,11 @@ func (c *Core) wantSlot(w *state.Workload, s state.Slot) {
 		r.workload, r.revision, r.template, r.wanted = w, revision, template, true
 	}
 }
+
+// drained reports whether this node's slots shall move away: because it goes down,
+// or because its record says so. In the latter case it is there to stay, and starts
+// again what has nowhere else to go.
+func (c *Core) drained() bool { return c.runner.draining || c.index.nodes[c.cfg.Node].Drain }
 
 // away reports whether the home of a slot cannot run it in this view.
 func (c *Core) away(s *state.Slot) bool {

@@ -27,9 +27,20 @@ func Namespace(n *corev1.Namespace) field.ErrorList {
 	return validateMetadata(&n.ObjectMeta, false, apivalidation.ValidateNamespaceName)
 }
 
+// DrainAnnotation is holon's own, see state.DrainAnnotation; DrainOn its only value.
+const (
+	DrainAnnotation = "holon.dev/drain"
+	DrainOn         = "true"
+)
+
+var drainPath = field.NewPath("metadata", "annotations").Key(DrainAnnotation)
+
 // Node says what is wrong with a node.
 func Node(n *corev1.Node) field.ErrorList {
 	errs := validateMetadata(&n.ObjectMeta, false, apivalidation.NameIsDNSSubdomain)
+	if v, ok := n.Annotations[DrainAnnotation]; ok && v != DrainOn {
+		errs = append(errs, field.NotSupported(drainPath, v, []string{DrainOn}))
+	}
 	seen := map[string]bool{}
 	for i, t := range n.Spec.Taints {
 		at := field.NewPath("spec", "taints").Index(i)
@@ -54,8 +65,13 @@ func Node(n *corev1.Node) field.ErrorList {
 	return errs
 }
 
-// NodeUpdate lets only labels, annotations, taints and unschedulable change.
+// NodeUpdate lets only labels, annotations, taints and unschedulable change. A drain
+// begins on a cordoned node: without that the annotation asks for nothing.
 func NodeUpdate(n, old *corev1.Node) field.ErrorList {
+	_, drains := n.Annotations[DrainAnnotation]
+	if _, drained := old.Annotations[DrainAnnotation]; drains && !drained && !n.Spec.Unschedulable {
+		return field.ErrorList{field.Forbidden(drainPath, "a node is drained while it is cordoned: set spec.unschedulable with it, as `holon drain` does")}
+	}
 	same := old.Spec.DeepCopy()
 	same.Unschedulable, same.Taints = n.Spec.Unschedulable, n.Spec.Taints
 	if equality.Semantic.DeepEqual(*same, n.Spec) {
