@@ -196,6 +196,9 @@ func (r *Record) Live() *Object {
 	return first
 }
 
+// Counter is the last write of a replica that the record contains; 0: none.
+func (r *Record) Counter(replica ReplicaID) uint64 { return r.orEmpty().Vector[replica] }
+
 // Gone reports whether no live object has the UID.
 func (r *Record) Gone(uid UID) bool {
 	o := r.orEmpty().Objects[uid]

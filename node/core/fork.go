@@ -98,8 +98,15 @@ func (c *Core) suspectContext(from p2p.PeerID, theirs *crdt.Context) {
 // different ones, and reports whether it found any.
 func (c *Core) suspectRecord(ours, theirs *crdt.Record) bool {
 	own := c.store.own.replica
-	if n := theirs.Vector[own]; n > 0 && !c.store.context.Has(crdt.Dot{Replica: own, Counter: n}) {
-		c.fork(fmt.Sprintf("a peer has write %d of this node, which is not here", n))
+	last := crdt.Dot{Replica: own, Counter: theirs.Vector[own]}
+	if last.Counter > 0 && !c.store.context.Has(last) {
+		c.fork(fmt.Sprintf("a peer has write %d of this node, which is not here", last.Counter))
+		return true
+	}
+	// Above the floor nothing is purged, so a dot that is claimed and not in its record
+	// was issued again, for another one (seed 3392 of the histories).
+	if last.Counter > ours.Counter(own) && !c.floors.floor.Has(last) {
+		c.fork(fmt.Sprintf("a peer has write %d of this node in another record", last.Counter))
 		return true
 	}
 	if crdt.Forked(ours, theirs, own) {
