@@ -56,6 +56,10 @@ func (c *Core) admit() {
 		reason := c.refusal(c.needsOf(r), &in)
 		if reason != r.refused {
 			c.status.dirty = true
+			// Who is refused hands nothing over: whether it is wanted is judged again (seed
+			// 3307 of the histories).
+			n.unsure[r.slot.ID.Workload], n.dirty = true, true
+			c.wake(c.now)
 			if reason != "" {
 				c.fact(true, r.about(), reason, "%s does not admit slot %d of %s", c.cfg.Node, r.slot.ID.Index, r.workload.Key)
 			}
