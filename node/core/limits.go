@@ -9,7 +9,7 @@ import (
 // Limits of what one peer may send, liveness apart: more than any node sends when
 // a whole cluster heals, and less than what keeps this one from its own work.
 const (
-	framesPerSecond, framesBurst = 5000, 10000
+	framesPerSecond, framesBurst = 5000, 5000
 	bytesPerSecond, bytesBurst   = 32 << 20, 128 << 20
 )
 
