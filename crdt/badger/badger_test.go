@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	dgraph "github.com/dgraph-io/badger/v4"
 	"golang.org/x/sys/unix"
 
 	"holon/crdt"
@@ -233,6 +234,29 @@ func TestCloseEndsTheLockOfForkedChildren(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := again.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// However large the memtable of this store came out, a transaction of the size that
+// a node makes fits.
+func TestTransactionsFitEveryMemtable(t *testing.T) {
+	for range 30 {
+		if n := jittered(memTableBytes); n < memTableBytes || n > memTableBytes*5/4 {
+			t.Fatalf("a memtable of %d bytes", n)
+		}
+	}
+	const bytes, pairs = 256 << 10, 1025
+	s, err := Open(t.TempDir(), Options{tune: func(o dgraph.Options) dgraph.Options { return o.WithMemTableSize(memTableBytes) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var batch []crdt.KV
+	for i := range pairs {
+		batch = append(batch, crdt.KV{Key: fmt.Sprintf("r/%04d", i), Value: make([]byte, bytes/pairs-8)})
+	}
+	if err := s.Commit(batch); err != nil {
 		t.Fatal(err)
 	}
 }
