@@ -35,7 +35,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -56,7 +55,7 @@ const (
 	// of being copied by every compaction.
 	inlineBytes = 64 << 10
 	// closeBytes is what Badger may write when it is closed: every memtable.
-	closeBytes = (numMemtables + 1) * 2 * memTableBytes * 5 / 4
+	closeBytes = (numMemtables + 1) * 2 * memTableBytes
 
 	numMemtables = 2
 )
@@ -175,7 +174,7 @@ func (s *Store) badgerOptions() dgraph.Options {
 		WithDetectConflicts(false). // one writer
 		WithMetricsEnabled(false).
 		WithLogger(logger{s}).
-		WithMemTableSize(jittered(memTableBytes)).
+		WithMemTableSize(memTableBytes).
 		WithNumMemtables(numMemtables).
 		WithValueThreshold(inlineBytes).
 		WithValueLogFileSize(valueLogBytes).
@@ -250,9 +249,3 @@ func (s *Store) failed() error {
 	defer s.failMu.Unlock()
 	return s.failure
 }
-
-// jittered is n and up to a quarter more. All nodes of a cluster take the same
-// writes: with equal memtables they would all write them out, and merge tables, at
-// the same moment, and nobody would be quick then. It is not less, because a
-// transaction takes 15 % of a memtable at most.
-func jittered(n int64) int64 { return n + rand.Int64N(n/4) }

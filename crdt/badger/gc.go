@@ -105,7 +105,7 @@ func (s *Store) ends(done bool) {
 
 // flattenBytes is the size of all tables up to which a turn merges them. Above,
 // the tables that Badger leaves unmerged are few beside the others.
-const flattenBytes = 16 << 20
+const flattenBytes = 32 << 20
 
 // flatten merges the tables of a small database: otherwise the newest ones, which
 // overwrite each other, take several times the room of what they hold, and the
