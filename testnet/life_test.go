@@ -205,17 +205,23 @@ func TestALabelledPodSurvivesAPowerCut(t *testing.T) {
 	s.within(20*time.Second, "the pod again", s.whole(pod, 1))
 }
 
-// A node that its record drains gives everything away without a gap, whoever wrote
-// that, keeps it over a restart, and gets slots again once it is uncordoned.
-func TestDrainByRecord(t *testing.T) {
-	s := newStage(t, 3)
-	web := deployment("web")
+// drainStage is three nodes that can be drained, because they have Node objects, and
+// a Deployment with so many pods that serve.
+func drainStage(t *testing.T, replicas int) (s *stage, web state.Key) {
+	s, web = newStage(t, 3), deployment("web")
 	for _, n := range s.nodes {
 		n.putNodeObject()
 	}
-	s.deploy(s.node(1), "web", "web", map[string]any{"replicas": int64(6)})
-	s.within(5*time.Second, "six pods", s.whole(web, 6))
+	s.deploy(s.node(1), "web", "web", map[string]any{"replicas": int64(replicas)})
+	s.within(5*time.Second, "the pods", s.whole(web, replicas))
 	s.Run(time.Second)
+	return s, web
+}
+
+// A node that its record drains gives everything away without a gap, whoever wrote
+// that, keeps it over a restart, and gets slots again once it is uncordoned.
+func TestDrainByRecord(t *testing.T) {
+	s, web := drainStage(t, 6)
 	emptied := s.node(2)
 	s.node(3).drainOf(emptied.name)
 	s.within(10*time.Second, "an empty node", func() bool {
@@ -270,14 +276,7 @@ func TestDrainLeavesABarePod(t *testing.T) {
 // Nobody waits for a node that is drained while it is out of reach: its homes move
 // at once, where more than half of the members are seen.
 func TestDrainOutOfReach(t *testing.T) {
-	s := newStage(t, 3)
-	web := deployment("web")
-	for _, n := range s.nodes {
-		n.putNodeObject()
-	}
-	s.deploy(s.node(1), "web", "web", map[string]any{"replicas": int64(3)})
-	s.within(5*time.Second, "three pods", s.whole(web, 3))
-	s.Run(time.Second)
+	s, web := drainStage(t, 3)
 	s.crash(s.node(2), true)
 	s.Run(5 * time.Second)
 	if s.Counts.HomeMoves > 0 {
