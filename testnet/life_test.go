@@ -88,16 +88,7 @@ func TestDrainStopLeave(t *testing.T) {
 	leaver := s.node(2)
 	leaver.drains = true
 	s.ask(leaver, core.Drain{On: true})
-	s.within(10*time.Second, "an empty node", func() bool {
-		serving := map[int]bool{}
-		for _, p := range s.running(web) {
-			serving[p.slot.Index] = true
-		}
-		if len(serving) < 6 {
-			t.Fatalf("a slot does not serve while it moves:\n%s", s.table())
-		}
-		return len(leaver.host.Statuses(s.now)) == 0
-	})
+	s.within(10*time.Second, "an empty node", s.emptied(leaver, web, 6))
 	leaver.leaving = true
 	s.ask(leaver, core.StopAll{})
 	s.ask(leaver, core.Leave{})
@@ -205,6 +196,21 @@ func TestALabelledPodSurvivesAPowerCut(t *testing.T) {
 	s.within(20*time.Second, "the pod again", s.whole(pod, 1))
 }
 
+// emptied is a condition: nothing runs on a node any more. Until then every slot of
+// a workload must serve somewhere.
+func (s *stage) emptied(n *Node, workload state.Key, replicas int) func() bool {
+	return func() bool {
+		serving := map[int]bool{}
+		for _, p := range s.running(workload) {
+			serving[p.slot.Index] = true
+		}
+		if len(serving) < replicas {
+			s.t.Fatalf("a slot does not serve while it moves:\n%s", s.table())
+		}
+		return len(n.host.Statuses(s.now)) == 0
+	}
+}
+
 // drainStage is three nodes that can be drained, because they have Node objects, and
 // a Deployment with so many pods that serve.
 func drainStage(t *testing.T, replicas int) (s *stage, web state.Key) {
@@ -224,16 +230,7 @@ func TestDrainByRecord(t *testing.T) {
 	s, web := drainStage(t, 6)
 	emptied := s.node(2)
 	s.node(3).drainOf(emptied.name)
-	s.within(10*time.Second, "an empty node", func() bool {
-		serving := map[int]bool{}
-		for _, p := range s.running(web) {
-			serving[p.slot.Index] = true
-		}
-		if len(serving) < 6 {
-			t.Fatalf("a slot does not serve while it moves:\n%s", s.table())
-		}
-		return len(emptied.host.Statuses(s.now)) == 0
-	})
+	s.within(10*time.Second, "an empty node", s.emptied(emptied, web, 6))
 	s.crash(emptied, true)
 	s.Run(3 * time.Second)
 	emptied.start()
