@@ -92,6 +92,14 @@ type Dot struct {
 	Counter uint64
 }
 
+// Compare orders dots by replica, and those of one replica as it issued them.
+func (d Dot) Compare(o Dot) int {
+	if c := d.Replica.Compare(o.Replica); c != 0 {
+		return c
+	}
+	return cmp.Compare(d.Counter, o.Counter)
+}
+
 func (d Dot) String() string { return fmt.Sprintf("%s:%d", d.Replica, d.Counter) }
 
 // CounterMax and TimeMax bound what is read from others, so that no sum of them

@@ -174,6 +174,10 @@ func (w *World) loseDisk(n *Node) {
 	if n.index == 0 || n.rejoining || w.cfg.Nodes < 3 || w.now-n.admittedAt < admittedLately {
 		return
 	}
+	w.burn(n)
+}
+
+func (w *World) burn(n *Node) {
 	w.crash(n, true)
 	n.host.Crash(w.now) // also if only the daemon was down
 	n.powerCuts++

@@ -2,6 +2,7 @@ package testnet
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"holon/crdt/state"
@@ -61,6 +62,50 @@ func (w *World) rejoin(n *Node) {
 	w.after(10*time.Second, func() { w.readmit(n, peer) })
 }
 
+// evict ends the membership of another node. Its owner notices some time later, clears it
+// and lets it join again.
+func (n *Node) evict(other *Node) {
+	w, peer := n.w, other.peer
+	if other == n || other.index == 0 || w.cfg.Nodes < 3 {
+		return
+	}
+	n.ask(core.Evict{Member: string(peer)}, func(ack core.Ack) {
+		if ack.Err != nil {
+			return
+		}
+		w.Counts.Evictions++
+		other.evicted = peer
+		w.after(time.Duration(w.rng.Int64N(int64(20*time.Second))), other.clear)
+	})
+}
+
+// clear does what the owner of an evicted node does.
+func (n *Node) clear() {
+	if n.evicted == "" {
+		return
+	}
+	peer := n.evicted
+	n.evicted = ""
+	if n.peer == peer && !n.rejoining {
+		n.w.burn(n)
+	}
+	n.w.letInAgain(peer)
+}
+
+// letInAgain has those join again whom only a peer knows that was evicted before it could
+// tell of them.
+func (w *World) letInAgain(evicted p2p.PeerID) {
+	for _, n := range w.nodes {
+		key := state.MakeKey(state.Members, "", string(n.peer))
+		known := slices.ContainsFunc(w.nodes, func(other *Node) bool {
+			return other != n && other.peer != evicted && other.disk.record(key) != nil
+		})
+		if n.admittedBy == evicted && !known && !n.rejoining {
+			w.burn(n)
+		}
+	}
+}
+
 // readmit tries until somebody has admitted the node.
 func (w *World) readmit(n *Node, as p2p.PeerID) {
 	if n.up || n.peer != as {
@@ -77,7 +122,7 @@ func (w *World) readmit(n *Node, as p2p.PeerID) {
 	host.ask(core.Admit{Token: token, SecretHash: cert.SecretHash(secret), Peer: n.peer, Name: n.name, Chain: n.chain}, func(ack core.Ack) {
 		host.admittedAt = w.now
 		if ack.Err == nil && n.boot == boot && !n.up {
-			n.known = host.core.Speakers()
+			n.known, n.admittedBy = host.core.Speakers(), host.peer
 			n.start()
 		}
 	})

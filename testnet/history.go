@@ -90,6 +90,8 @@ func (w *World) operate() {
 		n.settle()
 	case k < 97:
 		n.compact()
+	case k < 98:
+		n.evict(w.nodes[w.rng.IntN(len(w.nodes))])
 	default:
 		name := w.nodes[w.rng.IntN(len(w.nodes))].name
 		switch k := w.rng.IntN(3); {

@@ -92,7 +92,6 @@ func TestDrainStopLeave(t *testing.T) {
 	leaver.leaving = true
 	s.ask(leaver, core.StopAll{})
 	s.ask(leaver, core.Leave{})
-	leaver.left = true
 	s.Run(time.Second)
 	s.crash(leaver, false)
 	s.within(5*time.Second, "no Node object of it", func() bool {

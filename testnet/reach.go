@@ -69,23 +69,13 @@ func (r *reach) slept(n *Node, d time.Duration) {
 	}
 }
 
-// recent counts the members, n included, that n hears, or heard of a moment ago.
-func (r *reach) recent(n *Node) int {
+// recent counts the nodes of those who count, n itself included, that n hears, or heard
+// of a moment ago.
+func (r *reach) recent(n *Node, counts func(*Node) bool) int {
 	r.note()
 	count := 0
 	for i, last := range r.last[n.index] {
-		if i == n.index || r.w.now-last <= believedFor {
-			count++
-		}
-	}
-	return count
-}
-
-// counted is how many members there are that have not left.
-func (w *World) counted() int {
-	count := 0
-	for _, n := range w.nodes {
-		if !n.left {
+		if counts(r.w.nodes[i]) && (i == n.index || r.w.now-last <= believedFor) {
 			count++
 		}
 	}

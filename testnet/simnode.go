@@ -54,9 +54,10 @@ type Node struct {
 	down      string // why the runtime does not answer
 	drains    bool
 	leaving   bool // everything here stops
-	left      bool // for good
 
 	admittedAt time.Duration // when it admitted somebody last
+	admittedBy p2p.PeerID    // who let it in again
+	evicted    p2p.PeerID    // what it was when it was evicted, until its owner has noticed
 
 	pausedAt  time.Duration
 	powerCuts int
@@ -277,6 +278,7 @@ func (n *Node) step(ev core.Event) {
 			return
 		}
 		n.disk.apply(ready.Persist)
+		w.electorate.synced(ready.Persist)
 		for _, enter := range issued {
 			enter()
 		}

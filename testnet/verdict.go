@@ -16,6 +16,9 @@ func (w *World) calm() {
 	w.cfg.Loss, w.cfg.Duplicate, w.shape = 0, 0, Shape{}
 	w.net.heal()
 	for _, n := range w.nodes {
+		n.clear()
+	}
+	for _, n := range w.nodes {
 		if n.down != "" {
 			n.setRuntime("")
 		}
@@ -33,6 +36,7 @@ func (w *World) calm() {
 		w.Run(time.Second)
 	}
 	w.Run(14 * time.Second)
+	w.forgetTheGone()
 	// What a user does after the storm: no node is left cordoned or drained.
 	for _, n := range w.nodes {
 		if n.up {
@@ -44,6 +48,21 @@ func (w *World) calm() {
 		if n.up {
 			n.cordon(n.name, false)
 			n.drain(false)
+		}
+	}
+}
+
+// forgetTheGone does what a user does whose cluster counts members that are no more: too
+// many may have burnt at once for the others to agree on it.
+func (w *World) forgetTheGone() {
+	n := w.nodes[0]
+	if !n.up {
+		return
+	}
+	for _, peer := range slices.Sorted(maps.Keys(n.core.Counted())) {
+		if !slices.ContainsFunc(w.nodes, func(n *Node) bool { return n.peer == peer }) {
+			w.Counts.Forgotten++
+			n.ask(core.Evict{Member: string(peer), Forget: true}, func(core.Ack) {})
 		}
 	}
 }
@@ -77,6 +96,7 @@ func (w *World) eventually() {
 		w.violate("world: %d of %d nodes are up after the calm", len(replicas), len(w.nodes))
 	}
 	w.bad = append(w.bad, check.Equal(replicas)...)
+	w.electorate.agree()
 	if w.Counts.Core.Divergences > 0 && w.Counts.RollbacksUnseen == 0 {
 		w.violate("anytime: stores of equal contexts differed although no disk was rolled back in secret")
 	}

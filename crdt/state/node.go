@@ -50,9 +50,18 @@ type Member struct {
 	Peer  string
 	Name  string
 	Chain []byte // cert.Chain, encoded
-	Left  bool   // it said goodbye for good; never taken back
+	Left  bool   // it said goodbye for good, or was evicted; never taken back
 	Addrs []string
 	Born  crdt.Stamp
+	// EvictedBy is the node that was asked to end the membership; empty: the member left
+	// by itself. Forgotten says that a person vouches for its being gone.
+	EvictedBy string
+	Forgotten bool
+	// Awaited: when it was admitted it did not count yet for a majority. Counted: it does,
+	// or did. Uncounted: its going counts, too. Each is true for ever.
+	Awaited, Counted, Uncounted bool
+	// Admitted and LeftBy are the writes that say that it belongs, and no more.
+	Admitted, LeftBy crdt.Dot
 }
 
 // The registers of a member record.
@@ -61,10 +70,20 @@ const (
 	MemberChain = "/chain"
 	MemberLeft  = "/left"
 	MemberAddrs = "/addrs"
+	// Both come with MemberLeft, where it was another node that wrote it.
+	MemberEvictedBy = "/evictedBy"
+	MemberForgotten = "/forgotten"
+	MemberAwaited   = "/awaited"
+	MemberCounted   = "/counted"
+	MemberUncounted = "/uncounted"
 )
 
 // MemberUID is the UID of a member record, one per peer for ever.
 func MemberUID(peer string) crdt.UID { return DerivedUID("member", peer) }
+
+// Counts reports whether a member is one of those of whom more than half make a
+// majority, as far as this record says.
+func (m *Member) Counts() bool { return (m.Counted || !m.Awaited) && !m.Uncounted && !m.Forgotten }
 
 // DecodeMember reads a member record.
 func DecodeMember(key Key, rec *crdt.Record) (m Member, ok bool, err error) {
@@ -73,8 +92,12 @@ func DecodeMember(key Key, rec *crdt.Record) (m Member, ok bool, err error) {
 		return Member{}, false, nil
 	}
 	_, _, m.Peer = key.Split()
-	m.Born = obj.Birth.Stamp
-	err = DecodeRegisters(key, obj, map[string]any{MemberName: &m.Name, MemberChain: &m.Chain, MemberLeft: &m.Left, MemberAddrs: &m.Addrs})
+	m.Born, m.Admitted, m.LeftBy = obj.Birth.Stamp, obj.Birth.Dot, obj.Registers[MemberLeft].Dot
+	err = DecodeRegisters(key, obj, map[string]any{
+		MemberName: &m.Name, MemberChain: &m.Chain, MemberLeft: &m.Left, MemberAddrs: &m.Addrs,
+		MemberEvictedBy: &m.EvictedBy, MemberForgotten: &m.Forgotten,
+		MemberAwaited: &m.Awaited, MemberCounted: &m.Counted, MemberUncounted: &m.Uncounted,
+	})
 	if err != nil {
 		return Member{}, false, err
 	}

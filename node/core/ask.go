@@ -69,6 +69,13 @@ type (
 	StopAll struct{}
 	// Leave ends this node's membership for good.
 	Leave struct{}
+	// Evict ends the membership of another node for good: a name, or a peer ID where
+	// several bear one. Forget is for one that is gone: it counts no more at once, also where
+	// no majority agrees.
+	Evict struct {
+		Member string
+		Forget bool
+	}
 	// ConfirmSync agrees that a sync drops what peers have deleted, though it is much.
 	ConfirmSync struct{}
 	// Restarting says goodbye for a short while: others hold stand-ins back.
@@ -85,6 +92,7 @@ func (RevokeToken) op() {}
 func (Drain) op()       {}
 func (StopAll) op()     {}
 func (Leave) op()       {}
+func (Evict) op()       {}
 func (Restarting) op()  {}
 func (ConfirmSync) op() {}
 func (FirstMember) op() {}
@@ -133,6 +141,8 @@ func (c *Core) asked(id uint64, op Op) {
 		c.runner.dirty, c.runner.unsureAll, c.status.dirty = true, true, true
 	case Leave:
 		ack.Err = c.leave()
+	case Evict:
+		ack.Err = c.evict(op)
 	case ConfirmSync:
 		ack.Err = c.confirmSync()
 	case Restarting:

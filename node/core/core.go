@@ -106,6 +106,7 @@ type Core struct {
 	aside   quarantine
 	limits  limits
 	members members
+	counted counted
 	status  statuses
 	index   index
 	sched   schedule
@@ -145,6 +146,7 @@ func New(cfg Config, now Instant, load func(prefix string, f func(key string, va
 		c.reindex(key, c.store.record(key))
 	}
 	c.out = first // what loading the store asks for comes with the first Step
+	c.counted.due = true
 	return c, nil
 }
 
@@ -189,6 +191,7 @@ func (c *Core) hostChanged(h Host) {
 // runs here, then word of it.
 func (c *Core) settle() {
 	c.tickMembers()
+	c.tickCounted()
 	c.claimVoid()
 	c.tickSync()
 	c.tickFloor()

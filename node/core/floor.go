@@ -73,8 +73,9 @@ func (c *Core) purge(key state.Key) {
 }
 
 // heardFrom notes what a peer has.
-func (c *Core) heardFrom(peer p2p.PeerID, contiguous crdt.Floor) {
-	c.floors.heard[peer] = heardContext{contiguous, c.now}
+func (c *Core) heardFrom(peer p2p.PeerID, context *crdt.Context) {
+	c.floors.heard[peer] = heardContext{context.Contiguous(), c.now}
+	c.noteHolder(peer, context)
 }
 
 // candidate is what every member that counts has: the floor may rise to it. False

@@ -28,6 +28,8 @@ type members struct {
 	complaints map[p2p.PeerID]int
 	changed    bool    // the set of peers that may speak has changed
 	awake      Instant // since when words count after a sleep, see noticeSleep
+	evicted    bool    // this node, by another one
+	parting    []*member
 }
 
 type member struct {
@@ -40,6 +42,7 @@ type member struct {
 	restarting bool    // said that it will be back soon
 	seen       bool    // heard of since this node booted
 	word       Instant // when it was heard itself last
+	farewell   Instant // until when an evicted one is still told so
 }
 
 // A node whose loop stood still for sleptMin, stopped or suspended, believes what
@@ -161,11 +164,14 @@ func (c *Core) reindexMember(key state.Key) {
 	if m.Left && !b.Left && peer != c.cfg.Peer {
 		c.swimOutput(c.members.swim.Forget(c.now, swim.ID(peer)))
 		b.live = false
-		c.fact(false, "", "MemberLeft", "%s has left the cluster", m.Name)
+		c.dismissed(key, b, m)
+	}
+	if m.Left && peer == c.cfg.Peer && m.EvictedBy != "" && !c.members.evicted {
+		c.evicted(m)
 	}
 	b.Member = m
 	c.renameMembers()
-	c.members.changed, c.index.dirtyAll = true, true
+	c.members.changed, c.index.dirtyAll, c.counted.due = true, true, true
 }
 
 func (c *Core) verifyMember(m state.Member) error {
@@ -225,7 +231,7 @@ func (c *Core) speakers() []p2p.Member {
 		}
 	}
 	for _, peer := range sortedKeys(c.members.byPeer) {
-		if b := c.members.byPeer[peer]; !b.Left {
+		if b := c.members.byPeer[peer]; !b.Left || c.now < b.farewell {
 			list = append(list, p2p.Member{ID: peer, Addrs: b.Addrs})
 		}
 	}
@@ -270,6 +276,7 @@ func (c *Core) tickMembers() {
 	if out.Wake != swim.Never {
 		c.wake(out.Wake)
 	}
+	c.endFarewells()
 	if c.members.changed {
 		c.members.changed = false
 		c.out.Members = c.speakers()
@@ -347,30 +354,6 @@ func (c *Core) allLive() bool {
 		}
 	}
 	return true
-}
-
-// majority reports whether more than half of the counted members are there
-// beyond doubt. Counted is every member that has not left. Suspects do not help:
-// a node that is cut off suspects for seconds while it waits for the answers, and
-// moved homes meanwhile (seed 13 of the histories). Nor do members that were last
-// heard before this node slept (seed 52).
-func (c *Core) majority() bool {
-	for _, m := range c.cfg.Known {
-		if c.members.byPeer[m.ID] == nil {
-			return false // a newcomer that does not know yet how many they are
-		}
-	}
-	counted, live := 0, 0
-	for name, b := range c.members.byName {
-		if b.Left {
-			continue
-		}
-		counted++
-		if name == c.cfg.Node || c.live(name) && b.state != swim.Suspect && b.word >= c.members.awake {
-			live++
-		}
-	}
-	return counted == 0 || 2*live > counted || c.cfg.Ablate == MajorityRule
 }
 
 // settled reports whether this node has heard of every member since it booted,

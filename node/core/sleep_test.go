@@ -17,6 +17,7 @@ func TestAWordAfterASleepCountsAtOnce(t *testing.T) {
 		m := &member{Member: state.Member{Name: name}, peer: peer, live: peer != "p1", state: swim.Alive}
 		c.members.byPeer[peer], c.members.byName[name] = m, m
 	}
+	c.counted.due = true
 	majority := func(at time.Duration, ev Event) bool {
 		c.Step(at, ev)
 		return c.sched.booking.view.Majority

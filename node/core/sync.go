@@ -85,7 +85,7 @@ func (c *Core) receiveDigest(from p2p.PeerID, d digestBody) {
 		c.sendFloor(from)
 	}
 	if d.Context == c.store.context.Hash() {
-		c.heardFrom(from, c.store.context.Contiguous())
+		c.heardFrom(from, &c.store.context)
 		if d.Floor != c.floors.id && !d.Answer {
 			c.send(from, kindDigest, c.digestFor(true)) // so that it says its floor
 		}
@@ -127,7 +127,7 @@ func (c *Core) receivePull(from p2p.PeerID, body pullBody) error {
 		return err
 	}
 	c.suspectContext(from, &theirs)
-	c.heardFrom(from, theirs.Contiguous())
+	c.heardFrom(from, &theirs)
 	after := crdt.Dot{Replica: body.By, Counter: body.At}
 	chunk := chunkBody{ID: body.ID, Done: true}
 	if after == (crdt.Dot{}) {
@@ -166,7 +166,7 @@ func (c *Core) receiveChunk(from p2p.PeerID, body chunkBody) error {
 			return err
 		}
 		c.suspectContext(from, &cover)
-		c.heardFrom(from, cover.Contiguous())
+		c.heardFrom(from, &cover)
 		p.cover, p.began = cover, true
 	}
 	for _, rec := range body.Records {
@@ -182,18 +182,11 @@ func (c *Core) receiveChunk(from p2p.PeerID, body chunkBody) error {
 	switch {
 	case body.Done:
 		return c.endChunks(from, p, body.Floor)
-	case after(next, p.after): // else it is one that came before, again
+	case next.Compare(p.after) > 0: // else it is one that came before, again
 		p.after, p.tries = next, 0
 		c.askChunk(from)
 	}
 	return nil
-}
-
-func after(a, b crdt.Dot) bool {
-	if d := a.Replica.Compare(b.Replica); d != 0 {
-		return d > 0
-	}
-	return a.Counter > b.Counter
 }
 
 // endChunks follows the last chunk: what is here now may be claimed, once it is

@@ -3,6 +3,7 @@ package core
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"holon/crdt"
@@ -116,13 +117,15 @@ func (c *Core) admitMember(op Admit) error {
 		return err
 	}
 	c.fact(false, "", "Admitted", "%s joins with token %s", op.Name, op.Token)
-	return c.putMember(key, op)
+	return c.putMember(key, op, map[string][]byte{state.MemberAwaited: []byte("true")})
 }
 
-func (c *Core) putMember(key state.Key, op Admit) error {
-	return c.set(key, state.MemberUID(string(op.Peer)), map[string][]byte{
+func (c *Core) putMember(key state.Key, op Admit, more map[string][]byte) error {
+	values := map[string][]byte{
 		state.MemberName: state.EncodeRegister(op.Name), state.MemberChain: state.EncodeRegister(op.Chain), state.MemberAddrs: state.EncodeRegister(op.Addrs),
-	})
+	}
+	maps.Copy(values, more)
+	return c.set(key, state.MemberUID(string(op.Peer)), values)
 }
 
 // FirstMember is the operation with which the creator of a cluster admits itself
@@ -133,7 +136,7 @@ type FirstMember struct {
 }
 
 func (c *Core) firstMember(op FirstMember) error {
-	if err := c.putMember(state.MakeKey(state.Members, "", string(op.Peer)), op.Admit); err != nil {
+	if err := c.putMember(state.MakeKey(state.Members, "", string(op.Peer)), op.Admit, nil); err != nil {
 		return err
 	}
 	return c.createAll(op.Objects)

@@ -1,0 +1,95 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"holon/crdt/state"
+	"holon/p2p"
+)
+
+// farewellTime is how long whoever is evicted is still told so: it stops its pods
+// then. One that is not reached goes on like any that is cut off.
+const farewellTime = 2 * time.Second
+
+// evict ends the membership of another node for good.
+func (c *Core) evict(op Evict) error {
+	b := c.memberOf(op.Member)
+	switch {
+	case b == nil:
+		return ErrNotFound
+	case b.peer == c.cfg.Peer:
+		return fmt.Errorf("%w: this is the node that you ask: `holon node leave` takes it out", ErrInvalid)
+	case op.Forget && b.live && !b.Left:
+		return fmt.Errorf("%w: %s is in reach; only a node that is gone can be forgotten (`holon node evict` ends the membership of a live one)", ErrInvalid, b.Name)
+	}
+	key := state.MakeKey(state.Members, "", string(b.peer))
+	values := map[string][]byte{state.MemberEvictedBy: state.EncodeRegister(c.cfg.Node)}
+	if op.Forget {
+		values[state.MemberForgotten] = []byte("true")
+	}
+	if b.Left && (!op.Forget || b.Forgotten) {
+		return nil
+	}
+	// Who was asked comes first: whoever reads that somebody has left sees at once that
+	// it was not by itself.
+	if err := c.set(key, state.MemberUID(string(b.peer)), values); err != nil {
+		return err
+	}
+	if !b.Left {
+		if err := c.setRanked(key, state.MemberUID(string(b.peer)), state.MemberLeft, 1, []byte("true")); err != nil {
+			return err
+		}
+	}
+	if bearer := c.members.byName[b.Name]; bearer != b && !bearer.Left {
+		return nil // the Node belongs to whoever has the name now
+	}
+	if node := state.MakeKey(state.Nodes, "", b.Name); c.store.record(node).Live() != nil {
+		return c.bury(node)
+	}
+	return nil
+}
+
+// memberOf finds a member by its name or its peer ID.
+func (c *Core) memberOf(name string) *member {
+	if b := c.members.byPeer[p2p.PeerID(name)]; b != nil {
+		return b
+	}
+	return c.members.byName[name]
+}
+
+// dismissed follows a member that belongs to the cluster no more.
+func (c *Core) dismissed(key state.Key, b *member, m state.Member) {
+	if m.EvictedBy == "" {
+		c.fact(false, "", "MemberLeft", "%s has left the cluster", m.Name)
+		return
+	}
+	c.fact(true, "", "MemberEvicted", "%s (peer %s) is evicted from the cluster; %s was asked to", m.Name, m.Peer, m.EvictedBy)
+	if c.members.connected[b.peer] {
+		b.farewell = c.now + farewellTime
+		c.members.parting = append(c.members.parting, b)
+		c.send(b.peer, kindPut, putBody{Records: []packedRecord{{Key: key, Record: c.store.entries[key].encoded}}})
+	}
+}
+
+// endFarewells shuts out whom nothing more is to be told.
+func (c *Core) endFarewells() {
+	m := &c.members
+	m.parting = slices.DeleteFunc(m.parting, func(b *member) bool {
+		over := c.now >= b.farewell
+		m.changed = m.changed || over
+		if !over {
+			c.wake(b.farewell)
+		}
+		return over
+	})
+}
+
+// evicted ends what this node does: its slots are others' now.
+func (c *Core) evicted(m state.Member) {
+	c.members.evicted = true
+	c.runner.stopping, c.runner.draining = true, true
+	c.runner.dirty, c.runner.unsureAll, c.status.dirty = true, true, true
+	c.fact(true, "", "Evicted", "this node is evicted from the cluster; %s was asked to. Its pods stop; to join again it needs a token and a new data directory", m.EvictedBy)
+}
