@@ -193,6 +193,7 @@ func (n *Node) release(ctx context.Context, b batch) {
 	n.project(b.changed, b.derived)
 	if b.view != nil {
 		n.view.Store(b.view)
+		n.noteEviction(b.view)
 	}
 	for _, e := range b.why {
 		n.reasons.Store(e.Key, e)

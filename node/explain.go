@@ -132,7 +132,7 @@ func orNone(s string) string {
 func (n *Node) Status(context.Context) (api.ClusterStatus, error) {
 	v := n.view.Load()
 	id := n.cfg.Identity
-	s := api.ClusterStatus{Cluster: id.Cluster, Node: id.Name, Peer: string(id.Peer()), Majority: v.Majority, Records: v.Records, Members: []api.MemberInfo{}}
+	s := api.ClusterStatus{Cluster: id.Cluster, Node: id.Name, Peer: string(id.Peer()), Majority: v.Majority, Counted: v.Counted, Reached: v.CountedThere, Awaited: v.Awaited, Records: v.Records, Members: []api.MemberInfo{}}
 	n.host.mu.Lock()
 	s.Runtime = strings.TrimSpace(n.host.current.Runtime.Name + " " + n.host.current.Runtime.Version)
 	notes := slices.Clone(n.host.current.Runtime.Notes)
@@ -164,6 +164,9 @@ func sentences(v *core.View, lost []string, disk *string) []string {
 		say = append(say, fmt.Sprintf("Out of reach: %s. More than half of the members are here: stand-ins run at once, homes move if they stay away for 5 minutes.", strings.Join(lost, ", ")))
 	default:
 		say = append(say, fmt.Sprintf("Out of reach: %s. Half of the members or fewer are here: writes are taken, stand-ins run, and no home moves until the others are back.", strings.Join(lost, ", ")))
+	}
+	if len(v.Awaited) > 0 {
+		say = append(say, fmt.Sprintf("Not counted yet, until more than half of those who count are known to agree: %s. If those who are missing are gone for good: `holon node forget NODE --force`.", strings.Join(v.Awaited, ", ")))
 	}
 	if h := v.Held; h != nil {
 		say = append(say, fmt.Sprintf("Peer %s says that %d of the %d objects here were deleted while this node was away. Nothing is dropped, and nothing is taken from that peer, until you run `holon sync confirm` here; what is dropped is put aside.", h.Peer, h.Objects, h.Of))

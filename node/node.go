@@ -103,6 +103,9 @@ type Node struct {
 	host      hostWatch
 	slots     chan struct{} // sessions served for other nodes
 	copies    chan struct{} // snapshots being written
+	evicted   chan struct{} // closed when a view says so
+
+	evictedOnce sync.Once
 
 	pending batch         // owned by the loop
 	wake    core.Instant  // owned by the loop
@@ -139,7 +142,7 @@ func New(cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Logger, core: c,
 		inbox: make(chan core.Event, inboxMax), idle: make(chan struct{}), commits: make(chan batch),
 		ready: make(chan struct{}), slots: make(chan struct{}, sessionMax),
-		copies: make(chan struct{}, copiesMax),
+		copies: make(chan struct{}, copiesMax), evicted: make(chan struct{}),
 	}
 	n.asks.waiting = map[uint64]chan core.Ack{}
 	n.orders = orders{starts: make(chan struct{}, ordersMax), stops: make(chan struct{}, ordersMax)}
@@ -211,6 +214,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	n.spawn(func() { n.watchPods(ctx) })
 	n.spawn(func() { n.watchTokens(ctx) })
 	n.spawn(func() { n.watchKeys(ctx) })
+	n.spawn(func() { n.watchEviction(ctx) })
 	<-ctx.Done()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return cause

@@ -70,7 +70,7 @@ half of them, and what an operator should know, in words. Ask another node with
 }
 
 func printClusterStatus(w io.Writer, s api.ClusterStatus) {
-	say(w, "Cluster %s, as %s sees it: %s\n", s.Cluster, s.Node, viewWords(s.Majority))
+	say(w, "Cluster %s, as %s sees it: %s (%d of %d that count)\n", s.Cluster, s.Node, viewWords(s.Majority), s.Reached, s.Counted)
 	say(w, "%d objects; this node runs containers by %s\n", s.Records, orElse(s.Runtime, "no runtime"))
 	for _, line := range s.Sentences {
 		say(w, "- %s\n", line)

@@ -306,7 +306,7 @@ func (f *fakeNode) Why(_ context.Context, k api.Key) (api.Why, error) {
 // Status is a view of two nodes.
 func (f *fakeNode) Status(context.Context) (api.ClusterStatus, error) {
 	return api.ClusterStatus{
-		Cluster: "testers", Node: "n1", Peer: "12D3", Runtime: "process", Majority: true, Records: 4,
+		Cluster: "testers", Node: "n1", Peer: "12D3", Runtime: "process", Majority: true, Counted: 3, Reached: 2, Records: 4,
 		Sentences: []string{"n2 is unreachable"},
 		Members:   []api.MemberInfo{{Name: "n1", Peer: "12D3", State: "alive"}, {Name: "n2", Peer: "12D4", State: "unreachable", Since: "5s"}},
 	}, nil
@@ -452,6 +452,17 @@ func (f *fakeNode) Compact(_ context.Context, _ api.Key, recreate bool) (string,
 // Leave and Drain say two things.
 func (f *fakeNode) Leave(_ context.Context, progress func(string)) error {
 	progress("moving 1 pod")
+	return nil
+}
+
+// Evict knows n2, which is gone, and sees no majority.
+func (f *fakeNode) Evict(_ context.Context, member string, e api.Eviction) error {
+	switch {
+	case member != "n2":
+		return api.ErrNotFound
+	case e.Gone && !e.Force:
+		return fmt.Errorf("%w: half of the members that count or fewer are in reach here", api.ErrInvalid)
+	}
 	return nil
 }
 

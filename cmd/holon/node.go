@@ -40,7 +40,8 @@ down' or just switch it off.`,
 			return err
 		},
 	}
-	return groupCommand("node", "Take a node out of the cluster", "", "  holon node leave", leave)
+	return groupCommand("node", "Take a node out of the cluster", "", "  holon node leave\n  holon node evict n3\n  holon node forget n3 --force",
+		leave, newEvictCommand(a), newForgetCommand(a))
 }
 
 // exitTime bounds how long a daemon may take to end after SIGTERM.

@@ -180,6 +180,9 @@ type Backend interface {
 	// and moves them away (`holon down` follows it with a signal of its own).
 	Leave(ctx context.Context, progress func(string)) error
 	Drain(ctx context.Context, progress func(string)) error
+	// Evict ends the membership of another node for good: by its name, or by its peer
+	// ID where several bore one.
+	Evict(ctx context.Context, member string, e Eviction) error
 	// ConfirmSync lets a sync of this node drop what its peers have deleted, though
 	// it is much.
 	ConfirmSync(ctx context.Context, progress func(string)) error
@@ -231,14 +234,26 @@ type WhySlot struct {
 
 // ClusterStatus is the answer to `holon status`.
 type ClusterStatus struct {
-	Cluster   string       `json:"cluster"`
-	Node      string       `json:"node"`
-	Peer      string       `json:"peer"`
-	Runtime   string       `json:"runtime"`
-	Majority  bool         `json:"majorityView"`
+	Cluster  string `json:"cluster"`
+	Node     string `json:"node"`
+	Peer     string `json:"peer"`
+	Runtime  string `json:"runtime"`
+	Majority bool   `json:"majorityView"`
+	// Counted is how many members count for a majority, Reached how many of them this node
+	// sees. Awaited are joins and departures that do not count yet.
+	Counted   int          `json:"counted"`
+	Reached   int          `json:"reached"`
+	Awaited   []string     `json:"awaited,omitempty"`
 	Sentences []string     `json:"sentences"` // what an operator should know, in words
 	Members   []MemberInfo `json:"members"`
 	Records   int          `json:"records"`
+}
+
+// Eviction says how a membership ends. Gone: only if the node is out of reach. Force: it
+// counts no more for a majority at once, though those who are left may be too few to say so.
+type Eviction struct {
+	Gone  bool `json:"gone,omitempty"`
+	Force bool `json:"force,omitempty"`
 }
 
 // MemberInfo is one member as this node sees it.

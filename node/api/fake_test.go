@@ -432,6 +432,16 @@ func (m *memory) Snapshot(_ context.Context, w io.Writer) error { return m.snaps
 
 func (m *memory) Leave(context.Context, func(string)) error { return ErrUnreachable }
 
+func (m *memory) Evict(_ context.Context, member string, e Eviction) error {
+	if member != "n9" {
+		return ErrNotFound
+	}
+	if e.Gone && !e.Force {
+		return fmt.Errorf("%w: n9 is in reach", ErrInvalid)
+	}
+	return nil
+}
+
 func (m *memory) ConfirmSync(context.Context, func(string)) error { return m.fail }
 
 func (m *memory) Drain(_ context.Context, progress func(string)) error {

@@ -57,6 +57,7 @@ type Progress struct {
 //	GET    tokens          POST tokens     DELETE tokens/ID
 //	GET    datakeys        POST datakeys   the latter makes a new one
 //	POST   drain           POST leave      JSON lines, see Progress
+//	POST   evict/NAME                      an Eviction
 //	GET    snapshot                        bytes, see crdt/snapshot
 //	POST   sync/confirm                    likewise
 func (s *Server) holonRoutes(mux *http.ServeMux) {
@@ -77,6 +78,7 @@ func (s *Server) holonRoutes(mux *http.ServeMux) {
 	handle("POST "+holonPath+"drain", s.withProgress(s.config.Backend.Drain))
 	handle("POST "+holonPath+"sync/confirm", s.withProgress(s.config.Backend.ConfirmSync))
 	handle("POST "+holonPath+"leave", s.withProgress(s.config.Backend.Leave))
+	handle("POST "+holonPath+"evict/{name}", s.evict)
 }
 
 // holonResources are what discovery shows of the group: clients take a group
@@ -98,6 +100,26 @@ func (s *Server) clusterStatus(w http.ResponseWriter, r *http.Request) error {
 		return ofBackend(err, holonResource("status"), "")
 	}
 	writeJSON(w, r, http.StatusOK, status)
+	return nil
+}
+
+// evict takes another node out of the cluster.
+func (s *Server) evict(w http.ResponseWriter, r *http.Request) error {
+	body, err := readBody(w, r)
+	if err != nil {
+		return err
+	}
+	var e Eviction
+	if len(body) > 0 {
+		if err := json.Unmarshal(body, &e); err != nil {
+			return apierrors.NewBadRequest("the body cannot be read as an eviction: " + err.Error())
+		}
+	}
+	name := r.PathValue("name")
+	if err := s.config.Backend.Evict(r.Context(), name, e); err != nil {
+		return ofBackend(err, holonResource("members"), name)
+	}
+	writeJSON(w, r, http.StatusOK, successStatus())
 	return nil
 }
 

@@ -70,11 +70,11 @@ type (
 	// Leave ends this node's membership for good.
 	Leave struct{}
 	// Evict ends the membership of another node for good: a name, or a peer ID where
-	// several bear one. Forget is for one that is gone: it counts no more at once, also where
-	// no majority agrees.
+	// several bear one. Gone: it must be out of reach. Force, too, is for one that is gone
+	// for good: it counts no more at once, whether a majority agrees or not.
 	Evict struct {
-		Member string
-		Forget bool
+		Member      string
+		Gone, Force bool
 	}
 	// ConfirmSync agrees that a sync drops what peers have deleted, though it is much.
 	ConfirmSync struct{}

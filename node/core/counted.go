@@ -1,7 +1,6 @@
 package core
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -191,25 +190,29 @@ func (c *Core) majority() bool {
 	return c.mostAreThere(c.counted.peers) && (len(c.counted.waiting) == 0 || c.mostAreThere(c.belonging()))
 }
 
-// mostAreThere counts those in reach. Suspects do not help: a node that is cut off
-// suspects for seconds while it waits for the answers, and moved homes meanwhile
-// (seed 13 of the histories). Nor do members that were last heard before this node
-// slept (seed 52).
-func (c *Core) mostAreThere(peers map[p2p.PeerID]bool) bool {
-	there := 0
+func (c *Core) mostAreThere(peers map[p2p.PeerID]bool) bool { return 2*c.there(peers) > len(peers) }
+
+// there counts those in reach. Suspects do not help: a node that is cut off suspects for
+// seconds while it waits for the answers, and moved homes meanwhile (seed 13 of the
+// histories). Nor do members that were last heard before this node slept (seed 52).
+func (c *Core) there(peers map[p2p.PeerID]bool) (count int) {
 	for peer := range peers {
 		b := c.members.byPeer[peer]
 		if peer == c.cfg.Peer || b != nil && !b.Left && b.live && b.state != swim.Suspect && b.word >= c.members.awake {
-			there++
+			count++
 		}
 	}
-	return 2*there > len(peers)
+	return count
 }
 
-// Awaited says of each change that does not count yet who is known to hold it, in words.
-func (c *Core) Awaited() (words []string) {
+// awaited says in words what does not count yet.
+func (c *Core) awaited() (words []string) {
 	for _, m := range c.counted.waiting {
-		words = append(words, fmt.Sprintf("%s joins=%v, held by %v", m.peer, m.joins, slices.Sorted(maps.Keys(m.holders))))
+		what := "the departure of "
+		if m.joins {
+			what = "the join of "
+		}
+		words = append(words, what+c.members.byPeer[m.peer].Name)
 	}
 	return words
 }

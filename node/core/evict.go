@@ -16,37 +16,48 @@ const farewellTime = 2 * time.Second
 // evict ends the membership of another node for good.
 func (c *Core) evict(op Evict) error {
 	b := c.memberOf(op.Member)
-	switch {
-	case b == nil:
-		return ErrNotFound
-	case b.peer == c.cfg.Peer:
-		return fmt.Errorf("%w: this is the node that you ask: `holon node leave` takes it out", ErrInvalid)
-	case op.Forget && b.live && !b.Left:
-		return fmt.Errorf("%w: %s is in reach; only a node that is gone can be forgotten (`holon node evict` ends the membership of a live one)", ErrInvalid, b.Name)
-	}
-	key := state.MakeKey(state.Members, "", string(b.peer))
-	values := map[string][]byte{state.MemberEvictedBy: state.EncodeRegister(c.cfg.Node)}
-	if op.Forget {
-		values[state.MemberForgotten] = []byte("true")
-	}
-	if b.Left && (!op.Forget || b.Forgotten) {
-		return nil
-	}
-	// Who was asked comes first: whoever reads that somebody has left sees at once that
-	// it was not by itself.
-	if err := c.set(key, state.MemberUID(string(b.peer)), values); err != nil {
+	if err := c.mayEvict(op, b); err != nil {
 		return err
 	}
+	key, uid := state.MakeKey(state.Members, "", string(b.peer)), state.MemberUID(string(b.peer))
+	// Who was asked comes first: whoever reads that somebody has left sees at once that
+	// it was not by itself.
+	values := map[string][]byte{}
 	if !b.Left {
-		if err := c.setRanked(key, state.MemberUID(string(b.peer)), state.MemberLeft, 1, []byte("true")); err != nil {
-			return err
-		}
+		values[state.MemberEvictedBy] = state.EncodeRegister(c.cfg.Node)
+	}
+	if op.Force {
+		values[state.MemberForgotten] = []byte("true")
+	}
+	if err := c.set(key, uid, values); err != nil {
+		return err
+	}
+	if b.Left {
+		return nil
+	}
+	if err := c.setRanked(key, uid, state.MemberLeft, 1, []byte("true")); err != nil {
+		return err
 	}
 	if bearer := c.members.byName[b.Name]; bearer != b && !bearer.Left {
 		return nil // the Node belongs to whoever has the name now
 	}
 	if node := state.MakeKey(state.Nodes, "", b.Name); c.store.record(node).Live() != nil {
 		return c.bury(node)
+	}
+	return nil
+}
+
+// mayEvict says why a member is not evicted.
+func (c *Core) mayEvict(op Evict, b *member) error {
+	switch {
+	case b == nil:
+		return ErrNotFound
+	case b.peer == c.cfg.Peer:
+		return fmt.Errorf("%w: this is the node that was asked; `holon node leave` takes it out of the cluster", ErrInvalid)
+	case (op.Gone || op.Force) && b.live && !b.Left:
+		return fmt.Errorf("%w: %s is in reach, and only a node that is gone can be forgotten; `holon node evict %s` takes it out of the cluster", ErrInvalid, b.Name, b.Name)
+	case op.Gone && !op.Force && !c.majority():
+		return fmt.Errorf("%w: half of the members that count or fewer are in reach here, so the others could not agree and %s would go on counting; bring some of them back, or say --force if it is gone for good", ErrInvalid, b.Name)
 	}
 	return nil
 }

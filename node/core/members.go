@@ -379,8 +379,13 @@ type View struct {
 	Members  []MemberView
 	Majority bool // more than half of the counted members are there
 	Records  int
-	Draining bool
-	Runs     int // that this node still executes
+	// Counted is how many members count for a majority, CountedThere how many of them are
+	// there beyond doubt. Awaited are the joins and departures that do not count yet.
+	Counted, CountedThere int
+	Awaited               []string
+	Evicted               bool // this node, by another one
+	Draining              bool
+	Runs                  int // that this node still executes
 	// Aside is what was put aside, the oldest first; Held, if not nil, a sync that
 	// waits for a person.
 	Aside []QuarantineView
@@ -399,7 +404,7 @@ type MemberView struct {
 
 // view describes the members by name.
 func (c *Core) view() *View {
-	v := &View{Majority: c.majority()}
+	v := &View{Majority: c.majority(), Counted: len(c.counted.peers), CountedThere: c.there(c.counted.peers), Awaited: c.awaited(), Evicted: c.members.evicted}
 	c.summarize(v)
 	for _, name := range slices.Sorted(maps.Keys(c.members.byName)) {
 		b := c.members.byName[name]
