@@ -55,7 +55,7 @@ func (c *Counts) accounts(now, before core.Counters) {
 
 // rare are shown by stories: nodes that keep the rules forge nothing and flood
 // nobody, and what the fingerprints find is what all else has missed.
-var rare = map[string]bool{"Poisoned": true, "Limited": true, "Divergences": true, "Repaired": true}
+var rare = map[string]bool{"Poisoned": true, "Limited": true, "Divergences": true, "Repaired": true, "SentBack": true}
 
 // Zeros names what never happened.
 func (c *Counts) Zeros() []string { return zeros(reflect.ValueOf(c).Elem()) }

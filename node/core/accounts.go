@@ -16,6 +16,7 @@ type Counters struct {
 	Quarantined, Poisoned int
 	Brakes, Limited       int
 	Fetched               int // large records asked for
+	SentBack              int // objects that came back although they were purged
 	Orphans               int // workloads of which only slots or revisions were left
 }
 

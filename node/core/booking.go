@@ -52,7 +52,7 @@ func (c *Core) renewView() bool {
 // 2668 of the histories).
 func (c *Core) majorityMoved() bool {
 	b := &c.sched.booking
-	if b.view == nil || !b.unsure && b.awake == c.members.awake {
+	if b.view == nil || !b.unsure && b.awake == c.members.awake && !c.members.swim.Slow() {
 		return false
 	}
 	if b.view.Majority != c.majority() {
@@ -62,8 +62,12 @@ func (c *Core) majorityMoved() bool {
 	return false
 }
 
-// unheard reports whether a live member was not heard since this node slept.
+// unheard reports whether a live member was not heard since this node slept, or may have
+// to be heard because it is slow.
 func (c *Core) unheard() bool {
+	if c.members.swim.Slow() {
+		return true
+	}
 	for _, m := range c.members.byName {
 		if m.live && m.word < c.members.awake {
 			return true

@@ -96,23 +96,24 @@ func (c *Config) validate() error {
 
 // Core is the state of one node. It is not safe for concurrent use.
 type Core struct {
-	cfg     Config
-	now     Instant
-	booted  Instant
-	out     Ready
-	store   store
-	sync    syncer
-	floors  floors
-	aside   quarantine
-	limits  limits
-	members members
-	counted counted
-	status  statuses
-	index   index
-	sched   schedule
-	runner  runner
-	derived derived
-	host    Host
+	cfg      Config
+	now      Instant
+	booted   Instant
+	out      Ready
+	store    store
+	sync     syncer
+	floors   floors
+	aside    quarantine
+	departed departed
+	limits   limits
+	members  members
+	counted  counted
+	status   statuses
+	index    index
+	sched    schedule
+	runner   runner
+	derived  derived
+	host     Host
 }
 
 // New makes a core from what its disk holds. load calls f for every stored pair
@@ -128,7 +129,10 @@ func New(cfg Config, now Instant, load func(prefix string, f func(key string, va
 	c.runner = newRunner()
 	c.derived = newDerived()
 	c.sync = newSyncer(cfg.Seed)
-	c.floors, c.limits = newFloors(), newLimits()
+	c.floors, c.limits, c.departed = newFloors(), newLimits(), newDeparted()
+	if err := c.departed.load(load); err != nil {
+		return nil, fmt.Errorf("core: load what was purged: %w", err)
+	}
 	if err := c.loadQuarantine(load); err != nil {
 		return nil, fmt.Errorf("core: load what was put aside: %w", err)
 	}

@@ -194,16 +194,24 @@ func (c *Core) mostAreThere(peers map[p2p.PeerID]bool) bool { return 2*c.there(p
 
 // there counts those in reach. Suspects do not help: a node that is cut off suspects for
 // seconds while it waits for the answers, and moved homes meanwhile (seed 13 of the
-// histories). Nor do members that were last heard before this node slept (seed 52).
+// histories). Nor do members that were last heard before this node slept (seed 52), or,
+// while it takes itself for slow, some probes ago (seed 5877).
 func (c *Core) there(peers map[p2p.PeerID]bool) (count int) {
+	since := c.members.awake
+	if c.members.swim.Slow() {
+		since = max(since, c.now-freshProbes*c.cfg.Swim.ProbeInterval)
+	}
 	for peer := range peers {
 		b := c.members.byPeer[peer]
-		if peer == c.cfg.Peer || b != nil && !b.Left && b.live && b.state != swim.Suspect && b.word >= c.members.awake {
+		if peer == c.cfg.Peer || b != nil && !b.Left && b.live && b.state != swim.Suspect && b.word >= since {
 			count++
 		}
 	}
 	return count
 }
+
+// freshProbes is how many intervals of probes old a word may be that a slow node counts.
+const freshProbes = 10
 
 // awaited says in words what does not count yet.
 func (c *Core) awaited() (words []string) {

@@ -69,6 +69,7 @@ func (c *Core) purge(key state.Key) {
 		return
 	}
 	c.store.count.Purged += rec.Graves() - left.Graves()
+	c.depart(rec, left)
 	c.commit(key, left)
 }
 

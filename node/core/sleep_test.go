@@ -32,3 +32,30 @@ func TestAWordAfterASleepCountsAtOnce(t *testing.T) {
 		t.Fatal("a member does not count although it was heard")
 	}
 }
+
+// A node that takes itself for slow believes for long in members that are gone, so only
+// a fresh word of theirs counts (seed 5877 of the histories).
+func TestASlowNodeCountsFreshWordsOnly(t *testing.T) {
+	c := newSpreader(t)
+	for name, peer := range map[string]p2p.PeerID{"n1": "p1", "n2": "p2"} {
+		m := &member{Member: state.Member{Name: name}, peer: peer, live: peer != "p1", state: swim.Alive}
+		c.members.byPeer[peer], c.members.byName[name] = m, m
+	}
+	c.counted.due = true
+	c.Step(time.Second, Woke{})
+	c.swimOutput(c.members.swim.Join(c.now, "p2"))
+	c.Step(c.now+time.Second, Woke{}) // later than it wanted to be woken
+	if !c.members.swim.Slow() {
+		t.Fatal("a late Step made no slow node")
+	}
+	b := c.members.byPeer["p2"]
+	b.live, b.state = true, swim.Alive
+	for _, test := range []struct {
+		age    time.Duration
+		counts bool
+	}{{0, true}, {freshProbes * c.cfg.Swim.ProbeInterval, true}, {freshProbes*c.cfg.Swim.ProbeInterval + 1, false}} {
+		if b.word = c.now - test.age; c.majority() != test.counts {
+			t.Errorf("of a slow node and a word of %v ago: majority %v", test.age, !test.counts)
+		}
+	}
+}

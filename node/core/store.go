@@ -208,6 +208,7 @@ func (s *store) drop(key state.Key) {
 func (c *Core) commit(key state.Key, rec *crdt.Record) *Stored {
 	whole := rec
 	rec = rec.Purge(c.purgeable)
+	c.depart(whole, rec)
 	c.store.count.Purged += len(whole.Objects) - len(rec.Objects)
 	c.store.scratch = rec.AppendTo(c.store.scratch[:0])
 	encoded := bytes.Clone(c.store.scratch) // as small as can be: it stays in memory
@@ -351,6 +352,7 @@ func (c *Core) take(p packedRecord, repair bool) error {
 	}
 	c.commit(p.Key, joined)
 	c.merged(p.Key, ours, theirs, joined)
+	c.sendBack(p.Key, joined)
 	return nil
 }
 

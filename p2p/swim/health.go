@@ -27,6 +27,10 @@ func (m *Machine) heal() {
 // scale is what timeouts, intervals and suspicions are multiplied with.
 func (m *Machine) scale() Instant { return Instant(1 + m.health) }
 
+// Slow reports whether this machine takes itself for slow: then it waits longer before it
+// doubts others, so that what it believes of them may be old.
+func (m *Machine) Slow() bool { return m.health > 0 }
+
 // mayAccuse: a machine in bad health keeps its accusations to itself.
 func (m *Machine) mayAccuse() bool { return m.health <= HealthAccuseMax }
 
