@@ -86,9 +86,18 @@ type Spec struct {
 	HostIP     string
 	Containers []Container
 	Volumes    []Volume
+	// Requests are kept with the pod: a node that does not know any more what the pod
+	// was made from has to know what room it takes.
+	Requests Requests `json:",omitzero"`
 	// Labels are the pod's own Kubernetes labels; implementations may expose
 	// them but must not confuse them with their own bookkeeping.
 	Labels map[string]string
+}
+
+// Requests are what a pod is booked with on its node.
+type Requests struct {
+	CPU    int64 // millicores
+	Memory int64 // bytes
 }
 
 // Container is one container of a pod.
@@ -158,6 +167,7 @@ type Status struct {
 	UID        string
 	Slot       string
 	IP         string // the pod's address, once known
+	Requests   Requests
 	Containers []ContainerStatus
 }
 

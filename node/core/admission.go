@@ -38,6 +38,16 @@ func (t *taken) book(n *needs) {
 	t.ports = append(t.ports, n.ports...)
 }
 
+// needsOfStranger is what a pod without a run takes: what it was booked with when it was
+// made, and else what the records tell of such a pod.
+func (c *Core) needsOfStranger(id state.RunID) *needs {
+	n := c.needsOf(&run{template: c.strangersTemplate(id)})
+	if kept := c.runner.seen[id].Requests; kept != (runtime.Requests{}) {
+		n.requests.CPU, n.requests.Memory = kept.CPU, kept.Memory
+	}
+	return n
+}
+
 // admit lets runs in by age, those that are in already first, against this
 // node's room and ports, and refuses the rest with a typed reason.
 func (c *Core) admit() {
@@ -81,7 +91,7 @@ func (n *runner) letIn(r *run) {
 // until it is known whether they belong here.
 func (c *Core) taken() (in taken) {
 	for id := range c.runner.strangers {
-		in.book(c.needsOf(&run{template: c.strangersTemplate(id)}))
+		in.book(c.needsOfStranger(id))
 	}
 	for _, r := range c.runner.runs {
 		if r.admitted {

@@ -30,6 +30,7 @@ func (c *Core) sweepOrphans() {
 		}
 		c.fact(true, "", "OrphanRemoved", "pod %s/%s (run %s) belongs to no slot of this node; stopping it", pod.Namespace, pod.Name, id)
 		r := &run{id: id, stopped: true, restart: map[string]*backoff{}, template: c.strangersTemplate(id), workload: &state.Workload{Namespace: pod.Namespace, Name: pod.Name, Key: state.MakeKey(state.Pods, pod.Namespace, pod.Name)}}
+		r.needs = *c.needsOfStranger(id)
 		c.runner.put(r, state.Slot{})
 		c.order(r, Order{Kind: Stop, Grace: graceDefault})
 	}

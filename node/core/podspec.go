@@ -26,6 +26,8 @@ func (c *Core) podSpec(r *run) (*runtime.Spec, []SealedUse, error) {
 		UID: c.podUID(r.workload, r.slot.ID, r.id), Slot: r.slot.ID.String(), Hostname: t.Spec.Hostname,
 		HostIP: c.host.HostIP, Labels: t.Labels,
 	}
+	requests := c.needsOf(r).requests
+	spec.Requests = runtime.Requests{CPU: requests.CPU, Memory: requests.Memory}
 	if spec.Hostname == "" {
 		spec.Hostname = spec.Name
 	}

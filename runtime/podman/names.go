@@ -7,7 +7,7 @@ import (
 	"holon/runtime"
 )
 
-// The labels by which pods are found again. Those up to labelUID are on the
+// The labels by which pods are found again. Those up to labelMemory are on the
 // pod, its infra container and its containers; the rest on containers only.
 const (
 	labelCluster   = "io.holon.cluster"
@@ -17,6 +17,8 @@ const (
 	labelNamespace = "io.holon.namespace"
 	labelPod       = "io.holon.pod"
 	labelUID       = "io.holon.pod-uid"
+	labelCPU       = "io.holon.cpu-request"    // millicores
+	labelMemory    = "io.holon.memory-request" // bytes
 	labelContainer = "io.holon.container"
 	labelAttempt   = "io.holon.attempt"
 	// labelIndex is the container's place in the spec.
@@ -38,6 +40,8 @@ func (c Config) podLabels(s runtime.Spec) map[string]string {
 		labelNamespace: s.Namespace,
 		labelPod:       s.Name,
 		labelUID:       s.UID,
+		labelCPU:       strconv.FormatInt(s.Requests.CPU, 10),
+		labelMemory:    strconv.FormatInt(s.Requests.Memory, 10),
 	}
 }
 

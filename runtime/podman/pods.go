@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"holon/runtime"
@@ -43,6 +44,7 @@ func (r *Runtime) status(ctx context.Context, v *podView) (runtime.Status, error
 		Name:      v.labels[labelPod],
 		UID:       v.labels[labelUID],
 		Slot:      v.labels[labelSlot],
+		Requests:  runtime.Requests{CPU: number(v.labels[labelCPU]), Memory: number(v.labels[labelMemory])},
 	}
 	var err error
 	if v.alive() {
@@ -146,4 +148,13 @@ func first(names []string) string {
 		return "without a name"
 	}
 	return names[0]
+}
+
+// number reads a label; 0 if a former holon did not write it.
+func number(label string) int64 {
+	n, err := strconv.ParseInt(label, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }

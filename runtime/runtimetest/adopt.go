@@ -34,7 +34,7 @@ func testAdopt(h *harness, end func(runtime.Runtime)) {
 	if !there {
 		h.t.Fatal("the next daemon does not list the pod")
 	}
-	if s.Namespace != spec.Namespace || s.Name != spec.Name || s.UID != spec.UID || s.Slot != spec.Slot || s.IP != ip.IP {
+	if s.Namespace != spec.Namespace || s.Name != spec.Name || s.UID != spec.UID || s.Slot != spec.Slot || s.IP != ip.IP || s.Requests != spec.Requests {
 		h.t.Errorf("adopted as %+v, was %+v", s, ip)
 	}
 	if c := find(s, "main"); c.ID != before.ID || c.State != runtime.Running || c.Attempt != 0 {

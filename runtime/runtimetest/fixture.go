@@ -163,6 +163,7 @@ func (h *harness) pod(containers ...runtime.Container) runtime.Spec {
 		Slot:       "workload-" + string(id) + "/0",
 		Hostname:   "pod-" + string(id),
 		HostIP:     h.HostIP,
+		Requests:   runtime.Requests{CPU: 10, Memory: 1 << 20},
 		Containers: containers,
 		Labels:     map[string]string{"app": "conformance"},
 	}

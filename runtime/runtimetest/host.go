@@ -390,7 +390,7 @@ func (h *Host) goneAt(pod *simPod) time.Duration {
 
 func (p *simPod) status() runtime.Status {
 	s := runtime.Status{
-		ID: p.spec.ID, Namespace: p.spec.Namespace, Name: p.spec.Name, UID: p.spec.UID, Slot: p.spec.Slot, IP: p.ip,
+		ID: p.spec.ID, Namespace: p.spec.Namespace, Name: p.spec.Name, UID: p.spec.UID, Slot: p.spec.Slot, IP: p.ip, Requests: p.spec.Requests,
 	}
 	for _, c := range p.containers {
 		cs := runtime.ContainerStatus{

@@ -68,7 +68,7 @@ func testPodsListsAll(h *harness) {
 	h.awaitState(run.ID, "one", 0, runtime.Running)
 	h.awaitState(run.ID, "two", 0, runtime.Exited)
 	s, _ := h.status(run.ID)
-	if s.Namespace != run.Namespace || s.Name != run.Name || s.UID != run.UID || s.Slot != run.Slot {
+	if s.Namespace != run.Namespace || s.Name != run.Name || s.UID != run.UID || s.Slot != run.Slot || s.Requests != run.Requests {
 		h.t.Errorf("identity is %+v, want that of %+v", s, run)
 	}
 	if s.IP == "" {
