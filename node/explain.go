@@ -165,6 +165,9 @@ func sentences(v *core.View, lost []string, disk *string) []string {
 	default:
 		say = append(say, fmt.Sprintf("Out of reach: %s. Half of the members or fewer are here: writes are taken, stand-ins run, and no home moves until the others are back.", strings.Join(lost, ", ")))
 	}
+	if v.Braked {
+		say = append(say, "Many members vanished at once: no home moves until nobody has come or gone for 2 minutes.")
+	}
 	if len(v.Awaited) > 0 {
 		say = append(say, fmt.Sprintf("Not counted yet, until more than half of those who count are known to agree: %s. If those who are missing are gone for good: `holon node forget NODE --force`.", strings.Join(v.Awaited, ", ")))
 	}

@@ -30,6 +30,7 @@ import (
 //	cordon n2, drain n2, uncordon n2 [on=n1] says so in the record of a node
 //	cut n1 n2 | n3 n4 n5, heal               the network
 //	crash n2, power n2, start n2             the daemon dies, the host dies, either is back
+//	evict n3 [on=n1], forget n3 [on=n1]      ends a membership; forget: by force
 //	run 5s                                   let time pass; prints what was said
 //	pods                                     prints what runs on every host
 //	view n1                                  prints what a node believes of the members
@@ -100,11 +101,15 @@ func (p *player) play(d *datadriven.TestData) {
 	case "heal":
 		p.net.heal()
 	case "crash", "power":
-		p.crash(p.node(p.index(args[0])), d.Cmd == "power")
+		for _, name := range args {
+			p.crash(p.node(p.index(name)), d.Cmd == "power")
+		}
 	case "start":
 		p.node(p.index(args[0])).start()
 	case "run":
 		p.run(args[0])
+	case "evict", "forget":
+		p.evict(p.node(on), core.Evict{Member: args[0], Force: d.Cmd == "forget"})
 	case "pods":
 		p.showPods()
 	case "view":
@@ -179,6 +184,15 @@ func (p *player) run(text string) {
 	}
 }
 
+func (p *player) evict(n *Node, op core.Evict) {
+	n.ask(op, func(ack core.Ack) {
+		if ack.Err != nil {
+			fmt.Fprintf(&p.said, "refused: %v\n", ack.Err)
+		}
+	})
+	p.Run(time.Second / 10)
+}
+
 func (p *player) showPods() {
 	type row struct{ name, node, state string }
 	var rows []row
@@ -203,7 +217,10 @@ func (p *player) showView(n *Node) {
 	for _, m := range v.Members {
 		fmt.Fprintf(&p.said, "%s %s\n", m.Name, m.State)
 	}
-	fmt.Fprintf(&p.said, "majority: %v\n", v.Majority)
+	fmt.Fprintf(&p.said, "majority: %v, %d of %d that count\n", v.Majority, v.CountedThere, v.Counted)
+	for _, a := range v.Awaited {
+		fmt.Fprintf(&p.said, "does not count yet: %s\n", a)
+	}
 }
 
 func (p *player) showWhy(n *Node, key state.Key) {

@@ -165,7 +165,7 @@ func (n *Node) start() {
 	cfg := core.Config{
 		Node: n.name, Peer: n.peer, Cluster: n.w.keys.id, Epoch: n.epoch, Replica: n.replica, LostAfter: n.w.cfg.LostAfter,
 		ClusterKey: n.w.keys.public(), Known: n.known, Seed: n.w.rng.Uint64(), Swim: swim.LAN(),
-		FloorEvery: n.w.cfg.FloorEvery, AbsentAfter: n.absent,
+		FloorEvery: n.w.cfg.FloorEvery, BrakeCalm: 3 * time.Second, AbsentAfter: n.absent,
 	}
 	cfg.Ablate = n.w.cfg.Bug.ablates()
 	n.identify(&cfg)

@@ -16,7 +16,7 @@ import (
 // they would have if they began from nothing, and says what differs. Between a
 // change and the Step that follows it, nothing is promised.
 func (c *Core) AuditPlan() (bad []string) {
-	if c.cfg.Passive || c.index.dirtyAll || len(c.index.touched) > 0 || c.sched.booking.view == nil {
+	if c.cfg.Passive || c.members.evicted || c.index.dirtyAll || len(c.index.touched) > 0 || c.sched.booking.view == nil {
 		return nil
 	}
 	say := func(format string, args ...any) { bad = append(bad, fmt.Sprintf(format, args...)) }

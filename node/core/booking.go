@@ -24,9 +24,11 @@ type booking struct {
 	view   *scheduler.View // nil before the first plan
 	live   []string
 	of     map[crdt.UID]booked
-	lostAt Instant // when the next silence will have lasted for long; 0: nobody is silent
-	awake  Instant // members.awake when the majority was counted
-	unsure bool    // somebody live was not heard since then; his word alone may change the majority
+	lostAt Instant // when the next silence will have lasted for long, or the brake is off; 0: never
+	// majority is what was counted; homes may stay in spite of it, see brake.
+	majority bool
+	awake    Instant // members.awake when the majority was counted
+	unsure   bool    // somebody live was not heard since then; his word alone may change the majority
 }
 
 // booked is what is booked of one workload, by node, once per slot.
@@ -55,7 +57,7 @@ func (c *Core) majorityMoved() bool {
 	if b.view == nil || !b.unsure && b.awake == c.members.awake && !c.members.swim.Slow() {
 		return false
 	}
-	if b.view.Majority != c.majority() {
+	if b.majority != c.majority() {
 		return true // until the view is made anew
 	}
 	b.awake, b.unsure = c.members.awake, c.unheard()
@@ -80,8 +82,9 @@ func (c *Core) unheard() bool {
 // on the node that runs it. Bookings are sums: their order does not matter.
 func (c *Core) freshBooking() booking {
 	b := booking{
-		view: &scheduler.View{Majority: c.majority(), Refused: c.refusedBy},
-		live: c.liveNodes(), of: make(map[crdt.UID]booked, len(c.index.workloads)), awake: c.members.awake, unsure: c.unheard(),
+		majority: c.majority(),
+		view:     &scheduler.View{Majority: c.homesMove(), Refused: c.refusedBy},
+		live:     c.liveNodes(), of: make(map[crdt.UID]booked, len(c.index.workloads)), awake: c.members.awake, unsure: c.unheard(),
 	}
 	names := map[string]bool{c.cfg.Node: true}
 	for name, m := range c.members.byName {
@@ -95,6 +98,9 @@ func (c *Core) freshBooking() booking {
 		if due := c.members.byName[name]; n.Health == scheduler.Lost && (b.lostAt == 0 || due.since+c.cfg.LostAfter < b.lostAt) {
 			b.lostAt = due.since + c.cfg.LostAfter
 		}
+	}
+	if c.now < c.brake.until {
+		b.lostAt = sooner(b.lostAt, c.brake.until)
 	}
 	for _, w := range c.index.workloads {
 		b.book(w, c.index.slots[w.UID])

@@ -53,6 +53,8 @@ type Config struct {
 	// AbsentAfter is how long a member that is not heard of counts for the purge
 	// floor. 0: 7 days.
 	AbsentAfter time.Duration
+	// BrakeCalm is how long homes are held after many members vanished at once. 0: 2 min.
+	BrakeCalm time.Duration
 	// FloorEvery is the pace at which the purge floor is raised. 0: 1 min.
 	FloorEvery time.Duration
 	// Ablate switches one rule off, for tests that show that it is needed.
@@ -85,7 +87,7 @@ func (c *Config) validate() error {
 	for value, preset := range map[*time.Duration]time.Duration{
 		&c.RankDelay: 400 * time.Millisecond, &c.LostAfter: 5 * time.Minute,
 		&c.BootGrace: 3 * time.Second, &c.OrphanGrace: 30 * time.Second,
-		&c.AbsentAfter: absentAfter, &c.FloorEvery: floorEvery,
+		&c.AbsentAfter: absentAfter, &c.FloorEvery: floorEvery, &c.BrakeCalm: brakeCalm,
 	} {
 		if *value == 0 {
 			*value = preset
@@ -108,6 +110,7 @@ type Core struct {
 	limits   limits
 	members  members
 	counted  counted
+	brake    brake
 	status   statuses
 	index    index
 	sched    schedule

@@ -177,7 +177,7 @@ func (c *Core) publishView(members bool) {
 	} else {
 		next := *d.view
 		if b := c.sched.booking.view; b != nil {
-			next.Majority = b.Majority
+			next.Majority = c.sched.booking.majority
 		}
 		c.summarize(&next)
 		d.view = &next

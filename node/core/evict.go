@@ -102,5 +102,5 @@ func (c *Core) evicted(m state.Member) {
 	c.members.evicted = true
 	c.runner.stopping, c.runner.draining = true, true
 	c.runner.dirty, c.runner.unsureAll, c.status.dirty = true, true, true
-	c.fact(true, "", "Evicted", "this node is evicted from the cluster; %s was asked to. Its pods stop; to join again it needs a token and a new data directory", m.EvictedBy)
+	c.fact(true, "", "Evicted", "this node is evicted from the cluster; %s was asked to. Its pods stop; to join again it needs a token", m.EvictedBy)
 }

@@ -26,7 +26,7 @@ func setOrDelete(set map[crdt.UID]bool, uid crdt.UID, in bool) {
 
 // explain gives the reasons of a workload's slots, in words.
 func (c *Core) explain(w *state.Workload) Explanation {
-	e := Explanation{Key: w.Key, workload: w.UID, live: c.sched.booking.live, Majority: c.sched.booking.view != nil && c.sched.booking.view.Majority}
+	e := Explanation{Key: w.Key, workload: w.UID, live: c.sched.booking.live, Majority: c.sched.booking.majority}
 	for i, s := range c.index.wanted(w) {
 		slot := SlotExplanation{Slot: s, StandIn: c.standsIn(&s)}
 		if why := c.whyPlaced(w, i); why != "" {

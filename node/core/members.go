@@ -310,6 +310,9 @@ func (c *Core) memberChanged(change swim.Change) {
 	c.index.dirtyAll = true
 	if b.live != wasLive {
 		c.renameMembers()
+		if b.live || change.To == swim.Unreachable {
+			c.reachChanged(b)
+		}
 	}
 	switch {
 	case b.live && !wasLive:
@@ -384,6 +387,7 @@ type View struct {
 	Counted, CountedThere int
 	Awaited               []string
 	Evicted               bool // this node, by another one
+	Braked                bool // many members vanished at once, so no home moves for a while
 	Draining              bool
 	Runs                  int // that this node still executes
 	// Aside is what was put aside, the oldest first; Held, if not nil, a sync that
@@ -404,7 +408,7 @@ type MemberView struct {
 
 // view describes the members by name.
 func (c *Core) view() *View {
-	v := &View{Majority: c.majority(), Counted: len(c.counted.peers), CountedThere: c.there(c.counted.peers), Awaited: c.awaited(), Evicted: c.members.evicted}
+	v := &View{Majority: c.majority(), Counted: len(c.counted.peers), CountedThere: c.there(c.counted.peers), Awaited: c.awaited(), Braked: c.now < c.brake.until, Evicted: c.members.evicted}
 	c.summarize(v)
 	for _, name := range slices.Sorted(maps.Keys(c.members.byName)) {
 		b := c.members.byName[name]

@@ -58,6 +58,10 @@ func (c *Core) plan() {
 	if c.cfg.Passive {
 		return
 	}
+	if c.members.evicted {
+		c.handOn() // those who come after it have to know what there is to stop
+		return
+	}
 	x, s := &c.index, &c.sched
 	if !x.dirtyAll && len(x.touched) == 0 && (s.next == 0 || c.now < s.next) && !c.majorityMoved() {
 		if s.next != 0 {
