@@ -69,15 +69,22 @@ func (r *reach) slept(n *Node, d time.Duration) {
 	}
 }
 
-// recent counts the nodes of those who count, n itself included, that n hears, or heard
-// of a moment ago.
-func (r *reach) recent(n *Node, counts func(*Node) bool) int {
+// side lists who n hears, or heard of a moment ago, n itself included.
+func (r *reach) side(n *Node) []bool {
 	r.note()
-	count := 0
+	side := make([]bool, len(r.w.nodes))
 	for i, last := range r.last[n.index] {
-		if counts(r.w.nodes[i]) && (i == n.index || r.w.now-last <= believedFor) {
-			count++
+		side[i] = i == n.index || r.w.now-last <= believedFor
+	}
+	return side
+}
+
+// heardOf reports whether a word of one of a side, from t on, could have got to n.
+func (r *reach) heardOf(n *Node, side []bool, t time.Duration) bool {
+	for i, there := range side {
+		if there && r.last[n.index][i] >= t {
+			return true
 		}
 	}
-	return count
+	return false
 }

@@ -278,7 +278,6 @@ func (n *Node) step(ev core.Event) {
 			return
 		}
 		n.disk.apply(ready.Persist)
-		w.electorate.synced(ready.Persist)
 		for _, enter := range issued {
 			enter()
 		}

@@ -96,7 +96,7 @@ func (w *World) eventually() {
 		w.violate("world: %d of %d nodes are up after the calm", len(replicas), len(w.nodes))
 	}
 	w.bad = append(w.bad, check.Equal(replicas)...)
-	w.electorate.agree()
+	w.countAlike()
 	if w.Counts.Core.Divergences > 0 && w.Counts.RollbacksUnseen == 0 {
 		w.violate("anytime: stores of equal contexts differed although no disk was rolled back in secret")
 	}

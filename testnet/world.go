@@ -67,26 +67,26 @@ func (b Bug) Rule() string {
 
 // World is a cluster in one goroutine.
 type World struct {
-	cfg        Config
-	rng        *rand.Rand
-	now        time.Duration
-	queue      events
-	seq        uint64
-	nodes      []*Node
-	net        network
-	ledger     *check.Ledger
-	reach      reach
-	electorate electorate
-	bare       map[crdt.UID]bool                // workloads that are bare pods
-	homes      map[state.SlotID]map[string]bool // every home that a slot was given
-	facts      facts
-	bad        []string
-	Counts     Counts
-	keys       clusterKeys
-	trace      uint64 // hash of everything that happened, in order
-	onStep     func(line string)
-	shape      Shape    // of the history that is played; zero once it is calm
-	log        []string // what clients did and what broke, in order
+	cfg    Config
+	rng    *rand.Rand
+	now    time.Duration
+	queue  events
+	seq    uint64
+	nodes  []*Node
+	net    network
+	ledger *check.Ledger
+	reach  reach
+	sides  sides
+	bare   map[crdt.UID]bool                // workloads that are bare pods
+	homes  map[state.SlotID]map[string]bool // every home that a slot was given
+	facts  facts
+	bad    []string
+	Counts Counts
+	keys   clusterKeys
+	trace  uint64 // hash of everything that happened, in order
+	onStep func(line string)
+	shape  Shape    // of the history that is played; zero once it is calm
+	log    []string // what clients did and what broke, in order
 }
 
 // event is something that will happen. Equal times happen in the order in which
@@ -119,7 +119,7 @@ const eventsMax = 5_000_000
 func New(cfg Config) *World {
 	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x9e3779b97f4a7c15)), ledger: check.NewLedger(), now: time.Hour,
 		bare: map[crdt.UID]bool{}, homes: map[state.SlotID]map[string]bool{}}
-	w.net, w.reach, w.electorate = newNetwork(w), newReach(w), newElectorate(w)
+	w.net, w.reach, w.sides = newNetwork(w), newReach(w), sides{w: w}
 	w.keys = newClusterKeys(w.rng)
 	for i := range cfg.Nodes {
 		w.nodes = append(w.nodes, w.newNode(i))

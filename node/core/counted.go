@@ -51,20 +51,24 @@ type membership struct {
 func (c *Core) belonging() map[p2p.PeerID]bool {
 	peers := map[p2p.PeerID]bool{}
 	for _, b := range c.members.lastOfNames() {
-		if !b.Left {
+		if !b.gone() {
 			peers[b.peer] = true
 		}
 	}
 	return peers
 }
 
-// lastOfNames finds whom of the peers of each name was admitted last, of those who
-// have not left.
+// gone: it will never count again.
+func (b *member) gone() bool { return b.Left || b.Uncounted || b.Forgotten }
+
+// lastOfNames finds whom of the peers of each name was admitted last, of those who have
+// not left. One whose going has been counted does not come back when his successor
+// leaves (seed 67 of the histories).
 func (m *members) lastOfNames() map[string]*member {
 	last := make(map[string]*member, len(m.byName))
 	for _, b := range m.byPeer {
 		rival := last[b.Name]
-		if rival == nil || rival.Left && !b.Left || rival.Left == b.Left && b.Born.Compare(rival.Born) > 0 {
+		if rival == nil || rival.gone() && !b.gone() || rival.gone() == b.gone() && b.Born.Compare(rival.Born) > 0 {
 			last[b.Name] = b
 		}
 	}
@@ -109,7 +113,7 @@ func (c *Core) memberships() (changes []membership) {
 		b := c.members.byPeer[peer]
 		next := last[b.Name]
 		switch {
-		case !b.Left && next == b && !b.Counts():
+		case !b.gone() && next == b && !b.Counts():
 			changes = append(changes, membership{peer: peer, joins: true, dot: b.Admitted})
 		case b.Left && b.Counts():
 			changes = append(changes, membership{peer: peer, dot: b.LeftBy, own: b.EvictedBy == ""})
