@@ -23,6 +23,7 @@ type archive struct {
 	file *os.File
 	sum  hash.Hash // of all that is in it
 	pos  int64
+	came int64 // over the network, since it was opened
 	size int64 // what it will have, as the first holder says
 	room int64 // bytes until the free space is looked at again
 }
@@ -75,22 +76,20 @@ var (
 	errHere = errors.New("this node cannot go on") // wraps what no other holder can mend
 )
 
-// fetch fills the archive from the holders in turn, beginning with one that depends
-// on this node, so that many who want one image do not all ask the same. It gives
-// up after triesMax streams in a row that brought nothing.
+// fetch fills the archive from one holder and, when that brings no more, from the
+// next. It begins with one that depends on this node, so that many who want one
+// image do not all ask the same, and gives up after triesMax streams in a row that
+// brought it no further than it was before.
 func (a *archive) fetch(ctx context.Context, holders []holder, r *Result) (from holder, err error) {
-	turn := len(a.s.cfg.Self) + int(a.t.id[0])
-	for idle := 0; idle < triesMax; turn++ {
+	turn, furthest := len(a.s.cfg.Self)+int(a.t.id[0]), a.pos
+	for idle := 1; ; idle++ {
 		from = holders[turn%len(holders)]
-		before := a.pos
+		came := a.came
 		done, err := a.read(ctx, from)
-		if got := a.pos - before; got > 0 {
-			r.Bytes += got
-			idle = 0
-			if !slices.Contains(r.From, from.peer.Name) {
-				r.From = append(r.From, from.peer.Name)
-			}
+		if a.came > came && !slices.Contains(r.From, from.peer.Name) {
+			r.From = append(r.From, from.peer.Name)
 		}
+		r.Bytes += a.came - came
 		switch {
 		case done:
 			return from, nil
@@ -99,19 +98,20 @@ func (a *archive) fetch(ctx context.Context, holders []holder, r *Result) (from 
 		case errors.Is(err, errHere):
 			return from, err
 		case errors.Is(err, errLied):
-			if err := a.restart(); err != nil {
-				return from, err
-			}
+			err = errors.Join(err, a.restart())
 		}
-		idle++
-		a.t.say("getting %s from %s, %s of %s: %v; trying again", a.t.ref, from.peer.Name, Bytes(a.pos), Bytes(a.size), err)
+		if a.pos > furthest {
+			furthest, idle = a.pos, 0
+		} else {
+			turn++
+		}
 		a.s.cfg.Log.Info("an image did not come through at once", "image", a.t.ref, "from", from.peer.Name, "bytes", a.pos, "error", err)
 		if idle == triesMax {
 			return from, fmt.Errorf("%d of %d bytes came, the last try with %s: %w", a.pos, a.size, from.peer.Name, err)
 		}
+		a.t.say("getting %s, %s of %s: %s: %v; trying again", a.t.ref, Bytes(a.pos), Bytes(a.size), from.peer.Name, err)
 		pause(ctx, time.Duration(idle)*retryPause)
 	}
-	return from, err
 }
 
 const retryPause = 300 * time.Millisecond
@@ -207,6 +207,7 @@ func (a *archive) write(p []byte) error {
 	n, err := a.file.Write(p)
 	a.sum.Write(p[:n])
 	a.pos += int64(n)
+	a.came += int64(n)
 	if err != nil {
 		return errors.Join(errHere, err)
 	}
