@@ -15,6 +15,7 @@ import (
 	"holon/crdt/state"
 	"holon/node/api"
 	"holon/node/core"
+	"holon/node/image"
 	"holon/p2p"
 	"holon/p2p/cert"
 	"holon/runtime"
@@ -103,6 +104,8 @@ type Node struct {
 	host      hostWatch
 	slots     chan struct{} // sessions served for other nodes
 	copies    chan struct{} // snapshots being written
+	images    *image.Store  // nil: the runtime has none. Set before ready is closed
+	silent    silence       // registries that did not answer
 
 	pending batch         // owned by the loop
 	wake    core.Instant  // owned by the loop
@@ -204,6 +207,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	}
 	defer n.mesh.Close()
 	n.serveStreams()
+	n.serveImages(ctx)
 	close(n.ready)
 	n.spawn(func() { n.loop(ctx) })
 	n.spawn(func() { n.commit(ctx) })

@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"errors"
 	"io"
 )
 
@@ -42,6 +41,15 @@ type Image struct {
 	Used int `json:"used,omitempty"`
 }
 
-// ErrNoRegistry is the cause of an ImageMissing if no registry could be asked: none
-// answered, or none is known for that name.
-var ErrNoRegistry = errors.New("no registry could be asked")
+// ImageError is the cause of an ImageMissing: which image it is, and why it cannot be
+// had.
+type ImageError struct {
+	Image string // as the container's spec has it
+	// NoRegistry: no registry answered, or none is known for that name. Else it was
+	// not asked, or it said no.
+	NoRegistry bool
+	Err        error
+}
+
+func (e *ImageError) Error() string { return e.Err.Error() }
+func (e *ImageError) Unwrap() error { return e.Err }

@@ -99,6 +99,12 @@ func (s *Store) ask(ctx context.Context, ref string) (found []holder) {
 	return found
 }
 
+// Here reports whether an image is here.
+func (s *Store) Here(ctx context.Context, ref string) bool {
+	_, err := s.cfg.Images.FindImage(ctx, ref)
+	return err == nil
+}
+
 // Holders are the names of the peers that have an image of a name.
 func (s *Store) Holders(ctx context.Context, ref string) (names []string) {
 	for _, h := range s.ask(ctx, ref) {

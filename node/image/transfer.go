@@ -39,16 +39,33 @@ type Transfer struct {
 	wanted Wanted
 	id     string // of the image, once it is chosen; only bring and what it calls see it
 	began  time.Time
+	found  chan struct{} // closed once a node is known that has the image
 	done   chan struct{}
 	result Result // once done is closed
 	ended  time.Time
 
-	mu    sync.Mutex
-	words string
+	mu     sync.Mutex
+	words  string
+	joined map[string]bool
 }
 
 // Done is closed when the transfer has ended.
 func (t *Transfer) Done() <-chan struct{} { return t.done }
+
+// Found waits until it is known whether anybody has the image.
+func (t *Transfer) Found() bool {
+	select {
+	case <-t.found:
+		return true
+	case <-t.done:
+	}
+	select {
+	case <-t.found:
+		return true
+	default:
+		return false
+	}
+}
 
 // Result is what became of it; call it once Done is closed.
 func (t *Transfer) Result() Result { return t.result }
@@ -58,6 +75,15 @@ func (t *Transfer) Words() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.words
+}
+
+// Join notes that somebody waits for it, and reports whether that is new.
+func (t *Transfer) Join(who string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before := t.joined[who]
+	t.joined[who] = true
+	return !before
 }
 
 func (t *Transfer) say(format string, args ...any) {
@@ -84,7 +110,7 @@ func (s *Store) Bring(ref string, wanted Wanted) *Transfer {
 	if t := s.transfers[ref]; t != nil && t.serves(wanted) {
 		return t
 	}
-	t := &Transfer{ref: ref, wanted: wanted, began: time.Now(), done: make(chan struct{}), words: "asking the other nodes for " + ref}
+	t := &Transfer{ref: ref, wanted: wanted, began: time.Now(), found: make(chan struct{}), done: make(chan struct{}), joined: map[string]bool{}, words: "asking the other nodes for " + ref}
 	if len(s.transfers) >= knownMax || s.life.Err() != nil {
 		t.result.Err = errors.New("this node gets as many images as it can keep in mind")
 		close(t.done)
@@ -128,6 +154,7 @@ func (s *Store) bring(ctx context.Context, t *Transfer) (r Result) {
 		r.Err = ErrNobody
 		return r
 	}
+	close(t.found)
 	holders, note := choose(t.ref, found)
 	r.Note = note
 	id := holders[0].ID

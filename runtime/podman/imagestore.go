@@ -53,7 +53,7 @@ func (r *Runtime) FindImage(ctx context.Context, ref string) (found runtime.Imag
 		return err
 	})
 	if isMissing(err) {
-		err = &runtime.Error{Kind: runtime.ImageMissing, Op: op, Err: errors.New("it is not on this node"), Next: nextImage}
+		err = imageMissing(op, ref, errors.New("it is not on this node"))
 	}
 	return found, err
 }

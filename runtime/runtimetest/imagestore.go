@@ -112,13 +112,16 @@ func (s *ImageStore) FindImage(_ context.Context, ref string) (runtime.Image, er
 	defer s.mu.Unlock()
 	id := cmp.Or(s.names[ref], ref)
 	if _, here := s.content[id]; !here {
-		return runtime.Image{}, missing(ref, errors.New("it is not on this node"))
+		return runtime.Image{}, missing(ref, false, "it is not on this node")
 	}
 	return s.image(id), nil
 }
 
-func missing(ref string, why error) error {
-	return &runtime.Error{Kind: runtime.ImageMissing, Op: fmt.Sprintf("find image %q", ref), Err: why}
+func missing(ref string, noRegistry bool, why string) error {
+	return &runtime.Error{
+		Kind: runtime.ImageMissing, Op: fmt.Sprintf("find image %q", ref),
+		Err: &runtime.ImageError{Image: ref, NoRegistry: noRegistry, Err: errors.New(why)},
+	}
 }
 
 // archiveStart begins an archive of the fake; version and content follow, each after
@@ -131,7 +134,7 @@ func (s *ImageStore) SaveImage(_ context.Context, id string, w io.Writer) error 
 	content, here := s.content[id]
 	s.mu.Unlock()
 	if !here {
-		return missing(id, errors.New("it is not on this node"))
+		return missing(id, false, "it is not on this node")
 	}
 	r := bytes.NewReader(fmt.Appendf(nil, "%s\n%s\n%s", archiveStart, s.Version, content))
 	_, err := io.CopyBuffer(w, struct{ io.Reader }{r}, make([]byte, 32<<10))
@@ -159,7 +162,7 @@ func (s *ImageStore) TagImage(_ context.Context, id, name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, here := s.content[id]; !here {
-		return missing(id, errors.New("it is not on this node"))
+		return missing(id, false, "it is not on this node")
 	}
 	s.names[name] = id
 	return nil
@@ -207,9 +210,9 @@ func (s *ImageStore) ensure(ctx context.Context, c runtime.Container) error {
 	content, there := s.registry[c.Image]
 	switch {
 	case s.registry == nil:
-		return missing(c.Image, fmt.Errorf("%w: connection refused", runtime.ErrNoRegistry))
+		return missing(c.Image, true, "connection refused")
 	case !there:
-		return missing(c.Image, errors.New("the registry has no such image"))
+		return missing(c.Image, false, "the registry has no such image")
 	}
 	s.add(c.Image, content)
 	return nil
