@@ -54,7 +54,7 @@ var imports = map[string][]string{
 	"node":                  {"crdt", "crdt/seal", "crdt/state", "crdt/snapshot", "node/core", "node/api", "node/image", "p2p", "p2p/cert", "runtime", "scheduler"},
 	"cmd/holon": {
 		"crdt", "crdt/state", "crdt/badger", "crdt/snapshot", "scheduler", "p2p", "p2p/cert", "p2p/swim", "p2p/libp2p",
-		"runtime", "runtime/podman", "runtime/process", "node/core", "node/api", "node",
+		"runtime", "runtime/podman", "runtime/process", "node/core", "node/api", "node/image", "node",
 	},
 	"testnet": {
 		"crdt", "crdt/state", "crdt/state/valid", "scheduler", "node/core", "p2p", "p2p/cert", "p2p/swim",

@@ -178,8 +178,8 @@ func (s *Store) List(ctx context.Context, want func(node string) bool) (Listing,
 	return l, nil
 }
 
-// Copy makes a peer get an image of a name from whoever has it.
-func (s *Store) Copy(ctx context.Context, to Peer, ref, id string, say func(string)) error {
+// order tells a peer to get an image from whoever has it.
+func (s *Store) order(ctx context.Context, to Peer, ref, id string, say func(string)) error {
 	st, done, err := s.dial(ctx, to.ID, request{Op: opGet, Ref: ref, ID: id})
 	if err != nil {
 		return fmt.Errorf("%s cannot be reached: %w", to.Name, err)
@@ -193,14 +193,14 @@ func (s *Store) Copy(ctx context.Context, to Peer, ref, id string, say func(stri
 		}
 		switch kind {
 		case frameWait:
-			say(to.Name + ": " + string(payload))
+			say(string(payload))
 		case frameEnd:
 			var e end
 			if err := json.Unmarshal(payload, &e); err != nil {
 				return err
 			}
 			if e.Error != "" {
-				return fmt.Errorf("%s: %s", to.Name, e.Error)
+				return errors.New(e.Error)
 			}
 			return nil
 		}

@@ -79,8 +79,9 @@ func (s *Store) send(ctx context.Context, out *frames, req request) error {
 		return out.putJSON(frameEnd, end{Busy: true, Error: "it sends as many images as it can"})
 	}
 	defer release()
-	// A runtime saves all of an image before it hands out the first byte.
-	defer sayWaiting(ctx, out, "saving the image")()
+	// A runtime saves all of an image before it hands out the first byte. A client that
+	// is gone ends ctx.
+	defer every(ctx, waitEvery, func() { _ = out.put(frameWait, []byte("saving the image")) })()
 	archive := &sender{out: out, offset: req.Offset, prefix: req.Prefix, sum: sha256.New()}
 	err := s.cfg.Images.SaveImage(ctx, req.ID, archive)
 	if errors.Is(err, errOtherBytes) || err == nil && !archive.began && archive.pos < req.Offset {
@@ -146,19 +147,19 @@ func (a *sender) begin() error {
 	return a.out.putJSON(frameHead, head{Offset: a.offset})
 }
 
-// sayWaiting keeps the client patient until it is told to stop.
-func sayWaiting(ctx context.Context, out *frames, words string) (stop func()) {
+// every calls f now and then until it is told to stop.
+func every(ctx context.Context, d time.Duration, f func()) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var group sync.WaitGroup
 	group.Go(func() {
-		tick := time.NewTicker(waitEvery)
+		tick := time.NewTicker(d)
 		defer tick.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				_ = out.put(frameWait, []byte(words)) // a client that is gone ends ctx
+				f()
 			}
 		}
 	})
@@ -178,25 +179,23 @@ func (s *Store) obey(ctx context.Context, out *frames, req request) error {
 	if i, err := s.cfg.Images.FindImage(ctx, req.Ref); err == nil && (req.ID == "" || i.ID == req.ID) {
 		return out.putJSON(frameEnd, end{Size: i.Size})
 	}
-	r, err := s.await(ctx, s.Bring(req.Ref, Wanted{ID: req.ID}), func(words string) { _ = out.put(frameWait, []byte(words)) })
+	t := s.Bring(req.Ref, Wanted{ID: req.ID})
+	defer every(ctx, sayEvery, func() { _ = out.put(frameWait, []byte(t.Words())) })()
+	r, err := t.Await(ctx)
 	if err != nil {
 		return out.putJSON(frameEnd, end{Error: err.Error()})
 	}
 	return out.putJSON(frameEnd, end{Size: r.Image.Size})
 }
 
-// await follows a transfer to its end.
-func (s *Store) await(ctx context.Context, t *Transfer, say func(string)) (Result, error) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-t.done:
-			return t.result, t.result.Err
-		case <-tick.C:
-			say(t.Words())
-		case <-ctx.Done():
-			return Result{}, ctx.Err()
-		}
+const sayEvery = time.Second
+
+// Await waits for the end.
+func (t *Transfer) Await(ctx context.Context) (Result, error) {
+	select {
+	case <-t.done:
+		return t.result, t.result.Err
+	case <-ctx.Done():
+		return Result{}, ctx.Err()
 	}
 }

@@ -35,6 +35,7 @@ const (
 	answersMax = 16  // questions of other nodes answered at once
 	asksMax    = 16  // nodes asked at once
 	ordersMax  = 16  // requests of other nodes to get an image, at once
+	loadsMax   = 2   // archives of users at once
 	knownMax   = 256 // transfers that are remembered
 
 	askTimeout   = 3 * time.Second
@@ -81,7 +82,7 @@ type Store struct {
 	life  context.Context
 	group sync.WaitGroup
 
-	fetches, keeps, served, answers, orders chan struct{} // permits
+	fetches, keeps, served, answers, orders, loads chan struct{} // permits
 
 	mu        sync.Mutex
 	transfers map[string]*Transfer // by name
@@ -97,7 +98,7 @@ func Start(life context.Context, cfg Config) *Store {
 	return &Store{
 		cfg: cfg, life: life,
 		fetches: make(chan struct{}, fetchesMax), keeps: make(chan struct{}, 1), served: make(chan struct{}, servedMax),
-		answers: make(chan struct{}, answersMax), orders: make(chan struct{}, ordersMax),
+		answers: make(chan struct{}, answersMax), orders: make(chan struct{}, ordersMax), loads: make(chan struct{}, loadsMax),
 		transfers: map[string]*Transfer{}, files: map[string]bool{}, touched: map[string]time.Time{},
 	}
 }
