@@ -44,7 +44,7 @@ func (n *Node) serveImages(ctx context.Context) {
 	}
 	n.images = image.Start(ctx, image.Config{
 		Images: images, Dir: filepath.Join(n.cfg.DataDir, imagesDir), Self: n.cfg.Identity.Name,
-		Peers: n.imagePeers, Open: n.mesh.Open, Log: n.log,
+		Peers: n.imagePeers, Open: n.mesh.Open, Log: n.log, Free: n.cfg.DiskFree,
 	})
 	n.mesh.Handle(image.Protocol, n.images.Serve)
 	n.spawn(func() {
@@ -84,35 +84,43 @@ func (n *Node) withImages(ctx context.Context, spec runtime.Spec, run func(runti
 			c.PullPolicy = pullNever
 		}
 	}
-	asked := map[string]error{} // images that a registry is asked for, and why nobody else has them
+	elsewhere := map[string]error{} // by image: why it does not come from another node
+	registry := map[string]error{}  // by image: what came of asking a registry
 	for {
 		err := run(spec)
 		lack, ok := errors.AsType[*runtime.ImageError](err)
 		if !ok || runtime.KindOf(err) != runtime.ImageMissing {
 			return err
 		}
-		at := slices.IndexFunc(original, func(c runtime.Container) bool { return c.Image == lack.Image })
-		if why, again := asked[lack.Image]; again || at < 0 {
-			return nowhere(err, why)
+		at := slices.IndexFunc(spec.Containers, func(c runtime.Container) bool { return c.Image == lack.Image })
+		if at < 0 {
+			return err
 		}
-		policy := original[at].PullPolicy
-		if policy == pullAlways && spec.Containers[at].PullPolicy == pullAlways {
+		switch spec.Containers[at].PullPolicy {
+		case pullIfNotPresent:
+			return withCause(err, elsewhere[lack.Image])
+		case pullAlways:
 			if !lack.NoRegistry {
 				return err
 			}
+			registry[lack.Image] = err
 			n.silent.note(lack.Image)
 			n.podFact(spec, true, "RegistryUnreachable", "no registry could be asked for image %s, so a copy on this or another node will do: %v", lack.Image, lack.Err)
 			setPolicy(spec.Containers, lack.Image, pullNever)
 			continue
 		}
-		switch why := n.getImage(ctx, spec, lack.Image); {
+		why := n.getImage(ctx, spec, lack.Image)
+		kind := runtime.KindOf(why)
+		switch {
 		case why == nil:
-		case runtime.KindOf(why) == runtime.Pulling || runtime.KindOf(why) == runtime.NoDiskSpace:
+		case kind == runtime.Pulling || kind == runtime.NoDiskSpace:
 			return why
-		case policy == pullNever || policy == pullAlways && n.silent.lately(lack.Image):
-			return nowhere(err, why)
+		case original[at].PullPolicy == pullNever:
+			return withCause(err, why)
+		case registry[lack.Image] != nil:
+			return withCause(registry[lack.Image], why)
 		default:
-			asked[lack.Image] = why
+			elsewhere[lack.Image] = why
 			setPolicy(spec.Containers, lack.Image, pullIfNotPresent)
 			n.podFact(spec, false, "Pulling", "asking a registry for image %s: %v", lack.Image, why)
 		}
@@ -127,14 +135,14 @@ func setPolicy(containers []runtime.Container, image, policy string) {
 	}
 }
 
-// nowhere adds to a missing image why other nodes do not help.
-func nowhere(err, why error) error {
+// withCause adds to a missing image why other nodes do not help.
+func withCause(err, elsewhere error) error {
 	e, ok := errors.AsType[*runtime.Error](err)
-	if !ok || why == nil {
+	if !ok || elsewhere == nil {
 		return err
 	}
 	more := *e
-	more.Err = fmt.Errorf("%w; and from other nodes: %w", e.Err, why)
+	more.Err = fmt.Errorf("%w; and other nodes: %w", e.Err, elsewhere)
 	return &more
 }
 

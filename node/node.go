@@ -75,6 +75,9 @@ type Config struct {
 	Blocked []string
 	// SaveDataKeys keeps the data keys beside the identity, synced; nil: nowhere.
 	SaveDataKeys func([][]byte) error
+	// DiskFree tells how many bytes are free where a directory is; nil: the file
+	// system says.
+	DiskFree func(dir string) (uint64, error)
 	// Left is called when this node has left the cluster for good.
 	Left func()
 }

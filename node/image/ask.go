@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"holon/p2p"
 	"holon/runtime"
@@ -79,8 +80,14 @@ type holder struct {
 	offer
 }
 
+// askSettle is how long the first offer waits for others: one node that does not
+// answer shall not keep a pod waiting.
+const askSettle = 300 * time.Millisecond
+
 // ask finds out which peers have an image of that name.
 func (s *Store) ask(ctx context.Context, ref string) (found []holder) {
+	ctx, settled := context.WithCancel(ctx)
+	defer settled()
 	var mu sync.Mutex
 	s.each(ctx, s.cfg.Peers(), request{Op: opAsk, Ref: ref}, func(p Peer, r io.Reader) error {
 		var o offer
@@ -92,7 +99,9 @@ func (s *Store) ask(ctx context.Context, ref string) (found []holder) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		found = append(found, holder{peer: p, offer: o})
+		if found = append(found, holder{peer: p, offer: o}); len(found) == 1 {
+			time.AfterFunc(askSettle, settled)
+		}
 		return nil
 	})
 	slices.SortFunc(found, func(a, b holder) int { return strings.Compare(a.peer.Name, b.peer.Name) })

@@ -40,16 +40,26 @@ func (s *Store) openArchive(t *Transfer, size int64) (*archive, error) {
 	}
 	a := &archive{s: s, t: t, path: f.Name(), file: f, sum: sha256.New(), size: size}
 	if a.pos, err = io.Copy(a.sum, f); err == nil {
-		err = s.room(t.ref, uint64(max(2*size-a.pos, 0)), t.reserve())
+		err = a.checkRoom()
 	}
 	if err != nil {
-		a.close()
-		if _, full := errors.AsType[*SpaceError](err); full {
-			err = errors.Join(err, os.Remove(a.path))
-		}
-		return nil, err
+		return nil, a.giveUp(err)
 	}
 	return a, nil
+}
+
+// checkRoom refuses to go on where that would eat into the reserve.
+func (a *archive) checkRoom() error {
+	return a.s.room(a.t.ref, uint64(max(2*a.size-a.pos, 0)), a.t.reserve())
+}
+
+// giveUp closes the file for another try, and removes it if the disk has no room.
+func (a *archive) giveUp(err error) error {
+	a.close()
+	if _, full := errors.AsType[*SpaceError](err); full {
+		err = errors.Join(err, os.Remove(a.path))
+	}
+	return err
 }
 
 func (t *Transfer) reserve() uint64 {
@@ -200,8 +210,8 @@ func (a *archive) write(p []byte) error {
 	}
 	if a.room -= int64(len(p)); a.room < 0 {
 		a.room = spaceEvery
-		if err := a.s.room(a.t.ref, uint64(max(2*a.size-a.pos, 0)), a.t.reserve()); err != nil {
-			return errors.Join(errHere, err, a.restart())
+		if err := a.checkRoom(); err != nil {
+			return errors.Join(errHere, err)
 		}
 	}
 	n, err := a.file.Write(p)

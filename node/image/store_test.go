@@ -36,6 +36,7 @@ type node struct {
 	free   uint64 // bytes; guarded by mu
 	mu     sync.Mutex
 	dialed []request
+	last   p2p.PeerID // that an archive was read from
 	// wrap changes what this node's dials give; nil: nothing.
 	wrap func(to p2p.PeerID, req request, s p2p.Stream) p2p.Stream
 }
@@ -109,6 +110,9 @@ func (s *spy) Write(p []byte) (int, error) {
 	}
 	s.o.mu.Lock()
 	s.o.dialed = append(s.o.dialed, req)
+	if req.Op == opRead {
+		s.o.last = s.to
+	}
 	wrap := s.o.wrap
 	s.o.mu.Unlock()
 	s.changed = s.Stream
@@ -119,6 +123,12 @@ func (s *spy) Write(p []byte) (int, error) {
 }
 
 func (s *spy) Read(p []byte) (int, error) { return s.changed.Read(p) }
+
+func (o *node) lastReadFrom() p2p.PeerID {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.last
+}
 
 // reads are the requests for archives that a node made.
 func (o *node) reads() (reads []request) {
@@ -143,12 +153,12 @@ func (w *world) close() {
 }
 
 // bubble runs f with a world of n nodes in virtual time.
-func bubble(t *testing.T, n int, f func(w *world)) {
+func bubble(t *testing.T, n int, f func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, n)
 		defer w.close()
-		f(w)
+		f(t, w)
 	})
 }
 
@@ -186,7 +196,7 @@ func (w *world) clean(o *node) {
 }
 
 func TestBring(t *testing.T) {
-	bubble(t, 3, func(w *world) {
+	bubble(t, 3, func(t *testing.T, w *world) {
 		a, b := w.nodes[0], w.nodes[1]
 		id := a.images.Add("app:1", noise(1, 300_000))
 		r := b.get("app:1")
@@ -224,7 +234,7 @@ func TestBrokenStream(t *testing.T) {
 	for i := range 420 {
 		cuts = append(cuts, i)
 	}
-	bubble(t, 2, func(w *world) {
+	bubble(t, 2, func(t *testing.T, w *world) {
 		a, b := w.nodes[0], w.nodes[1]
 		for _, cut := range cuts {
 			content := noise(uint64(cut), 300)
@@ -262,7 +272,7 @@ func archiveOf(t *testing.T, o *node, id string) []byte {
 // counts, also where the archives of the nodes differ.
 func TestManyBreaks(t *testing.T) {
 	for seed := range uint64(20) {
-		bubble(t, 4, func(w *world) {
+		bubble(t, 4, func(t *testing.T, w *world) {
 			content := noise(seed, 1_000_000)
 			var id string
 			for i, o := range w.nodes[:3] {

@@ -228,7 +228,7 @@ func (s *Store) fetchAny(ctx context.Context, t *Transfer, holders []holder, r *
 	for {
 		from, err := a.fetch(ctx, holders, r)
 		if err != nil {
-			return err
+			return a.giveUp(err)
 		}
 		t.say("unpacking %s, %s", t.ref, Bytes(a.pos))
 		if err = s.unpack(ctx, a, id); err == nil {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	"holon/runtime"
 )
@@ -21,6 +22,8 @@ type ImageStore struct {
 	// Version is written into archives, as another version of a runtime writes other
 	// bytes for the same image.
 	Version string
+	// Pause comes before every part of an archive that is written.
+	Pause time.Duration
 
 	mu       sync.Mutex
 	content  map[string][]byte // by ID
@@ -137,8 +140,17 @@ func (s *ImageStore) SaveImage(_ context.Context, id string, w io.Writer) error 
 		return missing(id, false, "it is not on this node")
 	}
 	r := bytes.NewReader(fmt.Appendf(nil, "%s\n%s\n%s", archiveStart, s.Version, content))
-	_, err := io.CopyBuffer(w, struct{ io.Reader }{r}, make([]byte, 32<<10))
-	return err
+	part := make([]byte, 32<<10)
+	for {
+		n, err := r.Read(part)
+		if err != nil {
+			return nil // the end
+		}
+		time.Sleep(s.Pause)
+		if _, err := w.Write(part[:n]); err != nil {
+			return err
+		}
+	}
 }
 
 // LoadImages implements runtime.Images.
