@@ -89,6 +89,9 @@ func TestLiars(t *testing.T) {
 					return s
 				}
 				r := b.get("app:1")
+				if r.Bytes > 2*200_000+archiveSlack+int64(len(good)) {
+					t.Errorf("%s: %d bytes were taken", what, r.Bytes)
+				}
 				if holders == 2 {
 					if r.Err != nil {
 						t.Fatalf("%s: %v", what, r.Err)
@@ -160,6 +163,23 @@ func TestSilence(t *testing.T) {
 	})
 }
 
+// TestOneSilentNode does not keep a pod from what another one has.
+func TestOneSilentNode(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, w *world) {
+		w.nodes[1].images.Add("app:1", noise(1, 1000))
+		b := w.nodes[2]
+		b.wrap = func(to p2p.PeerID, _ request, s p2p.Stream) p2p.Stream {
+			if to == w.nodes[0].mesh.Self() {
+				return &mute{s, 0}
+			}
+			return s
+		}
+		if r := b.get("app:1"); r.Err != nil || r.Took >= askTimeout {
+			t.Fatalf("%+v", r)
+		}
+	})
+}
+
 // mute is a stream that stops after some bytes, without an end, until it is closed.
 type mute struct {
 	p2p.Stream
@@ -211,8 +231,12 @@ func TestDiskBound(t *testing.T) {
 			}
 			return s
 		}
+		// At once: that the copy was not kept is no answer to a pod.
 		if _, ok := errors.AsType[*SpaceError](b.get("app:1").Err); !ok {
 			t.Fatal("it was not noticed that the disk is full")
+		}
+		if len(b.reads()) != 1 {
+			t.Fatal("the pod was answered with what became of the copy")
 		}
 		if files, err := os.ReadDir(b.dir); err != nil || len(files) != 0 {
 			t.Fatalf("left on disk: %v, %v", files, err)
@@ -349,6 +373,17 @@ func TestCrash(t *testing.T) {
 				t.Errorf("it is gone too soon: %v", err)
 			}
 			time.Sleep(time.Second)
+			used := strings.TrimSuffix(filepath.Base(forgotten), partialSuffix)
+			if err := b.lockFile(t.Context(), used); err != nil {
+				t.Fatal(err)
+			}
+			b.Sweep()
+			if _, err := os.Stat(forgotten); err != nil {
+				t.Errorf("it is gone while it is written: %v", err)
+			}
+			b.unlockFile(used)
+			b.Sweep()
+			time.Sleep(partialKeep + time.Second)
 			b.Sweep()
 			w.clean(b)
 		})
@@ -359,29 +394,29 @@ func TestCrash(t *testing.T) {
 // more common one, then always the same; and it is said.
 func TestChoice(t *testing.T) {
 	bubble(t, 5, func(t *testing.T, w *world) {
-		for i, content := range []string{"old", "old", "new"} {
+		smallest := ""
+		for i, content := range []string{"old", "old", "newer"} {
 			for _, ref := range []string{"app:1", "runs:1"} {
 				id := w.nodes[i].images.Add(ref, []byte(content+ref))
-				if ref == "runs:1" && content == "new" {
+				if ref == "runs:1" && content == "newer" {
 					w.nodes[i].images.Use(id, 1)
 				}
 			}
-			w.nodes[i].images.Add("tie:1", []byte(fmt.Sprint("tie", i)))
+			tie := w.nodes[i].images.Add("tie:1", []byte(fmt.Sprint("tie", 2-i)))
+			if i == 0 || tie < smallest {
+				smallest = tie
+			}
 		}
-		var tie string
 		for _, o := range w.nodes[3:] {
-			for ref, want := range map[string]string{"app:1": "oldapp:1", "runs:1": "newruns:1"} {
+			for ref, want := range map[string]string{"app:1": "oldapp:1", "runs:1": "newerruns:1"} {
 				r := o.get(ref)
 				if r.Err != nil || r.Image.Size != int64(len(want)) || !strings.Contains(r.Note, "2 different images named "+ref) {
 					t.Errorf("%s: %+v", ref, r)
 				}
 			}
 			r := o.get("tie:1")
-			if tie == "" {
-				tie = r.Image.ID
-			}
-			if r.Err != nil || r.Image.ID != tie || !strings.Contains(r.Note, "3 different images") {
-				t.Errorf("%+v after %s", r, tie)
+			if r.Err != nil || r.Image.ID != smallest || !strings.Contains(r.Note, "3 different images") {
+				t.Errorf("%+v instead of %s", r, smallest)
 			}
 		}
 	})

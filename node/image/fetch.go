@@ -79,11 +79,12 @@ func (a *archive) restart() error {
 	return errors.Join(err, a.file.Truncate(0))
 }
 
-// Errors of one stream that say whose fault it was.
+// Errors of one stream that say whose fault it was. What is here is kept in any case:
+// the next holder compares it with its own.
 var (
 	errBusy = errors.New("it is busy")
-	errLied = errors.New("what arrived is not what it said that it sent")
-	errHere = errors.New("this node cannot go on") // wraps what no other holder can mend
+	errLied = errors.New("what arrived is not what it said that it sent") // it is not asked again
+	errHere = errors.New("this node cannot go on")                        // comes with what no other holder can mend
 )
 
 // fetch fills the archive from one holder and, when that brings no more, from the
@@ -108,7 +109,9 @@ func (a *archive) fetch(ctx context.Context, holders []holder, r *Result) (from 
 		case errors.Is(err, errHere):
 			return from, err
 		case errors.Is(err, errLied):
-			err = errors.Join(err, a.restart())
+			if holders = without(holders, from); len(holders) == 0 {
+				return from, fmt.Errorf("%s: %w", from.peer.Name, err)
+			}
 		}
 		if a.pos > furthest {
 			furthest, idle = a.pos, 0
@@ -122,6 +125,10 @@ func (a *archive) fetch(ctx context.Context, holders []holder, r *Result) (from 
 		a.t.say("getting %s, %s of %s: %s: %v; trying again", a.t.ref, Bytes(a.pos), Bytes(a.size), from.peer.Name, err)
 		pause(ctx, time.Duration(idle)*retryPause)
 	}
+}
+
+func without(holders []holder, one holder) []holder {
+	return slices.DeleteFunc(slices.Clone(holders), func(h holder) bool { return h.peer == one.peer })
 }
 
 const retryPause = 300 * time.Millisecond

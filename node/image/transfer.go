@@ -238,7 +238,7 @@ func (s *Store) fetchAny(ctx context.Context, t *Transfer, holders []holder, r *
 			return err
 		}
 		s.cfg.Log.Warn("a node sent an image that is none", "image", t.ref, "id", id, "from", from.peer.Name, "error", err)
-		holders = slices.DeleteFunc(slices.Clone(holders), func(h holder) bool { return h.ID == id && h.peer.Name == from.peer.Name })
+		holders = without(holders, from)
 		if err2 := a.restart(); err2 != nil || len(holders) == 0 {
 			return errors.Join(fmt.Errorf("what %s sent is not the image %s: %w", from.peer.Name, Short(id), err), err2)
 		}
