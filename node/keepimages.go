@@ -31,7 +31,7 @@ const (
 func (n *Node) keepImages(ctx context.Context) {
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()
-	due := map[string]time.Time{} // by image: when this node looks after it
+	due := map[lonelyImage]time.Time{} // when this node looks after it
 	for {
 		select {
 		case <-ctx.Done():
@@ -40,25 +40,32 @@ func (n *Node) keepImages(ctx context.Context) {
 		}
 		n.images.Sweep()
 		lonely := n.lonelyImages()
-		for ref := range due {
-			if _, still := lonely[ref]; !still {
-				delete(due, ref)
+		for l := range due {
+			if !slices.Contains(lonely, l) {
+				delete(due, l)
 			}
 		}
-		for ref, rank := range lonely {
-			if _, known := due[ref]; !known {
-				due[ref] = time.Now().Add(time.Duration(rank) * keepTurn)
+		for _, l := range lonely {
+			if _, known := due[l]; !known {
+				due[l] = time.Now().Add(time.Duration(l.rank) * keepTurn)
 			}
-			if time.Now().Before(due[ref]) || ctx.Err() != nil {
+			if time.Now().Before(due[l]) || ctx.Err() != nil {
 				continue
 			}
 			again := keepAgain
-			if !n.keepImage(ctx, ref) {
+			if !n.keepImage(ctx, l.ref) {
 				again = keepRetry
 			}
-			due[ref] = time.Now().Add(again)
+			due[l] = time.Now().Add(again)
 		}
 	}
+}
+
+// lonelyImage is an image that pods of one live node run from. Where that is, or
+// this node's place among those who could keep it, makes it another one.
+type lonelyImage struct {
+	ref, node string
+	rank      int
 }
 
 // keepImage fetches an image unless two other nodes have it or it is here.
@@ -77,9 +84,9 @@ func (n *Node) keepImage(ctx context.Context, ref string) (kept bool) {
 	return true
 }
 
-// lonelyImages are the images that pods of exactly one live node run from, with this
-// node's place in the order of those who could keep them.
-func (n *Node) lonelyImages() map[string]int {
+// lonelyImages are the images that pods of exactly one live node run from, and that
+// this node could keep.
+func (n *Node) lonelyImages() (lonely []lonelyImage) {
 	var able []string // nodes that may keep an image
 	live := map[string]bool{}
 	for _, m := range n.view.Load().Members {
@@ -106,12 +113,11 @@ func (n *Node) lonelyImages() map[string]int {
 			}
 		}
 	}
-	lonely := map[string]int{}
 	for ref, node := range on {
 		others := slices.DeleteFunc(slices.Clone(able), func(name string) bool { return name == node })
 		rank := scheduler.Rank(orderOf(ref), others, n.cfg.Identity.Name)
 		if node != several && rank >= 0 && !strings.Contains(ref, "@") {
-			lonely[ref] = rank
+			lonely = append(lonely, lonelyImage{ref, node, rank})
 		}
 	}
 	return lonely
