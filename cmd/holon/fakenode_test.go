@@ -359,6 +359,8 @@ func (f *fakeNode) Images(_ context.Context, node string) (api.ImageList, error)
 	switch node {
 	case "":
 	case "n1":
+		list = api.ImageList{Silent: []string{}, Items: list.Items[1:]}
+	case "n2":
 		list = api.ImageList{Silent: []string{}, Items: []api.ImageInfo{}}
 	default:
 		return list, fmt.Errorf("%w: there is no such node", api.ErrNotFound)

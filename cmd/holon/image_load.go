@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -75,21 +76,54 @@ func (a *app) loadImage(ctx context.Context, what string, o imageLoadOptions) er
 		}
 		return a.copyImage(ctx, c, api.ImageCopy{Name: what}, here, o)
 	}
-	loaded, err := a.upload(ctx, c, source)
-	if err != nil {
-		return fmt.Errorf("no image was loaded: %w", err)
-	}
-	for _, i := range loaded {
-		node := strings.Join(i.Nodes, ",")
-		if len(i.Names) == 0 {
-			say(a.out, "image %s loaded on %s; it has no name, and pods ask for names: save it by its name\n", image.Short(i.ID), node)
-			continue
+	there, verb, err := c.hasImage(ctx, what, source), "is there already", nil
+	if there == nil {
+		verb = "loaded"
+		if there, err = a.upload(ctx, c, source); err != nil {
+			return fmt.Errorf("no image was loaded: %w", err)
 		}
-		say(a.out, "image %s loaded on %s (%s, %s)\n", strings.Join(i.Names, ", "), node, image.Short(i.ID), image.Bytes(i.Size))
-		if o.all || o.node != "" {
-			if err := a.copyImage(ctx, c, api.ImageCopy{Name: i.Names[0], ID: i.ID}, node, o); err != nil {
-				return err
-			}
+	}
+	_ = source.end()
+	for _, i := range there {
+		if err := a.loaded(ctx, c, i, verb, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loaded says that an image is on a node, and has it copied to others.
+func (a *app) loaded(ctx context.Context, c *client, i api.ImageInfo, verb string, o imageLoadOptions) error {
+	node := strings.Join(i.Nodes, ",")
+	if len(i.Names) == 0 {
+		say(a.out, "image %s %s on %s; it has no name, and pods ask for names: save it by its name\n", image.Short(i.ID), verb, node)
+		return nil
+	}
+	say(a.out, "image %s %s on %s (%s, %s)\n", strings.Join(i.Names, ", "), verb, node, image.Short(i.ID), image.Bytes(i.Size))
+	if !o.all && o.node == "" {
+		return nil
+	}
+	return a.copyImage(ctx, c, api.ImageCopy{Name: i.Names[0], ID: i.ID}, node, o)
+}
+
+// hasImage is the image that would be sent, if the node has it under that name: the
+// user's Podman may be the node's own. Nil if not, or if that cannot be told.
+func (c *client) hasImage(ctx context.Context, name string, source *imageSource) []api.ImageInfo {
+	if source.id == "" {
+		return nil
+	}
+	node, err := c.nodeName(ctx)
+	if err != nil {
+		return nil
+	}
+	list, err := c.images(ctx, node)
+	if err != nil {
+		return nil
+	}
+	for _, i := range list.Items {
+		if i.ID == source.id && slices.Contains(i.Names, name) {
+			i.Names = []string{name}
+			return []api.ImageInfo{i}
 		}
 	}
 	return nil
@@ -130,6 +164,7 @@ type imageSource struct {
 	io.Reader
 	what string
 	size int64        // 0: unknown
+	id   string       // of an image of the user's Podman
 	end  func() error // may be called again
 }
 
@@ -164,6 +199,10 @@ func savedByPodman(ctx context.Context, name string) (*imageSource, error) {
 	if err != nil || strings.HasPrefix(name, "-") || exec.CommandContext(ctx, podman, "image", "exists", name).Run() != nil {
 		return nil, nil
 	}
+	id, err := exec.CommandContext(ctx, podman, "image", "inspect", "--format", "{{.Id}}", name).Output()
+	if err != nil {
+		return nil, fmt.Errorf("podman image inspect %s: %w", name, err)
+	}
 	cmd := exec.CommandContext(ctx, podman, "save", "--quiet", "--format", "docker-archive", name)
 	problem := new(bytes.Buffer)
 	cmd.Stderr = problem
@@ -174,7 +213,7 @@ func savedByPodman(ctx context.Context, name string) (*imageSource, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	return &imageSource{Reader: out, what: name, end: sync.OnceValue(func() error {
+	return &imageSource{Reader: out, what: name, id: strings.TrimSpace(string(id)), end: sync.OnceValue(func() error {
 		_ = out.Close() // ends a save that nobody reads any more
 		if err := cmd.Wait(); err != nil {
 			return fmt.Errorf("podman save %s: %w: %s", name, err, strings.TrimSpace(problem.String()))
@@ -201,7 +240,7 @@ func (a *app) upload(ctx context.Context, c *client, source *imageSource) ([]api
 		err = c.explain(context.DeadlineExceeded)
 	}
 	failed := body.failed.Load()
-	_ = source.end() // if it failed, so did the reading
+	_ = source.end() // if that failed, so did the reading
 	if err == nil {
 		defer answer.Close()
 	}

@@ -145,6 +145,7 @@ func pause(ctx context.Context, d time.Duration) {
 func (a *archive) read(ctx context.Context, from holder) (done bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	a.t.say("getting %s from %s, %s of %s", a.t.ref, from.peer.Name, Bytes(a.pos), Bytes(a.size))
 	st, hangUp, err := a.s.dial(ctx, from.peer.ID, request{Op: opRead, ID: a.t.id, Offset: a.pos, Prefix: hex.EncodeToString(a.sum.Sum(nil))})
 	if err != nil {
 		return false, err
