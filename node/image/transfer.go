@@ -163,6 +163,7 @@ func (s *Store) bring(ctx context.Context, t *Transfer) (r Result) {
 	if t.wanted.Keep { // has a turn of its own, so that no pod waits for it
 		permits = s.keeps
 	}
+	t.say("getting %s once fewer other images are on their way", t.ref)
 	release, err := take(ctx, permits)
 	if err != nil {
 		r.Err = err
