@@ -65,6 +65,13 @@ var decoders = map[string]string{
 	"node receiveOutput":               "session",
 	"node Node.serveStreams":           "session",
 	"node Node.askEvents":              "session",
+	"node/image readFrame":             "image",
+	"node/image decodeRequest":         "image",
+	"node/image decodeImages":          "image",
+	"node/image Store.ask":             "image",
+	"node/image Store.order":           "image",
+	"node/image archive.begin":         "image",
+	"node/image archive.finish":        "image",
 	"p2p/cert decodeBounded":           "chain welcome joinrequest grant refusal token",
 	"p2p/cert openToken":               "token",
 	"p2p/libp2p Mesh.chooseStanding":   "- bytes of two peer IDs, to choose between connections",
@@ -91,7 +98,7 @@ var decodes = regexp.MustCompile(`^(Unmarshal|NewDecoder|Consume\w+|Uvarint|Read
 
 // decoderDirs hold what reads peers and disks. node/api and cmd/holon speak
 // Kubernetes' formats, and their own only to themselves.
-var decoderDirs = []string{"crdt", "crdt/seal", "crdt/snapshot", "crdt/state", "crdt/badger", "scheduler", "node", "node/core", "p2p", "p2p/cert", "p2p/swim", "p2p/libp2p", "runtime", "runtime/process", "runtime/podman"}
+var decoderDirs = []string{"crdt", "crdt/seal", "crdt/snapshot", "crdt/state", "crdt/badger", "scheduler", "node", "node/core", "node/image", "p2p", "p2p/cert", "p2p/swim", "p2p/libp2p", "runtime", "runtime/process", "runtime/podman"}
 
 // findDecoders lists the functions of a directory that call one of decodes.
 func findDecoders(fsys fs.FS, dir string) (found []string, err error) {

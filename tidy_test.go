@@ -50,10 +50,11 @@ var imports = map[string][]string{
 	"runtime/process":       {"runtime"},
 	"node/core":             {"crdt", "crdt/seal", "crdt/state", "scheduler", "p2p", "p2p/cert", "p2p/swim", "runtime"}, // of runtime and p2p the data types
 	"node/api":              {"crdt", "crdt/seal", "crdt/state", "crdt/state/valid", "crdt/state/schema"},               // seal for a Backend of its tests
-	"node":                  {"crdt", "crdt/seal", "crdt/state", "crdt/snapshot", "node/core", "node/api", "p2p", "p2p/cert", "runtime", "scheduler"},
+	"node/image":            {"p2p", "runtime"},
+	"node":                  {"crdt", "crdt/seal", "crdt/state", "crdt/snapshot", "node/core", "node/api", "node/image", "p2p", "p2p/cert", "runtime", "scheduler"},
 	"cmd/holon": {
 		"crdt", "crdt/state", "crdt/badger", "crdt/snapshot", "scheduler", "p2p", "p2p/cert", "p2p/swim", "p2p/libp2p",
-		"runtime", "runtime/podman", "runtime/process", "node/core", "node/api", "node",
+		"runtime", "runtime/podman", "runtime/process", "node/core", "node/api", "node/image", "node",
 	},
 	"testnet": {
 		"crdt", "crdt/state", "crdt/state/valid", "scheduler", "node/core", "p2p", "p2p/cert", "p2p/swim",

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,6 +128,8 @@ type member struct {
 	disk  *memory
 	dir   string // its data directory
 	host  *runtimetest.Simulated
+	image *runtimetest.ImageStore // nil: its runtime has no images
+	free  atomic.Uint64           // bytes of its disk for images
 	specs specLog
 	log   journalText // of all its daemons
 	cut   []string    // what it is told to block at its next start
@@ -140,7 +143,10 @@ type member struct {
 
 const testCluster = "0123456789abcdef0123456789abcdef"
 
-func newCluster(t *testing.T, n int) *cluster {
+func newCluster(t *testing.T, n int) *cluster { return newClusterOf(t, n, func(*member) {}) }
+
+// newClusterOf lets prepare change each node before it starts.
+func newClusterOf(t *testing.T, n int, prepare func(*member)) *cluster {
 	c := &cluster{t: t, net: p2ptest.NewNet(1), start: time.Now(), key: ed25519.NewKeyFromSeed(make([]byte, 32)), tap: &wiretap{}}
 	c.net.SetFaults(p2ptest.Faults{Delay: time.Millisecond})
 	for i := range n {
@@ -157,6 +163,7 @@ func newCluster(t *testing.T, n int) *cluster {
 			t.Fatal(err)
 		}
 		m.host = runtimetest.NewSimulated(runtimetest.HostConfig{Node: m.id.Name, StartDelay: 100 * time.Millisecond, Program: program})
+		prepare(m)
 		c.nodes = append(c.nodes, m)
 	}
 	c.nodes[0].id.DataKeys = [][]byte{bytes.Repeat([]byte{7}, seal.KeySize)}
@@ -217,11 +224,11 @@ func (m *member) up() {
 	ctx, end := context.WithCancel(context.Background())
 	var err error
 	m.Node, err = New(Config{
-		Identity: m.id, Store: m.disk, DataDir: m.dir, Machine: m.machine, Runtime: talker{m.host.Runtime(), &m.specs},
+		Identity: m.id, Store: m.disk, DataDir: m.dir, Machine: m.machine, Runtime: m.runtime(),
 		Cache: api.NewCache(1, 0, nil), Logger: slog.New(slog.NewTextHandler(&m.log, nil)),
 		Introduce: true, Clock: func() core.Instant { return time.Hour + time.Since(m.c.start) },
 		Host:    core.Host{HostIP: "10.0.0.1", Allocatable: state.Resources{CPU: 4000, Memory: 1 << 30, Pods: 50}},
-		Blocked: m.cut,
+		Blocked: m.cut, DiskFree: func(string) (uint64, error) { return m.free.Load(), nil },
 		NewMesh: func(_ context.Context, members []p2p.Member, blocked func(p2p.PeerID) bool, events p2p.Events) (Mesh, error) {
 			m.blocked = blocked
 			mesh := m.c.net.Join(m.id.Peer(), events)
@@ -237,6 +244,14 @@ func (m *member) up() {
 	if _, err := m.Mesh(ctx); err != nil {
 		m.c.t.Fatal(err)
 	}
+}
+
+func (m *member) runtime() runtime.Runtime {
+	rt := talker{m.host.Runtime(), &m.specs}
+	if m.image == nil {
+		return rt
+	}
+	return m.image.Runtime(rt)
 }
 
 // down ends the daemon; its pods go on.

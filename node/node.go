@@ -15,6 +15,7 @@ import (
 	"holon/crdt/state"
 	"holon/node/api"
 	"holon/node/core"
+	"holon/node/image"
 	"holon/p2p"
 	"holon/p2p/cert"
 	"holon/runtime"
@@ -74,6 +75,9 @@ type Config struct {
 	Blocked []string
 	// SaveDataKeys keeps the data keys beside the identity, synced; nil: nowhere.
 	SaveDataKeys func([][]byte) error
+	// DiskFree tells how many bytes are free where a directory is; nil: the file
+	// system says.
+	DiskFree func(dir string) (uint64, error)
 	// Left is called when this node has left the cluster for good.
 	Left func()
 }
@@ -104,6 +108,8 @@ type Node struct {
 	slots     chan struct{} // sessions served for other nodes
 	copies    chan struct{} // snapshots being written
 	evicted   chan struct{} // closed when a view says so
+	images    *image.Store  // nil: the runtime has none. Set before ready is closed
+	silent    silence       // registries that did not answer
 
 	evictedOnce sync.Once
 
@@ -207,6 +213,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	}
 	defer n.mesh.Close()
 	n.serveStreams()
+	n.serveImages(ctx)
 	close(n.ready)
 	n.spawn(func() { n.loop(ctx) })
 	n.spawn(func() { n.commit(ctx) })

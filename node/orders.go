@@ -58,10 +58,12 @@ func (n *Node) carryOut(ctx context.Context, o core.Order) error {
 	if err != nil {
 		return err
 	}
-	if o.Kind == core.Restart {
-		return n.cfg.Runtime.StartContainer(ctx, spec, o.Container, o.Attempt)
-	}
-	return n.cfg.Runtime.EnsurePod(ctx, spec)
+	return n.withImages(ctx, spec, func(spec runtime.Spec) error {
+		if o.Kind == core.Restart {
+			return n.cfg.Runtime.StartContainer(ctx, spec, o.Container, o.Attempt)
+		}
+		return n.cfg.Runtime.EnsurePod(ctx, spec)
+	})
 }
 
 func asRuntimeError(o core.Order, err error) *runtime.Error {

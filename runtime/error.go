@@ -11,6 +11,8 @@ type Kind string
 // The kinds of error. Retry says which are worth trying again unchanged.
 const (
 	ImageMissing Kind = "ImageMissing" // the image is not here and cannot be had now
+	Pulling      Kind = "Pulling"      // the image is on its way: no failure, order again soon
+	NoDiskSpace  Kind = "NoDiskSpace"  // the image would leave the node too little disk
 	NameTaken    Kind = "NameTaken"    // a foreign container holds our name; never removed by us
 	PortTaken    Kind = "PortTaken"    // a host port or address is in use
 	Unavailable  Kind = "Unavailable"  // the runtime itself does not answer

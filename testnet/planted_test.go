@@ -6,7 +6,7 @@ import (
 )
 
 // plantedSeeds bounds how many histories a planted bug may survive.
-const plantedSeeds = 30
+const plantedSeeds = 100
 
 // plantedKinds are the kinds of history for bugs that the usual one seldom shows.
 var plantedKinds = map[Bug]string{

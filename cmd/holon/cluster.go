@@ -176,7 +176,11 @@ func printWhy(w io.Writer, why api.Why) {
 
 // followProgress posts to path and prints what the node says it is doing.
 func (a *app) followProgress(ctx context.Context, c *client, path string) error {
-	body, err := c.open(ctx, request{method: http.MethodPost, path: path, body: []byte("{}")})
+	return a.followRequest(ctx, c, request{method: http.MethodPost, path: path, body: []byte("{}")})
+}
+
+func (a *app) followRequest(ctx context.Context, c *client, r request) error {
+	body, err := c.open(ctx, r)
 	if err != nil {
 		return err
 	}

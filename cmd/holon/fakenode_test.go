@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -347,6 +348,53 @@ func (f *fakeNode) RevokeToken(_ context.Context, id string) error {
 		}
 	}
 	return api.ErrNotFound
+}
+
+// Images are two, one of which has two names; n3 never answers.
+func (f *fakeNode) Images(_ context.Context, node string) (api.ImageList, error) {
+	list := api.ImageList{Silent: []string{"n3"}, Items: []api.ImageInfo{
+		{ID: strings.Repeat("0a", 32), Names: []string{}, Size: 1200, Nodes: []string{"n2"}},
+		{ID: strings.Repeat("1b", 32), Names: []string{"localhost/shop:1", "localhost/shop:latest"}, Size: 120_000_000, Nodes: []string{"n1", "n2"}},
+	}}
+	switch node {
+	case "":
+	case "n1":
+		list = api.ImageList{Silent: []string{}, Items: list.Items[1:]}
+	case "n2":
+		list = api.ImageList{Silent: []string{}, Items: []api.ImageInfo{}}
+	default:
+		return list, fmt.Errorf("%w: there is no such node", api.ErrNotFound)
+	}
+	return list, nil
+}
+
+// LoadImage takes any archive that arrives whole for an image of its first word.
+func (f *fakeNode) LoadImage(_ context.Context, archive io.Reader, sum func() string, progress func(string)) ([]api.ImageInfo, error) {
+	data, err := io.ReadAll(archive)
+	if err != nil {
+		return nil, err
+	}
+	if digest := fmt.Sprintf("%x", sha256.Sum256(data)); sum() != digest {
+		return nil, fmt.Errorf("%w: sent with %q, and %s came", api.ErrInvalid, sum(), digest)
+	}
+	progress("n1 unpacks it")
+	words := strings.Fields(string(data))
+	if len(words) == 0 {
+		return nil, errors.New("this is no archive of an image")
+	}
+	return []api.ImageInfo{{ID: strings.Repeat("2c", 32), Names: words[:1], Size: int64(len(data)), Nodes: []string{"n1"}}}, nil
+}
+
+// CopyImage works but for n2.
+func (f *fakeNode) CopyImage(_ context.Context, c api.ImageCopy, progress func(string)) error {
+	progress(fmt.Sprintf("%s %.4s to %v", c.Name, c.ID, c.Nodes))
+	if c.Name == "nowhere:1" {
+		return errors.New("image nowhere:1: no live node has it")
+	}
+	if slices.Contains(c.Nodes, "n2") {
+		return errors.New("not copied to n2: it has no room")
+	}
+	return nil
 }
 
 // Snapshot writes the stored objects as a node would, each born by a write of its

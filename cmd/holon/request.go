@@ -35,6 +35,9 @@ type request struct {
 	accept      string // empty: JSON
 	contentType string // empty: JSON
 	body        []byte
+	// stream is a body of any length; trailer, if any, is complete once it was read.
+	stream  io.Reader
+	trailer http.Header
 }
 
 // do sends a request and returns the body of a good answer. A bad one is an
@@ -61,10 +64,15 @@ func (c *client) do(ctx context.Context, r request) ([]byte, error) {
 func (c *client) open(ctx context.Context, r request) (io.ReadCloser, error) {
 	u := c.base.JoinPath(r.path)
 	u.RawQuery = r.query.Encode()
-	req, err := http.NewRequestWithContext(ctx, orElse(r.method, http.MethodGet), u.String(), bytes.NewReader(r.body))
+	var body io.Reader = bytes.NewReader(r.body)
+	if r.stream != nil {
+		body = r.stream
+	}
+	req, err := http.NewRequestWithContext(ctx, orElse(r.method, http.MethodGet), u.String(), body)
 	if err != nil {
 		return nil, err
 	}
+	req.Trailer = r.trailer
 	req.Header.Set("Accept", orElse(r.accept, acceptJSON))
 	if r.body != nil {
 		req.Header.Set("Content-Type", orElse(r.contentType, "application/json"))

@@ -49,7 +49,7 @@ type RunStatus struct {
 	Phase    Phase  `cbor:"4,keyasint"`
 	Ready    bool   `cbor:"5,keyasint,omitempty"`
 	// Refused is the typed reason for which the node does not admit the run, in
-	// kubelet's spelling: OutOfcpu, OutOfmemory, OutOfpods; or PortTaken.
+	// kubelet's spelling: OutOfcpu, OutOfmemory, OutOfpods; or PortTaken, NoDiskSpace.
 	Refused    string            `cbor:"6,keyasint,omitempty"`
 	Message    string            `cbor:"7,keyasint,omitempty"`
 	IP         string            `cbor:"8,keyasint,omitempty"`

@@ -172,6 +172,13 @@ type Backend interface {
 	// Snapshot writes this node's copy of the cluster's state, as of one moment, in
 	// the format of crdt/snapshot. After an error what was written is no snapshot.
 	Snapshot(ctx context.Context, w io.Writer) error
+	// Images lists the images of a node, or of all if it is empty.
+	Images(ctx context.Context, node string) (ImageList, error)
+	// LoadImage takes an archive in on this node. sum is the SHA-256 that the client
+	// says it has, once it is read to its end. progress is told while it is unpacked.
+	LoadImage(ctx context.Context, archive io.Reader, sum func() string, progress func(string)) ([]ImageInfo, error)
+	// CopyImage makes nodes get an image from those that have it.
+	CopyImage(ctx context.Context, c ImageCopy, progress func(string)) error
 	// CreateToken, Tokens and RevokeToken manage join tokens.
 	CreateToken(ctx context.Context, uses int, ttl time.Duration) (token string, info TokenInfo, err error)
 	Tokens(ctx context.Context) ([]TokenInfo, error)

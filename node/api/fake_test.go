@@ -428,6 +428,34 @@ func (m *memory) RevokeToken(_ context.Context, id string) error {
 	return ErrNotFound
 }
 
+// Images, LoadImage and CopyImage make do with one archive.
+func (m *memory) Images(_ context.Context, node string) (ImageList, error) {
+	if node == "nobody" {
+		return ImageList{}, fmt.Errorf("%w: there is no such node", ErrNotFound)
+	}
+	return ImageList{Items: []ImageInfo{{ID: "1", Names: []string{"app:1"}, Nodes: []string{"n1"}}}, Silent: []string{"n2"}}, nil
+}
+
+func (m *memory) LoadImage(_ context.Context, archive io.Reader, sum func() string, progress func(string)) ([]ImageInfo, error) {
+	text, err := io.ReadAll(archive)
+	if err != nil {
+		return nil, err
+	}
+	if sum() != fmt.Sprint(len(text)) {
+		return nil, fmt.Errorf("%w: %d bytes, and %s were sent", ErrInvalid, len(text), sum())
+	}
+	progress("unpacking")
+	if string(text) == "bad" {
+		return nil, fmt.Errorf("%w: no archive", ErrInvalid)
+	}
+	return []ImageInfo{{ID: string(text)}}, nil
+}
+
+func (m *memory) CopyImage(_ context.Context, c ImageCopy, progress func(string)) error {
+	progress(c.Name + " to " + strings.Join(c.Nodes, ","))
+	return m.fail
+}
+
 func (m *memory) Snapshot(_ context.Context, w io.Writer) error { return m.snapshot(w) }
 
 func (m *memory) Leave(context.Context, func(string)) error { return ErrUnreachable }

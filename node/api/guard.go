@@ -175,7 +175,8 @@ func (w *statusRecorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 func longRunning(r *http.Request) bool {
 	path := r.URL.Path
 	return isTrue(r, "watch") || isTrue(r, "follow") || strings.HasSuffix(path, "/exec") || strings.HasSuffix(path, "/log") ||
-		path == holonPath+"drain" || path == holonPath+"leave" || path == holonPath+"snapshot" || strings.HasPrefix(path, "/testnet/")
+		path == holonPath+"drain" || path == holonPath+"leave" || path == holonPath+"snapshot" ||
+		r.Method == http.MethodPost && strings.HasPrefix(path, holonPath+"images") || strings.HasPrefix(path, "/testnet/")
 }
 
 // admit says who sends a request, or refuses it.

@@ -59,6 +59,9 @@ type Progress struct {
 //	POST   drain           POST leave      JSON lines, see Progress
 //	POST   evict/NAME                      an Eviction
 //	GET    snapshot                        bytes, see crdt/snapshot
+//	GET    images?node=NAME                without a node: of all
+//	POST   images                          an archive, its SHA-256 as a trailer; see ImageProgress
+//	POST   images/copy                     an ImageCopy; JSON lines, see Progress
 //	POST   sync/confirm                    likewise
 func (s *Server) holonRoutes(mux *http.ServeMux) {
 	handle := func(pattern string, f func(http.ResponseWriter, *http.Request) error) {
@@ -73,6 +76,9 @@ func (s *Server) holonRoutes(mux *http.ServeMux) {
 	handle("POST "+holonPath+"tokens", s.createToken)
 	handle("DELETE "+holonPath+"tokens/{id}", s.revokeToken)
 	handle("GET "+holonPath+"snapshot", s.snapshot)
+	handle("GET "+holonPath+"images", s.images)
+	handle("POST "+holonPath+"images", s.loadImage)
+	handle("POST "+holonPath+"images/copy", s.copyImage)
 	handle("GET "+holonPath+"datakeys", s.dataKeys)
 	handle("POST "+holonPath+"datakeys", s.rotateDataKey)
 	handle("POST "+holonPath+"drain", s.withProgress(s.config.Backend.Drain))
@@ -86,6 +92,7 @@ func (s *Server) holonRoutes(mux *http.ServeMux) {
 var holonResources = []metav1.APIResource{
 	{Name: "status", SingularName: "status", Kind: "ClusterStatus", Verbs: []string{"get"}},
 	{Name: "datakeys", SingularName: "datakey", Kind: "DataKey", Verbs: []string{"create", "list"}},
+	{Name: "images", SingularName: "image", Kind: "Image", Verbs: []string{"create", "get"}},
 	{Name: "conflicts", SingularName: "conflict", Kind: "Conflict", Verbs: []string{"get"}},
 	{Name: "tokens", SingularName: "token", Kind: "JoinToken", Verbs: []string{"create", "delete"}},
 }

@@ -17,6 +17,9 @@ const (
 	orderRetryFirst = 500 * time.Millisecond
 	orderRetryMax   = 30 * time.Second
 	graceDefault    = 30 * time.Second
+	// pullingAgain is how long a run waits for its image before it is ordered again:
+	// it holds up nothing else meanwhile, and nobody shall wait long for the rest.
+	pullingAgain = 500 * time.Millisecond
 )
 
 // startsMax bounds the starts under way at once, so that a storm of stand-ins
@@ -160,6 +163,10 @@ func (c *Core) ordered(ev Ordered) {
 		}
 		return
 	}
+	if ev.Err.Kind == runtime.Pulling { // no failure; see what the shell has to say in a moment
+		r.reason, r.message, r.retryAt = string(ev.Err.Kind), ev.Err.Err.Error(), c.now+pullingAgain
+		return
+	}
 	r.failed++
 	wait := min(orderRetryFirst<<min(r.failed-1, 10), orderRetryMax)
 	if !ev.Err.Kind.Retry() {
@@ -167,8 +174,8 @@ func (c *Core) ordered(ev Ordered) {
 	}
 	r.retryAt = c.now + wait
 	r.reason, r.message = string(ev.Err.Kind), ev.Err.Error()
-	if ev.Err.Kind == runtime.PortTaken && ev.Order.Kind == Ensure {
-		r.refused, r.admitted, n.outside[r.id] = string(runtime.PortTaken), false, true
+	if kind := ev.Err.Kind; ev.Order.Kind == Ensure && (kind == runtime.PortTaken || kind == runtime.NoDiskSpace) {
+		r.refused, r.admitted, n.outside[r.id] = string(kind), false, true
 	}
 	if ev.Order.Kind == Stop {
 		r.stopped = false

@@ -58,7 +58,7 @@ var meanings = []struct {
 	},
 }
 
-const nextImage = "load it on this node (`podman load`, `podman build`) or correct image and imagePullPolicy"
+const nextImage = "load it on any node (`holon image load`, `podman build`) or correct image and imagePullPolicy"
 
 // classify turns an answer of Podman into a typed error.
 func classify(op string, err error) *runtime.Error {

@@ -85,7 +85,7 @@ func TestImageMissing(t *testing.T) {
 	for policy, words := range map[string]string{"Never": "imagePullPolicy is Never", "IfNotPresent": "pull image", "": "pull image", "Always": "pull image"} {
 		spec := pod(t, r, "imagemissing", forever)
 		spec.Containers[0].Image, spec.Containers[0].PullPolicy = "holon-has-no-such-image:1", policy
-		wantKind(t, r.EnsurePod(t.Context(), spec), runtime.ImageMissing, words, "podman load", "holon-has-no-such-image:1")
+		wantKind(t, r.EnsurePod(t.Context(), spec), runtime.ImageMissing, words, "holon image load", "holon-has-no-such-image:1")
 		if s, there := status(t, r, spec.ID); there {
 			t.Errorf("%q: something was made: %+v", policy, s)
 		}
