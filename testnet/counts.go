@@ -13,7 +13,7 @@ type Counts struct {
 	Crashes, PowerCuts, Partitions, Heals, DiskLosts int // faults
 	Lost, Duplicated, Pauses, Kills, RuntimeDowns    int
 	Restartings, Drains, RecordDrains                int // goodbyes for a while
-	Evictions, Forgotten                             int // members, the latter after the storm
+	MemberEvictions, Forgotten                       int // members, the latter after the storm
 	Torn                                             int // crashes between a drop and what follows from it
 	Unsynced                                         int // batches that a crash took before they were durable
 	Conflicts                                        int // registers written on both sides

@@ -62,18 +62,18 @@ func (w *World) rejoin(n *Node) {
 	w.after(10*time.Second, func() { w.readmit(n, peer) })
 }
 
-// evict ends the membership of another node. Its owner notices some time later, clears it
+// evictMember ends the membership of another node. Its owner notices some time later, clears it
 // and lets it join again.
-func (n *Node) evict(other *Node) {
+func (n *Node) evictMember(other *Node) {
 	w, peer := n.w, other.peer
 	if other == n || other.index == 0 || w.cfg.Nodes < 3 {
 		return
 	}
-	n.ask(core.Evict{Member: string(peer)}, func(ack core.Ack) {
+	n.ask(core.EvictMember{Member: string(peer)}, func(ack core.Ack) {
 		if ack.Err != nil {
 			return
 		}
-		w.Counts.Evictions++
+		w.Counts.MemberEvictions++
 		other.evicted = peer
 		w.after(time.Duration(w.rng.Int64N(int64(20*time.Second))), other.clear)
 	})

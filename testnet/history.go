@@ -91,7 +91,7 @@ func (w *World) operate() {
 	case k < 97:
 		n.compact()
 	case k < 98:
-		n.evict(w.nodes[w.rng.IntN(len(w.nodes))])
+		n.evictMember(w.nodes[w.rng.IntN(len(w.nodes))])
 	default:
 		name := w.nodes[w.rng.IntN(len(w.nodes))].name
 		switch k := w.rng.IntN(3); {

@@ -30,7 +30,7 @@ import (
 //	cordon n2, drain n2, uncordon n2 [on=n1] says so in the record of a node
 //	cut n1 n2 | n3 n4 n5, heal               the network
 //	crash n2, power n2, start n2             the daemon dies, the host dies, either is back
-//	evict n3 [on=n1], forget n3 [on=n1]      ends a membership; forget: by force
+//	evict-node n3 [on=n1], forget-node n3    ends a membership; forget: by force
 //	run 5s                                   let time pass; prints what was said
 //	pods                                     prints what runs on every host
 //	view n1                                  prints what a node believes of the members
@@ -108,8 +108,8 @@ func (p *player) play(d *datadriven.TestData) {
 		p.node(p.index(args[0])).start()
 	case "run":
 		p.run(args[0])
-	case "evict", "forget":
-		p.evict(p.node(on), core.Evict{Member: args[0], Force: d.Cmd == "forget"})
+	case "evict-node", "forget-node":
+		p.evictMember(p.node(on), core.EvictMember{Member: args[0], Force: d.Cmd == "forget-node"})
 	case "pods":
 		p.showPods()
 	case "view":
@@ -184,7 +184,7 @@ func (p *player) run(text string) {
 	}
 }
 
-func (p *player) evict(n *Node, op core.Evict) {
+func (p *player) evictMember(n *Node, op core.EvictMember) {
 	n.ask(op, func(ack core.Ack) {
 		if ack.Err != nil {
 			fmt.Fprintf(&p.said, "refused: %v\n", ack.Err)

@@ -62,7 +62,7 @@ func (w *World) forgetTheGone() {
 	for _, peer := range slices.Sorted(maps.Keys(n.core.Counted())) {
 		if !slices.ContainsFunc(w.nodes, func(n *Node) bool { return n.peer == peer }) {
 			w.Counts.Forgotten++
-			n.ask(core.Evict{Member: string(peer), Force: true}, func(core.Ack) {})
+			n.ask(core.EvictMember{Member: string(peer), Force: true}, func(core.Ack) {})
 		}
 	}
 }

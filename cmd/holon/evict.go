@@ -28,7 +28,7 @@ off goes on until it is heard of again.
 It counts for majorities until more than half of those who count agree.`,
 		Args: wantArgs(1, 1, "the name of a node"), ValidArgsFunction: a.completeNodes,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.evict(cmd, args[0], api.Eviction{}, "evicted")
+			return a.evict(cmd, args[0], api.MemberEviction{}, "evicted")
 		},
 	}
 }
@@ -52,14 +52,14 @@ until the sides meet.`,
 			if force {
 				a.warn(fmt.Sprintf("if %s runs on somewhere, homes may move there and here", args[0]))
 			}
-			return a.evict(cmd, args[0], api.Eviction{Gone: true, Force: force}, "forgotten")
+			return a.evict(cmd, args[0], api.MemberEviction{Gone: true, Force: force}, "forgotten")
 		},
 	}
 	c.Flags().BoolVar(&force, "force", false, "also where the others are too few to agree")
 	return c
 }
 
-func (a *app) evict(cmd *cobra.Command, name string, e api.Eviction, did string) error {
+func (a *app) evict(cmd *cobra.Command, name string, e api.MemberEviction, did string) error {
 	c, err := a.connect()
 	if err != nil {
 		return err

@@ -503,8 +503,8 @@ func (f *fakeNode) Leave(_ context.Context, progress func(string)) error {
 	return nil
 }
 
-// Evict knows n2, which is gone, and sees no majority.
-func (f *fakeNode) Evict(_ context.Context, member string, e api.Eviction) error {
+// EvictMember knows n2, which is gone, and sees no majority.
+func (f *fakeNode) EvictMember(_ context.Context, member string, e api.MemberEviction) error {
 	switch {
 	case member != "n2":
 		return api.ErrNotFound

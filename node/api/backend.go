@@ -187,9 +187,9 @@ type Backend interface {
 	// and moves them away (`holon down` follows it with a signal of its own).
 	Leave(ctx context.Context, progress func(string)) error
 	Drain(ctx context.Context, progress func(string)) error
-	// Evict ends the membership of another node for good: by its name, or by its peer
+	// EvictMember ends the membership of another node for good: by its name, or by its peer
 	// ID where several bore one.
-	Evict(ctx context.Context, member string, e Eviction) error
+	EvictMember(ctx context.Context, member string, e MemberEviction) error
 	// ConfirmSync lets a sync of this node drop what its peers have deleted, though
 	// it is much.
 	ConfirmSync(ctx context.Context, progress func(string)) error
@@ -256,9 +256,9 @@ type ClusterStatus struct {
 	Records   int          `json:"records"`
 }
 
-// Eviction says how a membership ends. Gone: only if the node is out of reach. Force: it
+// MemberEviction says how a membership ends. Gone: only if the node is out of reach. Force: it
 // counts no more for a majority at once, though those who are left may be too few to say so.
-type Eviction struct {
+type MemberEviction struct {
 	Gone  bool `json:"gone,omitempty"`
 	Force bool `json:"force,omitempty"`
 }

@@ -460,7 +460,7 @@ func (m *memory) Snapshot(_ context.Context, w io.Writer) error { return m.snaps
 
 func (m *memory) Leave(context.Context, func(string)) error { return ErrUnreachable }
 
-func (m *memory) Evict(_ context.Context, member string, e Eviction) error {
+func (m *memory) EvictMember(_ context.Context, member string, e MemberEviction) error {
 	if member != "n9" {
 		return ErrNotFound
 	}

@@ -57,7 +57,7 @@ type Progress struct {
 //	GET    tokens          POST tokens     DELETE tokens/ID
 //	GET    datakeys        POST datakeys   the latter makes a new one
 //	POST   drain           POST leave      JSON lines, see Progress
-//	POST   evict/NAME                      an Eviction
+//	POST   evict/NAME                      a MemberEviction
 //	GET    snapshot                        bytes, see crdt/snapshot
 //	GET    images?node=NAME                without a node: of all
 //	POST   images                          an archive, its SHA-256 as a trailer; see ImageProgress
@@ -84,7 +84,7 @@ func (s *Server) holonRoutes(mux *http.ServeMux) {
 	handle("POST "+holonPath+"drain", s.withProgress(s.config.Backend.Drain))
 	handle("POST "+holonPath+"sync/confirm", s.withProgress(s.config.Backend.ConfirmSync))
 	handle("POST "+holonPath+"leave", s.withProgress(s.config.Backend.Leave))
-	handle("POST "+holonPath+"evict/{name}", s.evict)
+	handle("POST "+holonPath+"evict/{name}", s.evictMember)
 }
 
 // holonResources are what discovery shows of the group: clients take a group
@@ -110,20 +110,20 @@ func (s *Server) clusterStatus(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// evict takes another node out of the cluster.
-func (s *Server) evict(w http.ResponseWriter, r *http.Request) error {
+// evictMember takes another node out of the cluster.
+func (s *Server) evictMember(w http.ResponseWriter, r *http.Request) error {
 	body, err := readBody(w, r)
 	if err != nil {
 		return err
 	}
-	var e Eviction
+	var e MemberEviction
 	if len(body) > 0 {
 		if err := json.Unmarshal(body, &e); err != nil {
 			return apierrors.NewBadRequest("the body cannot be read as an eviction: " + err.Error())
 		}
 	}
 	name := r.PathValue("name")
-	if err := s.config.Backend.Evict(r.Context(), name, e); err != nil {
+	if err := s.config.Backend.EvictMember(r.Context(), name, e); err != nil {
 		return ofBackend(err, holonResource("members"), name)
 	}
 	writeJSON(w, r, http.StatusOK, successStatus())

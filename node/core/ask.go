@@ -69,10 +69,10 @@ type (
 	StopAll struct{}
 	// Leave ends this node's membership for good.
 	Leave struct{}
-	// Evict ends the membership of another node for good: a name, or a peer ID where
+	// EvictMember ends the membership of another node for good: a name, or a peer ID where
 	// several bear one. Gone: it must be out of reach. Force, too, is for one that is gone
 	// for good: it counts no more at once, whether a majority agrees or not.
-	Evict struct {
+	EvictMember struct {
 		Member      string
 		Gone, Force bool
 	}
@@ -92,7 +92,7 @@ func (RevokeToken) op() {}
 func (Drain) op()       {}
 func (StopAll) op()     {}
 func (Leave) op()       {}
-func (Evict) op()       {}
+func (EvictMember) op() {}
 func (Restarting) op()  {}
 func (ConfirmSync) op() {}
 func (FirstMember) op() {}
@@ -141,8 +141,8 @@ func (c *Core) asked(id uint64, op Op) {
 		c.runner.dirty, c.runner.unsureAll, c.status.dirty = true, true, true
 	case Leave:
 		ack.Err = c.leave()
-	case Evict:
-		ack.Err = c.evict(op)
+	case EvictMember:
+		ack.Err = c.evictMember(op)
 	case ConfirmSync:
 		ack.Err = c.confirmSync()
 	case Restarting:
@@ -243,16 +243,4 @@ func (c *Core) deletePod(op DeletePod) error {
 		return ErrNotFound
 	}
 	return c.nonceUp(s)
-}
-
-// leave writes the goodbye that every other member will honour. Its rank makes it
-// final: no concurrent write about this member takes it back.
-func (c *Core) leave() error {
-	key := state.MakeKey(state.Members, "", string(c.cfg.Peer))
-	if err := c.setRanked(key, state.MemberUID(string(c.cfg.Peer)), state.MemberLeft, 1, []byte("true")); err != nil {
-		return err
-	}
-	err := c.bury(state.MakeKey(state.Nodes, "", c.cfg.Node))
-	c.swimOutput(c.members.swim.Leave(c.now))
-	return err
 }

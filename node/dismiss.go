@@ -7,9 +7,9 @@ import (
 	"holon/node/core"
 )
 
-// Evict ends the membership of another node for good.
-func (n *Node) Evict(ctx context.Context, member string, e api.Eviction) error {
-	_, err := n.ask(ctx, core.Evict{Member: member, Gone: e.Gone, Force: e.Force})
+// EvictMember ends the membership of another node for good.
+func (n *Node) EvictMember(ctx context.Context, member string, e api.MemberEviction) error {
+	_, err := n.ask(ctx, core.EvictMember{Member: member, Gone: e.Gone, Force: e.Force})
 	return apiError(err)
 }
 

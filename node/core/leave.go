@@ -13,8 +13,20 @@ import (
 // then. One that is not reached goes on like any that is cut off.
 const farewellTime = 2 * time.Second
 
-// evict ends the membership of another node for good.
-func (c *Core) evict(op Evict) error {
+// leave writes the goodbye that every other member will honour. Its rank makes it
+// final: no concurrent write about this member takes it back.
+func (c *Core) leave() error {
+	key := state.MakeKey(state.Members, "", string(c.cfg.Peer))
+	if err := c.setRanked(key, state.MemberUID(string(c.cfg.Peer)), state.MemberLeft, 1, []byte("true")); err != nil {
+		return err
+	}
+	err := c.bury(state.MakeKey(state.Nodes, "", c.cfg.Node))
+	c.swimOutput(c.members.swim.Leave(c.now))
+	return err
+}
+
+// evictMember ends the membership of another node for good.
+func (c *Core) evictMember(op EvictMember) error {
 	b := c.memberOf(op.Member)
 	if err := c.mayEvict(op, b); err != nil {
 		return err
@@ -48,7 +60,7 @@ func (c *Core) evict(op Evict) error {
 }
 
 // mayEvict says why a member is not evicted.
-func (c *Core) mayEvict(op Evict, b *member) error {
+func (c *Core) mayEvict(op EvictMember, b *member) error {
 	switch {
 	case b == nil:
 		return ErrNotFound
