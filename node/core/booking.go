@@ -24,7 +24,6 @@ type booking struct {
 	view   *scheduler.View // nil before the first plan
 	live   []string
 	of     map[crdt.UID]booked
-	lostAt Instant // when the next silence will have lasted for long; 0: nobody is silent
 	awake  Instant // members.awake when the majority was counted
 	unsure bool    // somebody live was not heard since then; his word alone may change the majority
 }
@@ -40,9 +39,12 @@ type booked struct {
 // workload, and reports whether it has.
 func (c *Core) renewView() bool {
 	b := &c.sched.booking
-	if b.view != nil && !c.index.dirtyAll && (b.lostAt == 0 || c.now < b.lostAt) && !c.majorityMoved() {
+	if b.view != nil && !c.index.dirtyAll && !c.majorityMoved() {
+		b.view.Now = c.now
 		return false
 	}
+	c.index.dirtyAll = true // what runs here follows from the view, too
+	c.noteTroubles()
 	c.sched.booking = c.freshBooking()
 	return true
 }
@@ -76,21 +78,11 @@ func (c *Core) unheard() bool {
 // on the node that runs it. Bookings are sums: their order does not matter.
 func (c *Core) freshBooking() booking {
 	b := booking{
-		view: &scheduler.View{Majority: c.majority(), Refused: c.refusedBy},
+		view: &scheduler.View{Majority: c.majority(), Refused: c.refusedBy, Now: c.now, AloneSince: c.sched.troubles.alone, LostAfter: c.cfg.LostAfter},
 		live: c.liveNodes(), of: make(map[crdt.UID]booked, len(c.index.workloads)), awake: c.members.awake, unsure: c.unheard(),
 	}
-	names := map[string]bool{c.cfg.Node: true}
-	for name, m := range c.members.byName {
-		if !m.Left {
-			names[name] = true
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		n := c.viewNode(name)
-		b.view.Nodes = append(b.view.Nodes, n)
-		if due := c.members.byName[name]; n.Health == scheduler.Lost && (b.lostAt == 0 || due.since+c.cfg.LostAfter < b.lostAt) {
-			b.lostAt = due.since + c.cfg.LostAfter
-		}
+	for _, name := range c.nodeNames() {
+		b.view.Nodes = append(b.view.Nodes, c.viewNode(name))
 	}
 	for _, w := range c.index.workloads {
 		b.book(w, c.index.slots[w.UID])
@@ -106,6 +98,7 @@ func (c *Core) viewNode(name string) *scheduler.Node {
 	stored := c.index.nodes[name]
 	n.Taints, n.Unschedulable = stored.Taints, stored.Unschedulable
 	n.Labels = nodeLabels(name, stored.Labels, c.statusOf(name))
+	c.troubled(n)
 	return n
 }
 
@@ -118,7 +111,7 @@ func (b *booking) book(w *state.Workload, slots map[int]state.Slot) {
 		if !ok {
 			continue
 		}
-		if node := b.view.Assigned(&s); node != "" {
+		if node := b.view.Assigned(w, &s); node != "" {
 			b.view.Occupy(w, node)
 			runs = append(runs, node)
 		}

@@ -66,10 +66,11 @@ type SlotExplanation struct {
 
 // assigned is the node that runs a slot in the view of the last plan, or "".
 func (c *Core) assigned(s *state.Slot) string {
-	if c.sched.booking.view == nil {
+	w := c.index.workloads[s.ID.Workload]
+	if c.sched.booking.view == nil || w == nil {
 		return ""
 	}
-	return c.sched.booking.view.Assigned(s)
+	return c.sched.booking.view.Assigned(w, s)
 }
 
 // standsIn is the node that stands in for the home of a slot in this view, until

@@ -127,6 +127,7 @@ func ConfigMapUpdate(c, old *corev1.ConfigMap) field.ErrorList {
 // Pod says what is wrong with a pod.
 func Pod(p *corev1.Pod) field.ErrorList {
 	errs := validateMetadata(&p.ObjectMeta, true, apivalidation.NameIsDNSSubdomain)
+	errs = append(errs, validatePolicies(p.Annotations)...)
 	return append(errs, validatePodSpec(&p.Spec, field.NewPath("spec"))...)
 }
 
