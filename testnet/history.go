@@ -25,6 +25,8 @@ type Shape struct {
 	Tears int
 	// Blackouts: faults are splits, crashes and boots.
 	Blackouts bool
+	// Policies: workloads say how they want to be treated, and nodes have taints.
+	Policies bool
 }
 
 // Play runs one history: operations among faults, then calm, then everything is
@@ -92,6 +94,10 @@ func (w *World) operate() {
 		n.compact()
 	default:
 		name := w.nodes[w.rng.IntN(len(w.nodes))].name
+		if w.shape.Policies && w.rng.IntN(2) == 0 {
+			n.retaint(name)
+			return
+		}
 		switch k := w.rng.IntN(3); {
 		case k == 0:
 			n.cordon(name, true)
@@ -192,10 +198,35 @@ func podTemplate(w *World) map[string]any {
 }
 
 func (n *Node) putDeployment(name string) {
-	n.put(state.MakeKey(state.Deployments, "default", name), map[string]any{"spec": map[string]any{
+	value := map[string]any{"spec": map[string]any{
 		"replicas": int64(1 + n.w.rng.IntN(4)),
 		"template": map[string]any{"metadata": map[string]any{"labels": map[string]any{"app": name}}, "spec": podTemplate(n.w)},
-	}})
+	}}
+	if n.w.shape.Policies {
+		value["metadata"] = map[string]any{"annotations": n.w.policy()}
+	}
+	n.put(state.MakeKey(state.Deployments, "default", name), value)
+}
+
+// policy draws what a Deployment says of trouble.
+func (w *World) policy() map[string]any {
+	notes := map[string]any{}
+	for _, name := range []string{"stand-in-delay", "handback", "lost-after", "stop-when-alone"} {
+		if w.rng.IntN(2) == 0 {
+			notes["holon.dev/"+name] = fmt.Sprintf("%dms", 1000+w.rng.IntN(5000))
+		}
+	}
+	return notes
+}
+
+// retaint has a random node expel who does not tolerate it, or not any more.
+func (n *Node) retaint(name string) {
+	if n.w.rng.IntN(3) == 0 && !n.knowsDrained() {
+		n.w.Counts.Taints++
+		n.taint(name, "sim:NoExecute")
+	} else {
+		n.taint(name)
+	}
 }
 
 func (n *Node) scale(name string) {
@@ -243,7 +274,7 @@ func (n *Node) knowsDrained() bool {
 	return slices.ContainsFunc(n.w.nodes, func(other *Node) bool {
 		key := state.MakeKey(state.Nodes, "", other.name)
 		node, _, _ := state.DecodeNode(key, n.seen[key])
-		return node.Drain
+		return node.Drain || len(node.Taints) > 0
 	})
 }
 
@@ -258,6 +289,20 @@ func (n *Node) drainOf(name string) {
 			"spec":     map[string]any{"unschedulable": true},
 		})
 	}
+}
+
+// taint gives a node taints, as "<key>:<effect>", in place of those that it has.
+func (n *Node) taint(name string, taints ...string) {
+	key := state.MakeKey(state.Nodes, "", name)
+	if n.seen[key].Live() == nil {
+		return
+	}
+	list := []any{}
+	for _, t := range taints {
+		key, effect, _ := strings.Cut(t, ":")
+		list = append(list, map[string]any{"key": key, "effect": effect})
+	}
+	n.put(key, map[string]any{"spec": map[string]any{"taints": list}})
 }
 
 // drain asks that the slots of this node move away, or may stay.

@@ -31,6 +31,7 @@ var kinds = map[string]func(*Config, *Shape){
 	"slow": func(c *Config, s *Shape) {
 		c.DelayMax, c.SyncMax, s.Every = 150*time.Millisecond, 200*time.Millisecond, 300*time.Millisecond
 	},
+	"policies":    func(_ *Config, s *Shape) { s.Policies = true },
 	"long-splits": func(_ *Config, s *Shape) { s.Every, s.Odds = 500*time.Millisecond, 12 },
 }
 

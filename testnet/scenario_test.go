@@ -28,6 +28,8 @@ import (
 //	delete web [on=n2]
 //	introduce                                has every node make its Node object
 //	cordon n2, drain n2, uncordon n2 [on=n1] says so in the record of a node
+//	policy web handback=10s [on=n2]          annotates it with holon.dev/handback and so on
+//	taint n2 gpu:NoExecute, untaint n2 [on=n1]
 //	cut n1 n2 | n3 n4 n5, heal               the network
 //	crash n2, power n2, start n2             the daemon dies, the host dies, either is back
 //	run 5s                                   let time pass; prints what was said
@@ -91,6 +93,10 @@ func (p *player) play(d *datadriven.TestData) {
 		p.node(on).cordon(args[0], d.Cmd == "cordon")
 	case "drain":
 		p.node(on).drainOf(args[0])
+	case "policy":
+		p.policy(p.node(on), d)
+	case "taint", "untaint":
+		p.node(on).taint(args[0], args[1:]...)
 	case "introduce":
 		for _, n := range p.nodes {
 			n.putNodeObject()
@@ -135,6 +141,16 @@ func (p *player) apply(n *Node, d *datadriven.TestData) {
 		}
 	}
 	p.deploy(n, name, image, map[string]any{"replicas": int64(replicas)})
+}
+
+func (p *player) policy(n *Node, d *datadriven.TestData) {
+	notes := map[string]any{}
+	for _, a := range d.CmdArgs[1:] {
+		if a.Key != "on" {
+			notes["holon.dev/"+a.Key] = a.Vals[0]
+		}
+	}
+	p.put(n, deployment(d.CmdArgs[0].Key), map[string]any{"metadata": map[string]any{"annotations": notes}})
 }
 
 func (p *player) cut(args []string) {

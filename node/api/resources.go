@@ -168,7 +168,7 @@ var kinds = []*kind{
 		fields:       deploymentFields,
 		defaults:     by(valid.DefaultDeployment), validate: on(valid.Deployment), validateUpdate: onUpdate(valid.DeploymentUpdate),
 		advise: adviceOn(func(d *appsv1.Deployment) []string {
-			return adviseOnSecrets(&d.Spec.Template.Spec, "spec.template.spec")
+			return append(valid.AdviseTemplate(d.Spec.Template.Annotations), adviseOnSecrets(&d.Spec.Template.Spec, "spec.template.spec")...)
 		}),
 		columns: deploymentColumns, row: row(deploymentRow),
 	},

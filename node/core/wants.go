@@ -100,7 +100,6 @@ func (c *Core) wantSlot(w *state.Workload, s state.Slot) {
 		}
 		c.runner.put(r, s)
 		r.workload, r.revision, r.template, r.wanted = w, revision, template, true
-		r.back = 0
 	}
 }
 
