@@ -53,7 +53,7 @@ func (n *Node) follow(c core.Change) (o api.Object, shown bool) {
 	switch c.Key.Resource() {
 	case state.ConfigMaps, state.Secrets, state.Namespaces:
 		return api.Object{Key: apiKey(c.Key), Token: c.Token, Source: n.plain(c)}, true
-	case state.Deployments, state.Pods, state.Nodes:
+	case state.Deployments, state.Pods, state.Nodes, state.Budgets:
 		if c.Record.Live() == nil {
 			n.reasons.Delete(c.Key)
 			return api.Object{Key: apiKey(c.Key)}, true

@@ -85,6 +85,10 @@ func (w *World) operate() {
 	case k < 85:
 		n.remove(state.MakeKey(state.Pods, "default", fmt.Sprintf("p%d", w.rng.IntN(3))))
 	case k < 92:
+		if w.shape.Policies && w.rng.IntN(2) == 0 {
+			n.evictSlotPod()
+			return
+		}
 		n.deleteSlotPod()
 	case k < 94:
 		n.drain(!n.drains)
@@ -177,6 +181,10 @@ func (n *Node) putAs(uid crdt.UID, key state.Key, values map[string]any) {
 var largeValue = strings.Repeat("large ", 4000)
 
 func (n *Node) putConfigMap(name string) {
+	if n.w.shape.Policies && n.w.rng.IntN(3) == 0 {
+		n.putBudget(fmt.Sprintf("d%d", n.w.rng.IntN(4)))
+		return
+	}
 	if n.w.rng.IntN(20) == 0 {
 		n.put(state.MakeKey(state.ConfigMaps, "default", name), map[string]any{"data": map[string]any{"large": largeValue}})
 		return
@@ -259,6 +267,29 @@ func (n *Node) deleteSlotPod() {
 			return
 		}
 	}
+}
+
+// evictSlotPod evicts a pod from where this node believes that it belongs.
+func (n *Node) evictSlotPod() {
+	for _, key := range slices.Sorted(maps.Keys(n.seen)) {
+		if key.Resource() != state.Slots || n.w.rng.IntN(3) != 0 {
+			continue
+		}
+		if s, ok, err := state.DecodeSlot(key, n.seen[key]); ok && err == nil {
+			n.ask(core.Evict{Slot: s.ID, Node: s.Home.Node}, func(ack core.Ack) {
+				if ack.Err == nil {
+					n.w.Counts.Evictions++
+				}
+			})
+			return
+		}
+	}
+}
+
+func (n *Node) putBudget(app string) {
+	n.put(state.MakeKey(state.Budgets, "default", app), map[string]any{"spec": map[string]any{
+		"maxUnavailable": int64(n.w.rng.IntN(3)), "selector": map[string]any{"matchLabels": map[string]any{"app": app}},
+	}})
 }
 
 func (n *Node) cordon(name string, on bool) {

@@ -2,7 +2,9 @@ package testnet
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +32,9 @@ import (
 //	cordon n2, drain n2, uncordon n2 [on=n1] says so in the record of a node
 //	policy web handback=10s [on=n2]          annotates it with holon.dev/handback and so on
 //	taint n2 gpu:NoExecute, untaint n2 [on=n1]
+//	budget web maxUnavailable=1 [on=n2]      a PodDisruptionBudget of its pods
+//	budgets n2                               prints how they are, as that node shows it
+//	evict web slot=1 [on=n2]                 as kubectl drain does with a pod; prints the answer
 //	cut n1 n2 | n3 n4 n5, heal               the network
 //	crash n2, power n2, start n2             the daemon dies, the host dies, either is back
 //	run 5s                                   let time pass; prints what was said
@@ -95,6 +100,12 @@ func (p *player) play(d *datadriven.TestData) {
 		p.node(on).drainOf(args[0])
 	case "policy":
 		p.policy(p.node(on), d)
+	case "budget":
+		p.budget(p.node(on), d)
+	case "budgets":
+		p.showBudgets(p.node(p.index(args[0])))
+	case "evict":
+		p.evict(p.node(on), d)
 	case "taint", "untaint":
 		p.node(on).taint(args[0], args[1:]...)
 	case "introduce":
@@ -151,6 +162,52 @@ func (p *player) policy(n *Node, d *datadriven.TestData) {
 		}
 	}
 	p.put(n, deployment(d.CmdArgs[0].Key), map[string]any{"metadata": map[string]any{"annotations": notes}})
+}
+
+func (p *player) budget(n *Node, d *datadriven.TestData) {
+	name := d.CmdArgs[0].Key
+	spec := map[string]any{"selector": map[string]any{"matchLabels": map[string]any{"app": name}}}
+	for _, a := range d.CmdArgs[1:] {
+		if count, err := strconv.ParseInt(a.Vals[0], 10, 64); err == nil {
+			spec[a.Key] = count
+		} else if a.Key != "on" {
+			spec[a.Key] = a.Vals[0]
+		}
+	}
+	p.put(n, state.MakeKey(state.Budgets, "default", name), map[string]any{"spec": spec})
+}
+
+func (p *player) showBudgets(n *Node) {
+	for _, key := range slices.Sorted(maps.Keys(n.shown)) {
+		if status, _ := n.shown[key]["status"].(map[string]any); key.Resource() == state.Budgets {
+			_, _, name := key.Split()
+			fmt.Fprintf(&p.said, "%s: %v expected, %v healthy, %v desired, %v may go\n", name,
+				status["expectedPods"], status["currentHealthy"], status["desiredHealthy"], status["disruptionsAllowed"])
+		}
+	}
+}
+
+// evict asks for the eviction of what runs a slot at home, or of its stand-in.
+func (p *player) evict(n *Node, d *datadriven.TestData) {
+	index, key, node := 0, deployment(d.CmdArgs[0].Key), ""
+	for _, a := range d.CmdArgs[1:] {
+		switch a.Key {
+		case "slot":
+			index, _ = strconv.Atoi(a.Vals[0])
+		case "from":
+			node = a.Vals[0]
+		}
+	}
+	slot := p.slot(n, key, index)
+	said := false
+	n.ask(core.Evict{Slot: slot.ID, Node: cmp.Or(node, slot.Home.Node)}, func(ack core.Ack) {
+		said = true
+		if ack.Err == nil {
+			ack.Err = errors.New("evicted")
+		}
+		fmt.Fprintf(&p.said, "%v\n", ack.Err)
+	})
+	p.within(time.Second, "answer", func() bool { return said })
 }
 
 func (p *player) cut(args []string) {

@@ -242,6 +242,11 @@ func (f *fakeNode) DeletePod(_ context.Context, namespace, name string) error {
 	return f.cache.Apply(nil, []api.Key{{Resource: "pods", Namespace: namespace, Name: name}})
 }
 
+// Evict lets a pod go.
+func (f *fakeNode) Evict(ctx context.Context, namespace, name string, _ bool) error {
+	return f.DeletePod(ctx, namespace, name)
+}
+
 // Logs prints what was asked for.
 func (f *fakeNode) Logs(_ context.Context, namespace, pod string, o api.LogOptions, w io.Writer) error {
 	_, err := fmt.Fprintf(w, "log of %s/%s/%s follow=%t previous=%t tail=%d since=%v\n", namespace, pod, o.Container, o.Follow, o.Previous, o.Tail, o.Since)

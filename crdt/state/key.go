@@ -15,6 +15,7 @@ const (
 	Secrets     = "secrets" // their values sealed, see SealedPath
 	Deployments = "deployments.apps"
 	ReplicaSets = "replicasets.apps" // derived, never stored
+	Budgets     = "poddisruptionbudgets.policy"
 
 	Members   = "members.holon.dev"   // one per admitted peer, named by peer ID
 	Slots     = "slots.holon.dev"     // one per slot, named <workload UID>-<index>

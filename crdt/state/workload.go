@@ -47,6 +47,13 @@ func (w *Workload) Bare() bool { return w.Key.Resource() == Pods }
 // Policy is how a workload is treated while its nodes are in trouble.
 type Policy = valid.Policy
 
+// StandInAnnotation says whether another node may run a slot while its home cannot;
+// StandInNever is one of its values.
+const (
+	StandInAnnotation = valid.StandInAnnotation
+	StandInNever      = valid.StandInNever
+)
+
 // standsIn are the kinds whose slots get a stand-in unless they say otherwise. Of all
 // others the same thing must not run twice, or is of no use elsewhere.
 var standsIn = map[string]bool{Deployments: true}

@@ -148,6 +148,9 @@ type Backend interface {
 	// DeletePod gives the slot of a derived pod a new run; a bare pod is deleted
 	// through Mutate.
 	DeletePod(ctx context.Context, namespace, name string) error
+	// Evict has the slot of a pod run elsewhere, and goes on with the pod until that is
+	// ready; a bare pod is deleted. It fails with a BudgetError, ErrStays or ErrTwice.
+	Evict(ctx context.Context, namespace, name string, dryRun bool) error
 	// Logs streams a container's log from the node that runs the pod.
 	Logs(ctx context.Context, namespace, pod string, opts LogOptions, w io.Writer) error
 	// Exec runs a command in a container on the node that runs the pod and

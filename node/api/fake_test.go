@@ -287,6 +287,13 @@ func (m *memory) DeletePod(_ context.Context, namespace, name string) error {
 	return nil
 }
 
+func (m *memory) Evict(_ context.Context, namespace, name string, _ bool) error {
+	if _, there := m.cache.Get(Key{Pods, namespace, name}); !there {
+		return ErrNotFound
+	}
+	return m.fail
+}
+
 func (m *memory) Logs(ctx context.Context, _, pod string, o LogOptions, w io.Writer) error {
 	if m.fail != nil {
 		return m.fail

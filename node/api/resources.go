@@ -5,6 +5,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -79,6 +80,7 @@ const (
 	EventsOf    = "events"
 	Deployments = "deployments.apps"
 	ReplicaSets = "replicasets.apps"
+	Budgets     = "poddisruptionbudgets.policy"
 )
 
 func core(kind string) schema.GroupVersionKind {
@@ -120,6 +122,7 @@ var kinds = []*kind{
 		subresources: []subresource{
 			{"log", core("Pod"), []string{"get"}},
 			{"exec", core("PodExecOptions"), []string{"create", "get"}},
+			{"eviction", evictionKind, []string{"create"}},
 		},
 		make:     func() runtime.Object { return &corev1.Pod{} },
 		fields:   podFields,
@@ -171,6 +174,15 @@ var kinds = []*kind{
 			return append(valid.AdviseTemplate(d.Spec.Template.Annotations), adviseOnSecrets(&d.Spec.Template.Spec, "spec.template.spec")...)
 		}),
 		columns: deploymentColumns, row: row(deploymentRow),
+	},
+	{
+		GroupVersionKind: schema.GroupVersionKind{Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
+		plural:           "poddisruptionbudgets", singular: "poddisruptionbudget", short: []string{"pdb"},
+		namespaced: true, verbs: allVerbs,
+		make:     func() runtime.Object { return &policyv1.PodDisruptionBudget{} },
+		fields:   budgetFields,
+		validate: on(valid.PodDisruptionBudget),
+		columns:  budgetColumns, row: row(budgetRow),
 	},
 	{
 		GroupVersionKind: apps("ReplicaSet"), plural: "replicasets", singular: "replicaset", short: []string{"rs"},

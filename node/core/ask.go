@@ -47,6 +47,12 @@ type (
 	}
 	// DeletePod gives the slot behind a derived pod a new run.
 	DeletePod struct{ Slot state.SlotID }
+	// Evict has the slot of a pod on a node run elsewhere, if its budget lets it.
+	Evict struct {
+		Slot   state.SlotID
+		Node   string
+		DryRun bool
+	}
 	// Admit makes a peer a member and uses a token up by one.
 	Admit struct {
 		Token      string
@@ -79,6 +85,7 @@ func (Mutate) op()      {}
 func (Settle) op()      {}
 func (Compact) op()     {}
 func (DeletePod) op()   {}
+func (Evict) op()       {}
 func (Admit) op()       {}
 func (PutToken) op()    {}
 func (RevokeToken) op() {}
@@ -113,6 +120,8 @@ func (c *Core) asked(id uint64, op Op) {
 		ack.UID, ack.Err = c.compact(op)
 	case DeletePod:
 		ack.Err = c.deletePod(op)
+	case Evict:
+		ack.Err = c.evict(op)
 	case Admit:
 		ack.Err = c.admitMember(op)
 	case FirstMember:
@@ -224,7 +233,7 @@ func (c *Core) countSpec(key state.Key, live *crdt.Object, delta map[string][]by
 }
 
 func hasSpec(key state.Key) bool {
-	return slices.Contains([]string{state.Deployments, state.Pods, state.Nodes}, key.Resource())
+	return slices.Contains([]string{state.Deployments, state.Pods, state.Nodes, state.Budgets}, key.Resource())
 }
 
 func (c *Core) deletePod(op DeletePod) error {

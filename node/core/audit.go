@@ -28,6 +28,7 @@ func (c *Core) AuditPlan() (bad []string) {
 	if len(bad) == 0 { // or what follows is nothing but its consequence
 		c.auditPlans(say)
 		c.auditRuns(say)
+		c.auditBudgets(say)
 	}
 	return bad
 }

@@ -138,6 +138,7 @@ func (c *Core) derive() {
 	for _, uid := range sortedUIDs(due) {
 		c.deriveWorkload(uid, c.runsOf(uid))
 	}
+	c.deriveBudgets(due)
 	nodes := c.dueNodes()
 	for _, name := range nodes {
 		c.deriveNode(name)

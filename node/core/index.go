@@ -15,7 +15,8 @@ type index struct {
 	byKey     map[state.Key]crdt.UID
 	slots     map[crdt.UID]map[int]state.Slot
 	revisions map[crdt.UID]map[string]revision
-	podMeta   map[string]podMeta // by pod UID
+	podMeta   map[string]podMeta            // by pod UID
+	budgets   map[string]map[string]*budget // by namespace and name
 	// retired workloads were deleted, or lost their name to an older object that
 	// was created on the other side of a partition.
 	retired map[crdt.UID]bool
@@ -57,7 +58,7 @@ func newIndex(node string) index {
 		node: node, strays: map[crdt.UID]bool{}, here: map[crdt.UID]map[int]bool{},
 		nodes: map[string]state.Node{}, workloads: map[crdt.UID]*state.Workload{}, byKey: map[state.Key]crdt.UID{},
 		slots: map[crdt.UID]map[int]state.Slot{}, revisions: map[crdt.UID]map[string]revision{},
-		podMeta: map[string]podMeta{}, retired: map[crdt.UID]bool{}, losers: map[crdt.UID]state.Key{},
+		podMeta: map[string]podMeta{}, budgets: map[string]map[string]*budget{}, retired: map[crdt.UID]bool{}, losers: map[crdt.UID]state.Key{},
 		touched: map[crdt.UID]bool{}, keys: map[state.Key]bool{}, dirtyAll: true,
 	}
 }
@@ -94,6 +95,9 @@ func (c *Core) reindex(key state.Key, rec *crdt.Record) {
 			}
 			x.dirtyAll = true
 		}
+	case state.Budgets:
+		c.derived.dirty = true
+		err = x.reindexBudget(key, rec)
 	case state.PodMeta:
 		err = x.reindexPodMeta(key, rec)
 	case state.Members:
