@@ -130,33 +130,6 @@ func (p *planner) choose(s *state.Slot, home bool) {
 	p.booked(i)
 }
 
-// Elsewhere chooses a node for a slot besides the one that runs it now, as if it ran
-// nowhere, or says why there is none. The view is afterwards as it was.
-func Elsewhere(v *View, w *state.Workload, s *state.Slot, from string) (node, why string) {
-	if !v.Release(w, from) {
-		return "", "what is booked is more than can be added up"
-	}
-	refused := v.Refused
-	v.Refused = func(slot state.SlotID, node string) (string, bool) {
-		if slot == s.ID && node == from {
-			return "it leaves there", true
-		}
-		if refused == nil {
-			return "", false
-		}
-		return refused(slot, node)
-	}
-	p := planner{v: v, w: w}
-	if i := p.best(s); i >= 0 {
-		node = p.nodes[i].node.Name
-	} else {
-		why = p.summary(s)
-	}
-	v.Refused = refused
-	v.Occupy(w, from)
-	return node, why
-}
-
 func (p *planner) decide(d Decision) { p.plan.Decisions = append(p.plan.Decisions, d) }
 
 func (p *planner) explain(s *state.Slot, pending bool, text string) {

@@ -13,7 +13,7 @@ type Counts struct {
 	Crashes, PowerCuts, Partitions, Heals, DiskLosts int // faults
 	Lost, Duplicated, Pauses, Kills, RuntimeDowns    int
 	Restartings, Drains, RecordDrains                int // goodbyes for a while
-	Taints, Halts, Evictions                         int // where workloads have policies
+	Taints, Halts, Evictions, Rebalanced             int // where workloads have policies
 	Torn                                             int // crashes between a drop and what follows from it
 	Unsynced                                         int // batches that a crash took before they were durable
 	Conflicts                                        int // registers written on both sides
@@ -55,7 +55,7 @@ func (c *Counts) accounts(now, before core.Counters) {
 
 // rare are shown by stories, and by the histories of kind policies: nodes that keep the rules forge nothing and flood
 // nobody, and what the fingerprints find is what all else has missed.
-var rare = map[string]bool{"Taints": true, "Halts": true, "Evictions": true, "Poisoned": true, "Limited": true, "Divergences": true, "Repaired": true}
+var rare = map[string]bool{"Taints": true, "Halts": true, "Evictions": true, "Rebalanced": true, "Poisoned": true, "Limited": true, "Divergences": true, "Repaired": true}
 
 // Zeros names what never happened.
 func (c *Counts) Zeros() []string { return zeros(reflect.ValueOf(c).Elem()) }

@@ -86,7 +86,7 @@ func (w *World) operate() {
 		n.remove(state.MakeKey(state.Pods, "default", fmt.Sprintf("p%d", w.rng.IntN(3))))
 	case k < 92:
 		if w.shape.Policies && w.rng.IntN(2) == 0 {
-			n.evictSlotPod()
+			n.shift()
 			return
 		}
 		n.deleteSlotPod()
@@ -266,6 +266,18 @@ func (n *Node) deleteSlotPod() {
 			n.ask(core.DeletePod{Slot: s.ID}, func(core.Ack) {})
 			return
 		}
+	}
+}
+
+// shift evicts a pod, rebalances, or asks what would be if.
+func (n *Node) shift() {
+	switch n.w.rng.IntN(4) {
+	case 0:
+		n.ask(core.Rebalance{Max: 3}, func(ack core.Ack) { n.w.Counts.Rebalanced += len(ack.Moves) })
+	case 1:
+		n.ask(core.WhatIf{Lose: []string{n.w.nodes[n.w.rng.IntN(len(n.w.nodes))].name}}, func(core.Ack) {})
+	default:
+		n.evictSlotPod()
 	}
 }
 

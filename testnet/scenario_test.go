@@ -2,7 +2,6 @@ package testnet
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -35,6 +34,8 @@ import (
 //	budget web maxUnavailable=1 [on=n2]      a PodDisruptionBudget of its pods
 //	budgets n2                               prints how they are, as that node shows it
 //	evict web slot=1 [on=n2]                 as kubectl drain does with a pod; prints the answer
+//	rebalance max=3 [dry] [on=n2]            prints what moves
+//	what-if n3 n4 [on=n2]                    prints what would become of what they run
 //	cut n1 n2 | n3 n4 n5, heal               the network
 //	crash n2, power n2, start n2             the daemon dies, the host dies, either is back
 //	run 5s                                   let time pass; prints what was said
@@ -106,6 +107,10 @@ func (p *player) play(d *datadriven.TestData) {
 		p.showBudgets(p.node(p.index(args[0])))
 	case "evict":
 		p.evict(p.node(on), d)
+	case "rebalance":
+		p.rebalance(p.node(on), d)
+	case "what-if":
+		p.whatIf(p.node(on), args)
 	case "taint", "untaint":
 		p.node(on).taint(args[0], args[1:]...)
 	case "introduce":
@@ -199,13 +204,40 @@ func (p *player) evict(n *Node, d *datadriven.TestData) {
 		}
 	}
 	slot := p.slot(n, key, index)
-	said := false
-	n.ask(core.Evict{Slot: slot.ID, Node: cmp.Or(node, slot.Home.Node)}, func(ack core.Ack) {
-		said = true
-		if ack.Err == nil {
-			ack.Err = errors.New("evicted")
+	p.answer(n, core.Evict{Slot: slot.ID, Node: cmp.Or(node, slot.Home.Node)}, func(core.Ack) { p.said.WriteString("evicted\n") })
+}
+
+func (p *player) rebalance(n *Node, d *datadriven.TestData) {
+	op := core.Rebalance{DryRun: d.HasArg("dry")}
+	d.ScanArgs(p.t, "max", &op.Max)
+	p.answer(n, op, func(ack core.Ack) {
+		for _, m := range ack.Moves {
+			_, _, name := m.Key.Split()
+			fmt.Fprintf(&p.said, "%s/%d %s -> %s: %s\n", name, m.Slot, m.From, m.To, m.Why)
 		}
-		fmt.Fprintf(&p.said, "%v\n", ack.Err)
+	})
+}
+
+func (p *player) whatIf(n *Node, args []string) {
+	lose := slices.DeleteFunc(slices.Clone(args), func(a string) bool { return a == "on" })
+	p.answer(n, core.WhatIf{Lose: lose}, func(ack core.Ack) {
+		fmt.Fprintf(&p.said, "majority: %v\n", ack.Fates.Majority)
+		for _, f := range ack.Fates.Slots {
+			_, _, name := f.Key.Split()
+			fmt.Fprintf(&p.said, "%s/%d %s -> %s, %s: %s\n", name, f.Slot, f.From, cmp.Or(f.To, "nowhere"), f.State, f.Why)
+		}
+	})
+}
+
+// answer asks a node and prints what it says, or why it does not.
+func (p *player) answer(n *Node, op core.Op, print func(core.Ack)) {
+	said := false
+	n.ask(op, func(ack core.Ack) {
+		if said = true; ack.Err != nil {
+			fmt.Fprintf(&p.said, "%v\n", ack.Err)
+		} else {
+			print(ack)
+		}
 	})
 	p.within(time.Second, "answer", func() bool { return said })
 }

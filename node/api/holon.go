@@ -57,6 +57,8 @@ type Progress struct {
 //	GET    tokens          POST tokens     DELETE tokens/ID
 //	GET    datakeys        POST datakeys   the latter makes a new one
 //	POST   drain           POST leave      JSON lines, see Progress
+//	POST   rebalance                       a RebalanceRequest
+//	GET    whatif?lose=NODE&lose=NODE
 //	GET    snapshot                        bytes, see crdt/snapshot
 //	POST   sync/confirm                    likewise
 func (s *Server) holonRoutes(mux *http.ServeMux) {
@@ -71,6 +73,8 @@ func (s *Server) holonRoutes(mux *http.ServeMux) {
 	handle("GET "+holonPath+"tokens", s.tokens)
 	handle("POST "+holonPath+"tokens", s.createToken)
 	handle("DELETE "+holonPath+"tokens/{id}", s.revokeToken)
+	handle("POST "+holonPath+"rebalance", s.rebalance)
+	handle("GET "+holonPath+"whatif", s.whatIf)
 	handle("GET "+holonPath+"snapshot", s.snapshot)
 	handle("GET "+holonPath+"datakeys", s.dataKeys)
 	handle("POST "+holonPath+"datakeys", s.rotateDataKey)

@@ -53,6 +53,14 @@ type (
 		Node   string
 		DryRun bool
 	}
+	// Rebalance moves at most Max homes from nodes that are crowded to those that are
+	// not, or says which it would; the Ack has them.
+	Rebalance struct {
+		Max    int
+		DryRun bool
+	}
+	// WhatIf asks what would become of slots without these nodes; the Ack has it.
+	WhatIf struct{ Lose []string }
 	// Admit makes a peer a member and uses a token up by one.
 	Admit struct {
 		Token      string
@@ -86,6 +94,8 @@ func (Settle) op()      {}
 func (Compact) op()     {}
 func (DeletePod) op()   {}
 func (Evict) op()       {}
+func (Rebalance) op()   {}
+func (WhatIf) op()      {}
 func (Admit) op()       {}
 func (PutToken) op()    {}
 func (RevokeToken) op() {}
@@ -122,6 +132,10 @@ func (c *Core) asked(id uint64, op Op) {
 		ack.Err = c.deletePod(op)
 	case Evict:
 		ack.Err = c.evict(op)
+	case Rebalance:
+		ack.Moves, ack.Err = c.rebalance(op)
+	case WhatIf:
+		ack.Fates, ack.Err = c.whatIf(op.Lose)
 	case Admit:
 		ack.Err = c.admitMember(op)
 	case FirstMember:

@@ -111,12 +111,7 @@ func (c *Core) auditPlans(say sayer) {
 	if !s.settled {
 		return
 	}
-	full := c.freshBooking()
-	for _, b := range s.booking.of {
-		for _, node := range b.chosen {
-			full.view.Occupy(b.workload, node)
-		}
-	}
+	full := c.copyBooking()
 	for _, uid := range sortedUIDs(c.everything()) {
 		if u, ok := s.undone[uid]; ok {
 			if u.turn <= c.now || s.turn > u.turn {

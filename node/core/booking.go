@@ -78,14 +78,38 @@ func (c *Core) unheard() bool {
 // on the node that runs it. Bookings are sums: their order does not matter.
 func (c *Core) freshBooking() booking {
 	b := booking{
-		view: &scheduler.View{Majority: c.majority(), Refused: c.refusedBy, Now: c.now, AloneSince: c.sched.troubles.alone, LostAfter: c.cfg.LostAfter},
+		view: c.emptyView(),
 		live: c.liveNodes(), of: make(map[crdt.UID]booked, len(c.index.workloads)), awake: c.members.awake, unsure: c.unheard(),
 	}
+	b.bookAll(c)
+	return b
+}
+
+// emptyView is the scheduler's view with nothing booked.
+func (c *Core) emptyView() *scheduler.View {
+	v := &scheduler.View{Majority: c.majority(), Refused: c.refusedBy, Now: c.now, AloneSince: c.sched.troubles.alone, LostAfter: c.cfg.LostAfter}
 	for _, name := range c.nodeNames() {
-		b.view.Nodes = append(b.view.Nodes, c.viewNode(name))
+		v.Nodes = append(v.Nodes, c.viewNode(name))
 	}
+	return v
+}
+
+func (b *booking) bookAll(c *Core) {
 	for _, w := range c.index.workloads {
 		b.book(w, c.index.slots[w.UID])
+	}
+}
+
+// copyBooking is a booking of everything, those chosen included, that may be changed.
+func (c *Core) copyBooking() booking {
+	b := c.freshBooking()
+	for uid, kept := range c.sched.booking.of {
+		if c.index.workloads[uid] != kept.workload {
+			continue // changed since
+		}
+		for _, node := range kept.chosen {
+			b.view.Occupy(kept.workload, node)
+		}
 	}
 	return b
 }
