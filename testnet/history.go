@@ -182,7 +182,11 @@ var largeValue = strings.Repeat("large ", 4000)
 
 func (n *Node) putConfigMap(name string) {
 	if n.w.shape.Policies && n.w.rng.IntN(3) == 0 {
-		n.putBudget(fmt.Sprintf("d%d", n.w.rng.IntN(4)))
+		if n.w.rng.IntN(3) == 0 {
+			n.putClass(fmt.Sprintf("p%d", n.w.rng.IntN(3)))
+		} else {
+			n.putBudget(fmt.Sprintf("d%d", n.w.rng.IntN(4)))
+		}
 		return
 	}
 	if n.w.rng.IntN(20) == 0 {
@@ -199,10 +203,15 @@ func podTemplate(w *World) map[string]any {
 	if w.rng.IntN(12) == 0 {
 		image = "crash"
 	}
-	return map[string]any{"containers": []any{map[string]any{
+	spec := map[string]any{}
+	if w.shape.Policies {
+		spec["priorityClassName"] = fmt.Sprintf("p%d", w.rng.IntN(4))
+	}
+	spec["containers"] = []any{map[string]any{
 		"name": "app", "image": image, "command": []any{"run", fmt.Sprint(w.rng.IntN(3))},
 		"resources": map[string]any{"requests": map[string]any{"cpu": fmt.Sprintf("%dm", 50+50*w.rng.IntN(4)), "memory": "32Mi"}},
-	}}}
+	}}
+	return spec
 }
 
 func (n *Node) putDeployment(name string) {
@@ -296,6 +305,10 @@ func (n *Node) evictSlotPod() {
 			return
 		}
 	}
+}
+
+func (n *Node) putClass(name string) {
+	n.put(state.MakeKey(state.PriorityClasses, "", name), map[string]any{"value": int64(n.w.rng.IntN(2000) - 1000), "globalDefault": n.w.rng.IntN(4) == 0})
 }
 
 func (n *Node) putBudget(app string) {

@@ -31,6 +31,7 @@ import (
 //	cordon n2, drain n2, uncordon n2 [on=n1] says so in the record of a node
 //	policy web handback=10s [on=n2]          annotates it with holon.dev/handback and so on
 //	taint n2 gpu:NoExecute, untaint n2 [on=n1]
+//	class urgent value=1000 [globalDefault=true] [on=n2]
 //	budget web maxUnavailable=1 [on=n2]      a PodDisruptionBudget of its pods
 //	budgets n2                               prints how they are, as that node shows it
 //	evict web slot=1 [on=n2]                 as kubectl drain does with a pod; prints the answer
@@ -103,6 +104,8 @@ func (p *player) play(d *datadriven.TestData) {
 		p.policy(p.node(on), d)
 	case "budget":
 		p.budget(p.node(on), d)
+	case "class":
+		p.class(p.node(on), d)
 	case "budgets":
 		p.showBudgets(p.node(p.index(args[0])))
 	case "evict":
@@ -180,6 +183,18 @@ func (p *player) budget(n *Node, d *datadriven.TestData) {
 		}
 	}
 	p.put(n, state.MakeKey(state.Budgets, "default", name), map[string]any{"spec": spec})
+}
+
+func (p *player) class(n *Node, d *datadriven.TestData) {
+	value := map[string]any{}
+	for _, a := range d.CmdArgs[1:] {
+		if count, err := strconv.ParseInt(a.Vals[0], 10, 64); err == nil {
+			value[a.Key] = count
+		} else if a.Key != "on" {
+			value[a.Key] = a.Vals[0] == "true"
+		}
+	}
+	p.put(n, state.MakeKey(state.PriorityClasses, "", d.CmdArgs[0].Key), value)
 }
 
 func (p *player) showBudgets(n *Node) {

@@ -162,6 +162,9 @@ func (c *checker) decode(key Key, rec *crdt.Record) error {
 	case Nodes:
 		_, _, err := DecodeNode(key, rec)
 		return err
+	case PriorityClasses:
+		_, _, err := DecodePriorityClass(key, rec)
+		return err
 	case Budgets:
 		_, err := DecodeBudget(key, rec)
 		return err

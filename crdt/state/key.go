@@ -17,6 +17,8 @@ const (
 	ReplicaSets = "replicasets.apps" // derived, never stored
 	Budgets     = "poddisruptionbudgets.policy"
 
+	PriorityClasses = "priorityclasses.scheduling.k8s.io"
+
 	Members   = "members.holon.dev"   // one per admitted peer, named by peer ID
 	Slots     = "slots.holon.dev"     // one per slot, named <workload UID>-<index>
 	Revisions = "revisions.holon.dev" // one per pod template, named <workload UID>-<hash>

@@ -6,6 +6,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -81,6 +82,8 @@ const (
 	Deployments = "deployments.apps"
 	ReplicaSets = "replicasets.apps"
 	Budgets     = "poddisruptionbudgets.policy"
+
+	PriorityClasses = "priorityclasses.scheduling.k8s.io"
 )
 
 func core(kind string) schema.GroupVersionKind {
@@ -183,6 +186,15 @@ var kinds = []*kind{
 		fields:   budgetFields,
 		validate: on(valid.PodDisruptionBudget),
 		columns:  budgetColumns, row: row(budgetRow),
+	},
+	{
+		GroupVersionKind: schema.GroupVersionKind{Group: "scheduling.k8s.io", Version: "v1", Kind: "PriorityClass"},
+		plural:           "priorityclasses", singular: "priorityclass", short: []string{"pc"},
+		verbs:    allVerbs,
+		make:     func() runtime.Object { return &schedulingv1.PriorityClass{} },
+		fields:   priorityFields,
+		validate: on(valid.PriorityClass), validateUpdate: onUpdate(valid.PriorityClassUpdate),
+		columns: priorityColumns, row: row(priorityRow),
 	},
 	{
 		GroupVersionKind: apps("ReplicaSet"), plural: "replicasets", singular: "replicaset", short: []string{"rs"},

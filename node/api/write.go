@@ -161,6 +161,9 @@ func (s *Server) prepare(
 			advice.add("%s", text)
 		}
 	}
+	for _, text := range s.advisePriority(obj) {
+		advice.add("%s", text)
+	}
 	if s.config.Review != nil {
 		for _, text := range s.config.Review(k.key(), value) {
 			advice.add("%s", text)

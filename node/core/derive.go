@@ -56,7 +56,7 @@ type (
 func (a *madePod) same(b *madePod) bool {
 	f, g, s, t := &a.face, &b.face, &a.status, &b.status
 	return a.token == b.token && f.Workload == g.Workload && f.Node == g.Node && f.HostIP == g.HostIP && f.NodeLost == g.NodeLost &&
-		f.Run == g.Run && f.UID == g.UID && f.Template == g.Template && f.Why == g.Why && (f.Status == nil) == (g.Status == nil) &&
+		f.Run == g.Run && f.UID == g.UID && f.Template == g.Template && f.Priority == g.Priority && f.Why == g.Why && (f.Status == nil) == (g.Status == nil) &&
 		s.Phase == t.Phase && s.Ready == t.Ready && s.Refused == t.Refused && s.Message == t.Message && s.IP == t.IP &&
 		s.Started == t.Started && s.Stopping == t.Stopping && slices.Equal(s.Containers, t.Containers) &&
 		maps.Equal(f.Labels, g.Labels) && maps.Equal(f.Notes, g.Notes)
@@ -333,6 +333,9 @@ func (c *Core) podFace(w *state.Workload, slot state.SlotID, node string, r *sta
 		NodeLost: node != "" && !c.live(node),
 	}
 	f.Spec = c.derived.specOf(f.Template)
+	if f.Template != nil {
+		f.Priority = c.index.priorities.of(&f.Template.Spec)
+	}
 	if s := c.statusOf(node); s != nil {
 		f.HostIP = s.HostIP
 	}

@@ -79,7 +79,7 @@ func (c *Core) plan() {
 		before = c.rebook(due)
 	}
 	for range heedRounds {
-		for _, uid := range sortedUIDs(due) {
+		for _, uid := range byUrgency(c, due) {
 			c.planOne(uid)
 		}
 		if len(s.heeding) == 0 || !c.grown(due, before) {

@@ -58,7 +58,7 @@ func (c *Core) whatIf(lose []string) (*Fates, error) {
 	b := booking{view: view, of: map[crdt.UID]booked{}}
 	b.bookAll(c)
 	fates := &Fates{Majority: view.Majority}
-	for _, uid := range c.byUrgency(c.index.workloads) {
+	for _, uid := range byUrgency(c, c.index.workloads) {
 		w := c.index.workloads[uid]
 		slots := c.index.wanted(w)
 		plan := scheduler.Place(view, w, slots)
@@ -110,9 +110,4 @@ func (c *Core) majorityWithout(lose []string) bool {
 		}
 	}
 	return counted == 0 || 2*live > counted
-}
-
-// byUrgency orders workloads: the others come after whom they must make room for.
-func (c *Core) byUrgency(workloads map[crdt.UID]*state.Workload) []crdt.UID {
-	return sortedUIDs(workloads)
 }

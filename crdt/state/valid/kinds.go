@@ -150,6 +150,7 @@ func PodUpdate(p, old *corev1.Pod) field.ErrorList {
 	was := old.DeepCopy()
 	DefaultPod(was) // later versions of holon may fill in more
 	same := &was.Spec
+	same.Priority = p.Spec.Priority // follows from the class
 	why := "pod updates may not change fields other than `spec.containers[*].image`"
 	if len(old.OwnerReferences) > 0 {
 		owner := old.OwnerReferences[0]
