@@ -38,17 +38,20 @@ func (c *Core) evict(op Evict) error {
 	if s.ID.Index >= w.Replicas {
 		return nil // it stops anyway
 	}
+	gone := w.Bare() && !w.StandIn
+	if !gone {
+		if elsewhere, err := c.movable(w, &s, op.Node); elsewhere || err != nil {
+			return err
+		}
+	}
 	if err := c.spend(w, &s, op.Node); err != nil {
 		return err
 	}
-	if w.Bare() && !w.StandIn {
+	if gone {
 		if op.DryRun {
 			return nil
 		}
 		return c.bury(w.Key)
-	}
-	if elsewhere, err := c.movable(w, &s, op.Node); elsewhere || err != nil {
-		return err
 	}
 	node, why := scheduler.Elsewhere(c.sched.booking.view, w, &s, op.Node)
 	switch {
