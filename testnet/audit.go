@@ -126,7 +126,7 @@ func (n *Node) drained() bool {
 // out of its reach for as long as the workload puts up with it.
 func (n *Node) auditDelay(s *state.Slot) {
 	wl, err := state.DecodeWorkload(s.Owner, n.newest[s.Owner])
-	if err != nil || wl == nil || n.w.shape.Policies == false {
+	if err != nil || wl == nil || !n.w.shape.Policies {
 		return
 	}
 	for _, m := range n.core.View().Members {

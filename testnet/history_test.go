@@ -91,6 +91,37 @@ func TestHistories(t *testing.T) {
 	}
 }
 
+// policiesPlayed is how many histories TestWorkloadsWithPolicies plays: each of what it
+// is about happens in some of them.
+const policiesPlayed = 30
+
+// TestWorkloadsWithPolicies plays histories in which workloads say how they want to be
+// treated, nodes expel pods, and people evict and rebalance.
+func TestWorkloadsWithPolicies(t *testing.T) {
+	if raceEnabled {
+		t.Skip("too slow under the race detector, and one goroutine each")
+	}
+	var mu sync.Mutex
+	var total Counts
+	t.Run("seeds", func(t *testing.T) {
+		for s := range uint64(policiesPlayed) {
+			t.Run(fmt.Sprint(s+1), func(t *testing.T) {
+				t.Parallel()
+				w, bad := Play(historyOf(s+1, "policies"))
+				mu.Lock()
+				defer mu.Unlock()
+				total.Add(w.Counts)
+				if len(bad) > 0 {
+					t.Errorf("%d violations, the first: %s", len(bad), bad[0])
+				}
+			})
+		}
+	})
+	if c := &total; c.Taints == 0 || c.Halts == 0 || c.Evictions == 0 || c.Rebalanced == 0 {
+		t.Errorf("something never happened: %+v", total)
+	}
+}
+
 // enough is how many histories must have seen everything that can happen.
 const enough = 100
 
