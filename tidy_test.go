@@ -38,7 +38,7 @@ var imports = map[string][]string{
 	"crdt/crdttest":         {"crdt"},
 	"crdt/badger":           {"crdt"},
 	"crdt/snapshot":         {"crdt"},
-	"scheduler":             {"crdt", "crdt/state"},
+	"scheduler":             {"crdt", "crdt/state", "crdt/state/valid"},
 	"p2p":                   {},
 	"p2p/cert":              {"p2p"},
 	"p2p/swim":              {},

@@ -51,9 +51,9 @@ func (n *Node) projectAll(records iter.Seq[core.Change]) {
 func (n *Node) follow(c core.Change) (o api.Object, shown bool) {
 	n.noteConflicts(c)
 	switch c.Key.Resource() {
-	case state.ConfigMaps, state.Secrets, state.Namespaces:
+	case state.ConfigMaps, state.Secrets, state.Namespaces, state.PriorityClasses:
 		return api.Object{Key: apiKey(c.Key), Token: c.Token, Source: n.plain(c)}, true
-	case state.Deployments, state.Pods, state.Nodes:
+	case state.Deployments, state.Pods, state.Nodes, state.Budgets:
 		if c.Record.Live() == nil {
 			n.reasons.Delete(c.Key)
 			return api.Object{Key: apiKey(c.Key)}, true

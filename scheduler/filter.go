@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"holon/crdt/state"
+	"holon/crdt/state/valid"
 )
 
 // Why a node cannot take a pod, in the words of Kubernetes' scheduler.
@@ -78,11 +79,22 @@ func (d *demand) selects(n *Node) bool {
 // untolerated says which taint of a node keeps the workload away; "": none.
 func (d *demand) untolerated(n *Node) string {
 	for _, taint := range n.Taints {
-		if taint.Effect != corev1.TaintEffectPreferNoSchedule && !tolerates(&d.workload.Template.Spec, taint) {
+		if taint.Effect != corev1.TaintEffectPreferNoSchedule && !d.abides(taint) {
 			return "node(s) had untolerated taint {" + taint.Key + ": " + taint.Value + "}"
 		}
 	}
 	return ""
+}
+
+// abides reports whether the workload puts up with a taint for good: what would be
+// evicted after a while is not placed there first.
+func (d *demand) abides(taint corev1.Taint) bool {
+	spec := &d.workload.Template.Spec
+	if taint.Effect != corev1.TaintEffectNoExecute {
+		return tolerates(spec, taint)
+	}
+	wait, tolerated := valid.Patience(spec.Tolerations, taint)
+	return tolerated && wait == valid.Never
 }
 
 // shortage says what a node lacks for one more slot; "": nothing.
@@ -104,19 +116,6 @@ func (d *demand) shortage(n *Node) string {
 	return ""
 }
 
-// tolerates is Kubernetes' rule (k8s.io/api's own ToleratesTaint wants a
-// logger). The comparing operators, alpha in 1.35, tolerate nothing here.
 func tolerates(spec *corev1.PodSpec, taint corev1.Taint) bool {
-	return slices.ContainsFunc(spec.Tolerations, func(t corev1.Toleration) bool {
-		if t.Effect != "" && t.Effect != taint.Effect || t.Key != "" && t.Key != taint.Key {
-			return false
-		}
-		switch t.Operator {
-		case corev1.TolerationOpExists:
-			return true
-		case "", corev1.TolerationOpEqual:
-			return t.Value == taint.Value
-		}
-		return false
-	})
+	return slices.ContainsFunc(spec.Tolerations, func(t corev1.Toleration) bool { return valid.Tolerates(&t, taint) })
 }

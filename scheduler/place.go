@@ -2,8 +2,10 @@ package scheduler
 
 import (
 	"fmt"
+	"time"
 
 	"holon/crdt/state"
+	"holon/crdt/state/valid"
 )
 
 // Plan is what is to be written for one workload, and why. An empty plan means
@@ -17,6 +19,8 @@ type Plan struct {
 	Waits bool
 	// Heeds: what runs where of other workloads may let a slot in that waits.
 	Heeds bool
+	// Again is when time alone may change the plan, 0: never.
+	Again time.Duration
 }
 
 // Decision names the home or the stand-in of one slot.
@@ -58,24 +62,30 @@ type planner struct {
 
 // place decides one slot, or leaves it as it is.
 //
+//	this side runs it no more, or not yet      -> nothing
 //	somebody runs it                           -> nothing
 //	a stand-in runs it and the home may move   -> the stand-in becomes home
 //	nobody runs it, never placed               -> home, term 1
 //	nobody runs it, the home may move          -> home, next term
 //	nobody runs it, the home may not move      -> stand-in, if the kind gets one
 func (p *planner) place(s *state.Slot) {
-	v, runner, placed := p.v, p.v.Assigned(s), s.Home.Node != ""
+	p.turns(s)
+	v, runner, placed := p.v, p.v.Assigned(p.w, s), s.Home.Node != ""
 	moves := placed && runner != s.Home.Node && p.homeMoves(s)
 	switch {
+	case v.Stopped(p.w):
+		p.explain(s, true, fmt.Sprintf("no majority has been seen for %v (%s): it runs here again once there is one", p.w.StopWhenAlone, valid.StopWhenAloneAnnotation))
 	case runner != "" && runner == s.Home.Node:
 		p.explain(s, false, "home is "+runner+", which serves")
 	case runner != "" && !moves:
-		p.explain(s, false, runner+" stands in: home "+s.Home.Node+" is "+v.whyNot(s))
+		p.explain(s, false, runner+" stands in: home "+s.Home.Node+" is "+v.whyNot(p.w, s))
 	case runner != "":
 		p.decide(Decision{Slot: s.ID, Home: &state.Home{Node: runner, Term: s.Home.Term + 1}})
-		p.explain(s, false, "stand-in "+runner+" becomes home: "+s.Home.Node+" is "+v.whyNot(s))
+		p.explain(s, false, "stand-in "+runner+" becomes home: "+s.Home.Node+" is "+v.whyNot(p.w, s))
 	case placed && !moves && !p.w.StandIn:
-		p.explain(s, true, "home "+s.Home.Node+" is "+v.whyNot(s)+" and this kind of workload gets no stand-in")
+		p.explain(s, true, "home "+s.Home.Node+" is "+v.whyNot(p.w, s)+" and this kind of workload gets no stand-in")
+	case placed && !moves && v.replacedAt(p.w, s) > v.Now:
+		p.explain(s, true, p.waiting(s))
 	default:
 		p.choose(s, !placed || moves)
 	}
@@ -84,15 +94,15 @@ func (p *planner) place(s *state.Slot) {
 // homeMoves reports whether the cause for which a home does not serve is one
 // that may raise its term. A silence that may soon end is none, and neither silence
 // nor a drain is where the workload gets no stand-in: that must not run twice, and
-// its home may still run it. Without a majority nothing is.
+// its home may still run it. Without a majority, or while homes are held, nothing is.
 func (p *planner) homeMoves(s *state.Slot) bool {
-	switch p.v.health(s.Home.Node) {
+	switch p.v.healthFor(p.w, s.Home.Node) {
 	case Lost, Unfit:
 		return false
-	case LostLong, Drained:
-		return p.v.Majority && p.w.StandIn
+	case LostLong, Drained, Expelling:
+		return p.v.HomesMove() && p.w.StandIn
 	}
-	return p.v.Majority
+	return p.v.HomesMove()
 }
 
 // choose gives a slot that nobody runs to the best node, as its home or else as
@@ -100,7 +110,7 @@ func (p *planner) homeMoves(s *state.Slot) bool {
 func (p *planner) choose(s *state.Slot, home bool) {
 	why := ""
 	if s.Home.Node != "" {
-		why = "home " + s.Home.Node + " is " + p.v.whyNot(s) + "; "
+		why = "home " + s.Home.Node + " is " + p.v.whyNot(p.w, s) + "; "
 	}
 	i := p.best(s)
 	if i < 0 {

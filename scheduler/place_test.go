@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"holon/crdt/state"
+	"holon/crdt/state/valid"
 	"holon/scheduler"
 )
 
@@ -166,7 +167,8 @@ func pendingMeansNobody(x *world, plan scheduler.Plan) string {
 func pendingSaysWhy(_ *world, plan scheduler.Plan) string {
 	for _, r := range plan.Reasons {
 		if r.Pending && !strings.Contains(r.Text, "nodes are available: ") && !strings.Contains(r.Text, "no nodes available to schedule pods") &&
-			!strings.Contains(r.Text, "gets no stand-in") || strings.Contains(r.Text, "()") {
+			!strings.Contains(r.Text, "gets no stand-in") && !strings.Contains(r.Text, "nobody stands in before") &&
+			!strings.Contains(r.Text, "for ever") && !strings.Contains(r.Text, "no majority has been seen") || strings.Contains(r.Text, "()") {
 			return r.Text
 		}
 	}
@@ -221,7 +223,7 @@ func fits(x *world, plan scheduler.Plan) string {
 			return d.Slot.String() + " on a node that its affinity does not allow"
 		}
 		for _, taint := range n.Taints {
-			if taint.Effect != corev1.TaintEffectPreferNoSchedule && !tolerated(spec, taint.Key, taint.Value, taint.Effect) {
+			if taint.Effect != corev1.TaintEffectPreferNoSchedule && !putUpWith(x.w, taint, valid.Never) {
 				return d.Slot.String() + " on a tainted node"
 			}
 		}
@@ -305,8 +307,13 @@ func silenceMovesNobody(x *world, plan scheduler.Plan) string {
 		if d.Home == nil || n == nil {
 			continue
 		}
-		if n.Health == scheduler.Lost || n.Health == scheduler.Unfit || (n.Health == scheduler.LostLong || n.Health == scheduler.Drained) && !x.w.StandIn {
+		switch health := x.health(n.Name); health {
+		case scheduler.Lost, scheduler.Unfit:
 			return d.Slot.String()
+		case scheduler.LostLong, scheduler.Drained, scheduler.Expelling:
+			if !x.w.StandIn {
+				return d.Slot.String()
+			}
 		}
 	}
 	return ""

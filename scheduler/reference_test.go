@@ -20,6 +20,7 @@ var mayMove = map[scheduler.Health]string{
 	scheduler.Gone:    "always", scheduler.Draining: "always",
 	scheduler.Lost: "never", scheduler.Unfit: "never",
 	scheduler.LostLong: "stand-in", scheduler.Drained: "stand-in",
+	scheduler.Expelling: "stand-in",
 }
 
 // reference plans slot by slot from scratch: it books nothing, adds everything
@@ -33,15 +34,11 @@ func reference(x *world) []scheduler.Decision {
 		if runner := done.runner(s); runner != "" && runner == s.Home.Node {
 			continue
 		}
-		health := scheduler.Gone
-		if n := x.node(s.Home.Node); n != nil {
-			health = n.Health
-		}
-		rule := mayMove[health]
+		rule := mayMove[x.health(s.Home.Node)]
 		home := s.Home.Node == "" || x.majority && (rule == "always" || rule == "stand-in" && x.w.StandIn)
 		node := done.runner(s)
 		switch {
-		case node != "" && !home, node == "" && !home && !x.w.StandIn:
+		case node != "" && !home, node == "" && !home && (!x.w.StandIn || x.awaited(s)), x.halted():
 			continue
 		case node == "":
 			if node = firstOf(&done, s); node == "" {

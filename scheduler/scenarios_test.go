@@ -131,7 +131,7 @@ func healthOf(text string) (scheduler.Health, error) {
 
 func (s *story) workload(fields []string) error {
 	name := fields[0]
-	w := &state.Workload{Name: name, UID: state.DerivedUID("scenario", name), Replicas: 1, StandIn: true, Template: &corev1.PodTemplateSpec{}}
+	w := &state.Workload{Name: name, UID: state.DerivedUID("scenario", name), Replicas: 1, Policy: state.Policy{StandIn: true}, Template: &corev1.PodTemplateSpec{}}
 	w.Template.Spec.Containers = []corev1.Container{{Name: "c", Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{}}}}
 	spec, c := &w.Template.Spec, &w.Template.Spec.Containers[0]
 	for _, f := range fields[1:] {
@@ -195,7 +195,7 @@ func (s *story) place(majority bool) {
 	}
 	for _, w := range s.workloads {
 		for i := range s.slots[w.Name] {
-			v.Occupy(w, v.Assigned(&s.slots[w.Name][i]))
+			v.Occupy(w, v.Assigned(w, &s.slots[w.Name][i]))
 		}
 	}
 	for _, w := range s.workloads {

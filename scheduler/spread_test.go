@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
 
+	"holon/crdt/state/valid"
 	"holon/scheduler"
 )
 
@@ -94,7 +95,7 @@ func inDomain(x *world, all []corev1.TopologySpreadConstraint, c *corev1.Topolog
 		matches := affinityHolds(spec, n) && (spec.NodeSelector["zone"] == "" || spec.NodeSelector["zone"] == n.Labels["zone"])
 		clean := !n.Unschedulable || tolerated(spec, corev1.TaintNodeUnschedulable, "", corev1.TaintEffectNoSchedule)
 		for _, taint := range n.Taints {
-			clean = clean && (taint.Effect == corev1.TaintEffectPreferNoSchedule || tolerated(spec, taint.Key, taint.Value, taint.Effect))
+			clean = clean && (taint.Effect == corev1.TaintEffectPreferNoSchedule || putUpWith(x.w, taint, valid.Never))
 		}
 		return n.Health == scheduler.Serving && (matches || c.NodeAffinityPolicy != nil && *c.NodeAffinityPolicy == corev1.NodeInclusionPolicyIgnore) &&
 			(clean || c.NodeTaintsPolicy == nil || *c.NodeTaintsPolicy == corev1.NodeInclusionPolicyIgnore)

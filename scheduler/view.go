@@ -3,6 +3,7 @@ package scheduler
 import (
 	"math"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -16,6 +17,13 @@ import (
 type View struct {
 	Nodes    []*Node
 	Majority bool // more than half of the counted members are alive here
+	Held     bool // homes stay where they are nevertheless, for a while
+	// Now is when the view is looked at, AloneSince since when it has had no majority,
+	// TogetherSince since when it has had one.
+	Now, AloneSince, TogetherSince time.Duration
+	// LostAfter is how long a home is out of reach before it may move, for workloads
+	// that do not say; 0: it does not.
+	LostAfter time.Duration
 	// Refused tells whether a node has refused the present run of a slot, and why.
 	// Its answers must not change while the view is in use; nil: nobody has.
 	Refused func(slot state.SlotID, node string) (reason string, refused bool)
@@ -35,6 +43,8 @@ type Node struct {
 	Taints        []corev1.Taint
 	Unschedulable bool // cordoned: keeps what it has, takes nothing new
 	Health        Health
+	Since         time.Duration // of Health, where it is Lost or Unfit
+	Expels        []Expulsion   // NoExecute taints, which are among Taints, too
 	HostPortsOnly bool
 	Allocatable   state.Resources
 	Used          state.Resources
@@ -47,21 +57,25 @@ type Node struct {
 //	Serving -> Lost (out of reach) -> LostLong (for longer than lost-after) -> Gone (left for good)
 //	Serving -> Draining (wants its slots moved)      Serving -> Unfit (alive, cannot run containers)
 //	any but Draining and Gone -> Drained (its record wants its slots moved)
+//	Serving -> Expelling (to some: taints drive their slots away)
+//
+// LostLong and Expelling are for each workload to say (healthFor).
 type Health uint8
 
 // The healths of a node.
 const (
-	Serving  Health = iota
-	Draining        // goes down, asked that its slots move away
-	Drained         // stays, in reach or not; slots move away that others may run, too
-	Unfit           // alive, but its runtime does not answer
-	Lost            // out of reach
-	LostLong        // out of reach for longer than lost-after
-	Gone            // left for good, or never known
+	Serving   Health = iota
+	Draining         // goes down, asked that its slots move away
+	Drained          // stays, in reach or not; slots move away that others may run, too
+	Expelling        // drained to those who do not tolerate its taints (any longer)
+	Unfit            // alive, but its runtime does not answer
+	Lost             // out of reach
+	LostLong         // out of reach for longer than lost-after
+	Gone             // left for good, or never known
 )
 
 func (h Health) String() string {
-	return [...]string{"serving", "draining", "drained", "unfit", "unreachable", "unreachable for long", "gone"}[h]
+	return [...]string{"serving", "draining", "drained", "expelling it by a NoExecute taint", "unfit", "unreachable", "unreachable for long", "gone"}[h]
 }
 
 // Node returns a node of the view by name, or nil.
@@ -83,13 +97,8 @@ func (v *View) position(name string) (at int, ok bool) {
 	return at, ok
 }
 
-// health is Gone for a name that the view does not hold.
-func (v *View) health(name string) Health {
-	if n := v.Node(name); n != nil {
-		return n.Health
-	}
-	return Gone
-}
+// HomesMove reports whether slots may get another home in this view.
+func (v *View) HomesMove() bool { return v.Majority && !v.Held }
 
 func (v *View) refused(slot state.SlotID, node string) (reason string, refused bool) {
 	if v.Refused == nil {
@@ -99,8 +108,8 @@ func (v *View) refused(slot state.SlotID, node string) (reason string, refused b
 }
 
 // serves reports whether a node can run the present run of a slot.
-func (v *View) serves(slot state.SlotID, node string) bool {
-	if v.health(node) != Serving {
+func (v *View) serves(w *state.Workload, slot state.SlotID, node string) bool {
+	if v.healthFor(w, node) != Serving {
 		return false
 	}
 	_, refused := v.refused(slot, node)
@@ -108,17 +117,20 @@ func (v *View) serves(slot state.SlotID, node string) bool {
 }
 
 // whyNot says what keeps the home of a slot from serving it.
-func (v *View) whyNot(s *state.Slot) string {
-	if h := v.health(s.Home.Node); h != Serving {
+func (v *View) whyNot(w *state.Workload, s *state.Slot) string {
+	if h := v.healthFor(w, s.Home.Node); h != Serving {
 		return h.String()
 	}
 	reason, _ := v.refused(s.ID, s.Home.Node)
 	return "refusing it (" + reason + ")"
 }
 
-// Assigned is the node that runs a slot in this view, or "".
-func (v *View) Assigned(s *state.Slot) string {
-	return s.Assigned(func(node string) bool { return v.serves(s.ID, node) })
+// Assigned is the node that runs a slot of a workload in this view, or "".
+func (v *View) Assigned(w *state.Workload, s *state.Slot) string {
+	if v.Stopped(w) || v.replacedAt(w, s) > v.Now {
+		return ""
+	}
+	return s.Assigned(func(node string) bool { return v.serves(w, s.ID, node) })
 }
 
 // demand remembers one workload: callers go through them one by one.

@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"slices"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -19,12 +20,15 @@ import (
 // world is a small case for Place as plain data, to build any number of equal
 // views from.
 type world struct {
-	nodes    []scheduler.Node // nothing booked
-	majority bool
-	refusals map[refusal]string
-	w        *state.Workload
-	slots    []state.Slot
-	others   []other // what other workloads run
+	nodes     []scheduler.Node // nothing booked
+	majority  bool
+	now       time.Duration
+	alone     time.Duration // since when there is no majority
+	lostAfter time.Duration
+	refusals  map[refusal]string
+	w         *state.Workload
+	slots     []state.Slot
+	others    []other // what other workloads run
 }
 
 type refusal struct {
@@ -39,16 +43,17 @@ type other struct {
 
 // view builds a view with its nodes in the given order.
 func (x *world) view(order []int) *scheduler.View {
-	v := &scheduler.View{Majority: x.majority, Refused: func(slot state.SlotID, node string) (string, bool) {
+	v := &scheduler.View{Majority: x.majority, Now: x.now, AloneSince: x.alone, LostAfter: x.lostAfter, Refused: func(slot state.SlotID, node string) (string, bool) {
 		reason, ok := x.refusals[refusal{slot, node}]
 		return reason, ok
 	}}
 	for _, i := range order {
 		n := x.nodes[i]
+		n.Expels = expulsions(&n)
 		v.Nodes = append(v.Nodes, &n)
 	}
 	for i := range x.slots {
-		v.Occupy(x.w, v.Assigned(&x.slots[i]))
+		v.Occupy(x.w, v.Assigned(x.w, &x.slots[i]))
 	}
 	for _, o := range x.others {
 		v.Occupy(o.w, o.node)
@@ -78,12 +83,12 @@ func (x *world) node(name string) *scheduler.Node {
 func (x *world) serves(slot state.SlotID, node string) bool {
 	n := x.node(node)
 	_, refused := x.refusals[refusal{slot, node}]
-	return n != nil && n.Health == scheduler.Serving && !refused
+	return n != nil && x.health(node) == scheduler.Serving && !refused
 }
 
 func (x *world) runner(s *state.Slot) string {
 	switch {
-	case s.Home.Node == "":
+	case s.Home.Node == "", x.halted(), x.awaited(s):
 		return ""
 	case x.serves(s.ID, s.Home.Node):
 		return s.Home.Node
@@ -120,7 +125,10 @@ func oneOf[T any](t *rapid.T, label string, values ...T) T {
 }
 
 func drawWorld(t *rapid.T) *world {
-	x := &world{majority: oneIn(t, 2, "majority"), refusals: map[refusal]string{}}
+	x := &world{
+		majority: oneIn(t, 2, "majority"), refusals: map[refusal]string{}, now: noon, alone: drawSince(t),
+		lostAfter: oneOf(t, "lost after", 0, 20*time.Second, 60*time.Second),
+	}
 	for i := range oneOf(t, "nodes", 0, 1, 2, 3, 4, 5, 5, 5) {
 		x.nodes = append(x.nodes, drawNode(t, fmt.Sprintf("n%d", i+1)))
 	}
@@ -139,7 +147,7 @@ func drawWorld(t *rapid.T) *world {
 
 func drawNode(t *rapid.T, name string) scheduler.Node {
 	n := scheduler.Node{
-		Name: name, Health: oneOf(t, "health", healths...),
+		Name: name, Health: oneOf(t, "health", healths...), Since: drawSince(t),
 		Labels:        map[string]string{"zone": oneOf(t, "zone", "a", "b")},
 		Unschedulable: oneIn(t, 6, "cordon"),
 		HostPortsOnly: oneIn(t, 4, "host ports only"),
@@ -199,13 +207,14 @@ func drawWorkload(t *rapid.T, name string) *state.Workload {
 			corev1.Toleration{Key: "gpu", Value: "yes"},
 			corev1.Toleration{Key: "gpu", Value: "no"},
 			corev1.Toleration{Key: "gpu", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute},
+			corev1.Toleration{Key: "gpu", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute, TolerationSeconds: new(int64(20))},
 		)}
 	}
 	namespace := oneOf(t, "namespace", "default", "default", "other")
 	labels := oneOf(t, "labels", nil, map[string]string{"app": "a"}, map[string]string{"app": "b"}, map[string]string{"app": "a", "tier": "db"})
 	return &state.Workload{
 		UID: state.DerivedUID(name), Key: state.MakeKey(state.Deployments, "default", name), Name: name, Namespace: namespace,
-		Template: &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: spec}, StandIn: oneIn(t, 2, "stand-in"),
+		Template: &corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: spec}, Policy: drawPolicy(t),
 	}
 }
 

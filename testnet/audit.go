@@ -73,6 +73,7 @@ func (n *Node) auditSlot(key state.Key, before, after *crdt.Record) {
 	}
 	if now.StandIn != old.StandIn {
 		w.Counts.StandIns++
+		n.auditDelay(&now)
 		if w.bare[now.ID.Workload] {
 			w.violate("anytime: %s lets %s stand in for a bare pod, slot %s", n.name, now.StandIn.Node, now.ID)
 		}
@@ -109,7 +110,7 @@ func (n *Node) auditOrder(o core.Order) {
 	}
 	if s.Home.Node != n.name {
 		w.Counts.HandBacks++
-	} else if n.runs(&s, o.Run) && !n.drains && !n.drained() {
+	} else if n.runs(&s, o.Run) && !n.drains && !n.drained() && !n.halts(&s) {
 		w.violate("anytime: %s stops run %s, which is at home and wanted", n.name, o.Run)
 	}
 }
@@ -119,6 +120,39 @@ func (n *Node) drained() bool {
 	key := state.MakeKey(state.Nodes, "", n.name)
 	node, _, _ := state.DecodeNode(key, n.newest[key])
 	return node.Drain
+}
+
+// auditDelay judges a stand-in that this node has named: not before the home has been
+// out of its reach for as long as the workload puts up with it.
+func (n *Node) auditDelay(s *state.Slot) {
+	wl, err := state.DecodeWorkload(s.Owner, n.newest[s.Owner])
+	if err != nil || wl == nil || !n.w.shape.Policies {
+		return
+	}
+	for _, m := range n.core.View().Members {
+		if m.Name == s.Home.Node && m.State == "unreachable" && n.w.now-m.Since < wl.UnreachableDelay && !n.drains {
+			key := state.MakeKey(state.Nodes, "", m.Name)
+			if home, _, _ := state.DecodeNode(key, n.newest[key]); !home.Drain {
+				n.w.violate("anytime: %s lets %s stand in for %s after %v of %v", n.name, s.StandIn.Node, s.ID, n.w.now-m.Since, wl.UnreachableDelay)
+			}
+		}
+	}
+}
+
+// halts reports whether this node may stop a run of a slot that is at home: as it is
+// alone, or as its record expels the workload.
+func (n *Node) halts(s *state.Slot) bool {
+	wl, err := state.DecodeWorkload(s.Owner, n.newest[s.Owner])
+	if err != nil || wl == nil {
+		return false
+	}
+	if wl.StopWhenAlone > 0 && !n.core.View().Majority {
+		n.w.Counts.Halts++
+		return true
+	}
+	key := state.MakeKey(state.Nodes, "", n.name)
+	node, _, _ := state.DecodeNode(key, n.newest[key])
+	return len(node.Taints) > 0
 }
 
 // slotOf is the slot of a run as this node knows it, if it is wanted.

@@ -25,6 +25,8 @@ type Shape struct {
 	Tears int
 	// Blackouts: faults are splits, crashes and boots.
 	Blackouts bool
+	// Policies: workloads say how they want to be treated, and nodes have taints.
+	Policies bool
 }
 
 // Play runs one history: operations among faults, then calm, then everything is
@@ -83,6 +85,10 @@ func (w *World) operate() {
 	case k < 85:
 		n.remove(state.MakeKey(state.Pods, "default", fmt.Sprintf("p%d", w.rng.IntN(3))))
 	case k < 92:
+		if w.shape.Policies && w.rng.IntN(2) == 0 {
+			n.shift()
+			return
+		}
 		n.deleteSlotPod()
 	case k < 94:
 		n.drain(!n.drains)
@@ -94,6 +100,10 @@ func (w *World) operate() {
 		n.evictMember(w.nodes[w.rng.IntN(len(w.nodes))])
 	default:
 		name := w.nodes[w.rng.IntN(len(w.nodes))].name
+		if w.shape.Policies && w.rng.IntN(2) == 0 {
+			n.retaint(name)
+			return
+		}
 		switch k := w.rng.IntN(3); {
 		case k == 0:
 			n.cordon(name, true)
@@ -173,6 +183,14 @@ func (n *Node) putAs(uid crdt.UID, key state.Key, values map[string]any) {
 var largeValue = strings.Repeat("large ", 4000)
 
 func (n *Node) putConfigMap(name string) {
+	if n.w.shape.Policies && n.w.rng.IntN(3) == 0 {
+		if n.w.rng.IntN(3) == 0 {
+			n.putClass(fmt.Sprintf("p%d", n.w.rng.IntN(3)))
+		} else {
+			n.putBudget(fmt.Sprintf("d%d", n.w.rng.IntN(4)))
+		}
+		return
+	}
 	if n.w.rng.IntN(20) == 0 {
 		n.put(state.MakeKey(state.ConfigMaps, "default", name), map[string]any{"data": map[string]any{"large": largeValue}})
 		return
@@ -187,17 +205,47 @@ func podTemplate(w *World) map[string]any {
 	if w.rng.IntN(12) == 0 {
 		image = "crash"
 	}
-	return map[string]any{"containers": []any{map[string]any{
+	spec := map[string]any{}
+	if w.shape.Policies {
+		spec["priorityClassName"] = fmt.Sprintf("p%d", w.rng.IntN(4))
+	}
+	spec["containers"] = []any{map[string]any{
 		"name": "app", "image": image, "command": []any{"run", fmt.Sprint(w.rng.IntN(3))},
 		"resources": map[string]any{"requests": map[string]any{"cpu": fmt.Sprintf("%dm", 50+50*w.rng.IntN(4)), "memory": "32Mi"}},
-	}}}
+	}}
+	return spec
 }
 
 func (n *Node) putDeployment(name string) {
-	n.put(state.MakeKey(state.Deployments, "default", name), map[string]any{"spec": map[string]any{
+	value := map[string]any{"spec": map[string]any{
 		"replicas": int64(1 + n.w.rng.IntN(4)),
 		"template": map[string]any{"metadata": map[string]any{"labels": map[string]any{"app": name}}, "spec": podTemplate(n.w)},
-	}})
+	}}
+	if n.w.shape.Policies {
+		value["metadata"] = map[string]any{"annotations": n.w.policy()}
+	}
+	n.put(state.MakeKey(state.Deployments, "default", name), value)
+}
+
+// policy draws what a Deployment says of trouble.
+func (w *World) policy() map[string]any {
+	notes := map[string]any{}
+	for _, name := range []string{"stand-in-delay", "handback", "lost-after", "stop-when-alone"} {
+		if w.rng.IntN(2) == 0 {
+			notes["holon.dev/"+name] = fmt.Sprintf("%dms", 1000+w.rng.IntN(5000))
+		}
+	}
+	return notes
+}
+
+// retaint has a random node expel who does not tolerate it, or not any more.
+func (n *Node) retaint(name string) {
+	if n.w.rng.IntN(3) == 0 && !n.knowsDrained() {
+		n.w.Counts.Taints++
+		n.taint(name, "sim:NoExecute")
+	} else {
+		n.taint(name)
+	}
 }
 
 func (n *Node) scale(name string) {
@@ -232,6 +280,45 @@ func (n *Node) deleteSlotPod() {
 	}
 }
 
+// shift evicts a pod, rebalances, or asks what would be if.
+func (n *Node) shift() {
+	switch n.w.rng.IntN(4) {
+	case 0:
+		n.ask(core.Rebalance{Max: 3}, func(ack core.Ack) { n.w.Counts.Rebalanced += len(ack.Moves) })
+	case 1:
+		n.ask(core.WhatIf{Lose: []string{n.w.nodes[n.w.rng.IntN(len(n.w.nodes))].name}}, func(core.Ack) {})
+	default:
+		n.evictSlotPod()
+	}
+}
+
+// evictSlotPod evicts a pod from where this node believes that it belongs.
+func (n *Node) evictSlotPod() {
+	for _, key := range slices.Sorted(maps.Keys(n.seen)) {
+		if key.Resource() != state.Slots || n.w.rng.IntN(3) != 0 {
+			continue
+		}
+		if s, ok, err := state.DecodeSlot(key, n.seen[key]); ok && err == nil {
+			n.ask(core.Evict{Slot: s.ID, Node: s.Home.Node}, func(ack core.Ack) {
+				if ack.Err == nil {
+					n.w.Counts.Evictions++
+				}
+			})
+			return
+		}
+	}
+}
+
+func (n *Node) putClass(name string) {
+	n.put(state.MakeKey(state.PriorityClasses, "", name), map[string]any{"value": int64(n.w.rng.IntN(2000) - 1000), "globalDefault": n.w.rng.IntN(4) == 0})
+}
+
+func (n *Node) putBudget(app string) {
+	n.put(state.MakeKey(state.Budgets, "default", app), map[string]any{"spec": map[string]any{
+		"maxUnavailable": int64(n.w.rng.IntN(3)), "selector": map[string]any{"matchLabels": map[string]any{"app": app}},
+	}})
+}
+
 func (n *Node) cordon(name string, on bool) {
 	key := state.MakeKey(state.Nodes, "", name)
 	if n.seen[key].Live() != nil {
@@ -245,7 +332,7 @@ func (n *Node) knowsDrained() bool {
 	return slices.ContainsFunc(n.w.nodes, func(other *Node) bool {
 		key := state.MakeKey(state.Nodes, "", other.name)
 		node, _, _ := state.DecodeNode(key, n.seen[key])
-		return node.Drain
+		return node.Drain || len(node.Taints) > 0
 	})
 }
 
@@ -260,6 +347,20 @@ func (n *Node) drainOf(name string) {
 			"spec":     map[string]any{"unschedulable": true},
 		})
 	}
+}
+
+// taint gives a node taints, as "<key>:<effect>", in place of those that it has.
+func (n *Node) taint(name string, taints ...string) {
+	key := state.MakeKey(state.Nodes, "", name)
+	if n.seen[key].Live() == nil {
+		return
+	}
+	list := []any{}
+	for _, t := range taints {
+		key, effect, _ := strings.Cut(t, ":")
+		list = append(list, map[string]any{"key": key, "effect": effect})
+	}
+	n.put(key, map[string]any{"spec": map[string]any{"taints": list}})
 }
 
 // drain asks that the slots of this node move away, or may stay.

@@ -31,6 +31,7 @@ var kinds = map[string]func(*Config, *Shape){
 	"slow": func(c *Config, s *Shape) {
 		c.DelayMax, c.SyncMax, s.Every = 150*time.Millisecond, 200*time.Millisecond, 300*time.Millisecond
 	},
+	"policies":    func(_ *Config, s *Shape) { s.Policies = true },
 	"long-splits": func(_ *Config, s *Shape) { s.Every, s.Odds = 500*time.Millisecond, 12 },
 }
 
@@ -87,6 +88,37 @@ func TestHistories(t *testing.T) {
 	fmt.Printf("histories: %d from seed %d, %+v\n", count, *first, total)
 	if zeros := total.Zeros(); count >= enough && *kind == "" && len(zeros) > 0 {
 		t.Errorf("in %d histories there was never any of %v: these rules were not put to the test", count, zeros)
+	}
+}
+
+// policiesPlayed is how many histories TestWorkloadsWithPolicies plays: each of what it
+// is about happens in some of them.
+const policiesPlayed = 30
+
+// TestWorkloadsWithPolicies plays histories in which workloads say how they want to be
+// treated, nodes expel pods, and people evict and rebalance.
+func TestWorkloadsWithPolicies(t *testing.T) {
+	if raceEnabled {
+		t.Skip("too slow under the race detector, and one goroutine each")
+	}
+	var mu sync.Mutex
+	var total Counts
+	t.Run("seeds", func(t *testing.T) {
+		for s := range uint64(policiesPlayed) {
+			t.Run(fmt.Sprint(s+1), func(t *testing.T) {
+				t.Parallel()
+				w, bad := Play(historyOf(s+1, "policies"))
+				mu.Lock()
+				defer mu.Unlock()
+				total.Add(w.Counts)
+				if len(bad) > 0 {
+					t.Errorf("%d violations, the first: %s", len(bad), bad[0])
+				}
+			})
+		}
+	})
+	if c := &total; c.Taints == 0 || c.Halts == 0 || c.Evictions == 0 || c.Rebalanced == 0 {
+		t.Errorf("something never happened: %+v", total)
 	}
 }
 

@@ -3,6 +3,7 @@ package testnet
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,6 +29,14 @@ import (
 //	delete web [on=n2]
 //	introduce                                has every node make its Node object
 //	cordon n2, drain n2, uncordon n2 [on=n1] says so in the record of a node
+//	policy web handback=10s [on=n2]          annotates it with holon.dev/handback and so on
+//	taint n2 gpu:NoExecute, untaint n2 [on=n1]
+//	class urgent value=1000 [globalDefault=true] [on=n2]
+//	budget web maxUnavailable=1 [on=n2]      a PodDisruptionBudget of its pods
+//	budgets n2                               prints how they are, as that node shows it
+//	evict web slot=1 [on=n2]                 as kubectl drain does with a pod; prints the answer
+//	rebalance max=3 [dry] [on=n2]            prints what moves
+//	what-if n3 n4 [on=n2]                    prints what would become of what they run
 //	cut n1 n2 | n3 n4 n5, heal               the network
 //	crash n2, power n2, start n2             the daemon dies, the host dies, either is back
 //	evict-node n3 [on=n1], forget-node n3    ends a membership; forget: by force
@@ -92,6 +101,22 @@ func (p *player) play(d *datadriven.TestData) {
 		p.node(on).cordon(args[0], d.Cmd == "cordon")
 	case "drain":
 		p.node(on).drainOf(args[0])
+	case "policy":
+		p.policy(p.node(on), d)
+	case "budget":
+		p.budget(p.node(on), d)
+	case "class":
+		p.class(p.node(on), d)
+	case "budgets":
+		p.showBudgets(p.node(p.index(args[0])))
+	case "evict":
+		p.evict(p.node(on), d)
+	case "rebalance":
+		p.rebalance(p.node(on), d)
+	case "what-if":
+		p.whatIf(p.node(on), args)
+	case "taint", "untaint":
+		p.node(on).taint(args[0], args[1:]...)
 	case "introduce":
 		for _, n := range p.nodes {
 			n.putNodeObject()
@@ -140,6 +165,101 @@ func (p *player) apply(n *Node, d *datadriven.TestData) {
 		}
 	}
 	p.deploy(n, name, image, map[string]any{"replicas": int64(replicas)})
+}
+
+func (p *player) policy(n *Node, d *datadriven.TestData) {
+	notes := map[string]any{}
+	for _, a := range d.CmdArgs[1:] {
+		if a.Key != "on" {
+			notes["holon.dev/"+a.Key] = a.Vals[0]
+		}
+	}
+	p.put(n, deployment(d.CmdArgs[0].Key), map[string]any{"metadata": map[string]any{"annotations": notes}})
+}
+
+func (p *player) budget(n *Node, d *datadriven.TestData) {
+	name := d.CmdArgs[0].Key
+	spec := map[string]any{"selector": map[string]any{"matchLabels": map[string]any{"app": name}}}
+	for _, a := range d.CmdArgs[1:] {
+		if count, err := strconv.ParseInt(a.Vals[0], 10, 64); err == nil {
+			spec[a.Key] = count
+		} else if a.Key != "on" {
+			spec[a.Key] = a.Vals[0]
+		}
+	}
+	p.put(n, state.MakeKey(state.Budgets, "default", name), map[string]any{"spec": spec})
+}
+
+func (p *player) class(n *Node, d *datadriven.TestData) {
+	value := map[string]any{}
+	for _, a := range d.CmdArgs[1:] {
+		if count, err := strconv.ParseInt(a.Vals[0], 10, 64); err == nil {
+			value[a.Key] = count
+		} else if a.Key != "on" {
+			value[a.Key] = a.Vals[0] == "true"
+		}
+	}
+	p.put(n, state.MakeKey(state.PriorityClasses, "", d.CmdArgs[0].Key), value)
+}
+
+func (p *player) showBudgets(n *Node) {
+	for _, key := range slices.Sorted(maps.Keys(n.shown)) {
+		if status, _ := n.shown[key]["status"].(map[string]any); key.Resource() == state.Budgets {
+			_, _, name := key.Split()
+			fmt.Fprintf(&p.said, "%s: %v expected, %v healthy, %v desired, %v may go\n", name,
+				status["expectedPods"], status["currentHealthy"], status["desiredHealthy"], status["disruptionsAllowed"])
+		}
+	}
+}
+
+// evict asks for the eviction of what runs a slot at home, or of its stand-in.
+func (p *player) evict(n *Node, d *datadriven.TestData) {
+	index, key, node := 0, deployment(d.CmdArgs[0].Key), ""
+	for _, a := range d.CmdArgs[1:] {
+		switch a.Key {
+		case "slot":
+			index, _ = strconv.Atoi(a.Vals[0])
+		case "from":
+			node = a.Vals[0]
+		}
+	}
+	slot := p.slot(n, key, index)
+	p.answer(n, core.Evict{Slot: slot.ID, Node: cmp.Or(node, slot.Home.Node)}, func(core.Ack) { p.said.WriteString("evicted\n") })
+}
+
+func (p *player) rebalance(n *Node, d *datadriven.TestData) {
+	op := core.Rebalance{DryRun: d.HasArg("dry")}
+	d.ScanArgs(p.t, "max", &op.Max)
+	p.answer(n, op, func(ack core.Ack) {
+		for _, m := range ack.Moves {
+			_, _, name := m.Key.Split()
+			fmt.Fprintf(&p.said, "%s/%d %s -> %s: %s\n", name, m.Slot, m.From, m.To, m.Why)
+		}
+	})
+}
+
+func (p *player) whatIf(n *Node, args []string) {
+	lose := slices.DeleteFunc(slices.Clone(args), func(a string) bool { return a == "on" })
+	p.answer(n, core.WhatIf{Lose: lose}, func(ack core.Ack) {
+		fmt.Fprintf(&p.said, "majority: %v\n", ack.Fates.Majority)
+		for _, f := range ack.Fates.Slots {
+			_, _, name := f.Key.Split()
+			fmt.Fprintf(&p.said, "%s/%d %s -> %s, %s: %s\n", name, f.Slot, f.From, cmp.Or(f.To, "nowhere"), f.State, f.Why)
+		}
+	})
+}
+
+// answer asks a node and prints what it says, or why it does not.
+func (p *player) answer(n *Node, op core.Op, print func(core.Ack)) {
+	said := false
+	n.ask(op, func(ack core.Ack) {
+		if said = true; ack.Err != nil {
+			fmt.Fprintf(&p.said, "%v\n", ack.Err)
+		} else {
+			print(ack)
+		}
+	})
+	p.within(time.Second, "answer", func() bool { return said })
 }
 
 func (p *player) cut(args []string) {

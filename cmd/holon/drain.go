@@ -34,7 +34,9 @@ command, until 'holon uncordon'. Without --output a line is printed for each pod
 
 Bare Pods, and Deployments annotated holon.dev/stand-in: never, stay, as they must
 not run twice; so does what has nowhere to go. Such pods are named at the end of the
-timeout, with what keeps them.`,
+timeout, with what keeps them.
+
+Disruption budgets are not asked: no healthy pod stops before its successor is ready.`,
 		Example: `  holon drain n2 && ssh n2 reboot
   holon drain n2 --timeout 30m
   holon drain n2 --dry-run        # what runs there?

@@ -15,6 +15,7 @@ import (
 const (
 	exitFailed      = 1
 	exitUsage       = 2
+	exitUnplaced    = 3 // what-if: not everything would run
 	exitInterrupted = 130
 )
 
@@ -40,6 +41,9 @@ type remoteExit struct{ code int }
 func (e remoteExit) Error() string {
 	return fmt.Sprintf("command terminated with exit code %d", e.code)
 }
+
+// errUnplaced ends what-if with exitUnplaced after it has said everything.
+var errUnplaced = errors.New("not everything would run")
 
 // errPrinted ends a command with exit code 1 after it has said everything.
 var errPrinted = errors.New("failed")
@@ -73,6 +77,8 @@ func (a *app) exitCode(ctx context.Context, cmd *cobra.Command, err error) int {
 		return remote.code
 	case errors.Is(err, errPrinted):
 		return exitFailed
+	case errors.Is(err, errUnplaced):
+		return exitUnplaced
 	case errors.As(err, &usage):
 		a.complain(withHelpHint(usage.msg, cmd))
 		return exitUsage

@@ -243,6 +243,31 @@ func (f *fakeNode) DeletePod(_ context.Context, namespace, name string) error {
 	return f.cache.Apply(nil, []api.Key{{Resource: "pods", Namespace: namespace, Name: name}})
 }
 
+// Rebalance knows two moves.
+func (f *fakeNode) Rebalance(_ context.Context, most int, dryRun bool) (api.Rebalanced, error) {
+	moves := []api.Move{
+		{Kind: "Deployment", Namespace: "default", Name: "web", Slot: 1, From: "n1", To: "n2", Why: "0 more of it there"},
+		{Kind: "Deployment", Namespace: "default", Name: "web", Slot: 2, From: "n1", To: "n3", Why: "0 more of it there"},
+	}
+	return api.Rebalanced{Node: "n1", DryRun: dryRun, Moves: moves[:min(most, 2)]}, nil
+}
+
+// WhatIf knows what one node and what several would do.
+func (f *fakeNode) WhatIf(_ context.Context, lose []string) (api.WhatIf, error) {
+	w := api.WhatIf{Node: "n1", Lose: lose, Majority: len(lose) == 1, Fits: len(lose) == 1, Slots: []api.Fate{
+		{Kind: "Deployment", Namespace: "default", Name: "web", From: "n2", To: "n1", State: "moves", Why: "n1 chosen"},
+	}}
+	if !w.Fits {
+		w.Slots = append(w.Slots, api.Fate{Kind: "Pod", Namespace: "default", Name: "alone", From: "n3", State: "stays", Why: "gets no stand-in"})
+	}
+	return w, nil
+}
+
+// Evict lets a pod go.
+func (f *fakeNode) Evict(ctx context.Context, namespace, name string, _ bool) error {
+	return f.DeletePod(ctx, namespace, name)
+}
+
 // Logs prints what was asked for.
 func (f *fakeNode) Logs(_ context.Context, namespace, pod string, o api.LogOptions, w io.Writer) error {
 	_, err := fmt.Fprintf(w, "log of %s/%s/%s follow=%t previous=%t tail=%d since=%v\n", namespace, pod, o.Container, o.Follow, o.Previous, o.Tail, o.Since)

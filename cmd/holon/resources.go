@@ -9,6 +9,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -30,6 +32,8 @@ var builtin = []resource{
 	{"", "v1", "pods", "pod", "Pod", []string{"po"}, true, corev1.Pod{}},
 	{"apps", "v1", "deployments", "deployment", "Deployment", []string{"deploy"}, true, appsv1.Deployment{}},
 	{"apps", "v1", "replicasets", "replicaset", "ReplicaSet", []string{"rs"}, true, appsv1.ReplicaSet{}},
+	{"policy", "v1", "poddisruptionbudgets", "poddisruptionbudget", "PodDisruptionBudget", []string{"pdb"}, true, policyv1.PodDisruptionBudget{}},
+	{"scheduling.k8s.io", "v1", "priorityclasses", "priorityclass", "PriorityClass", []string{"pc"}, false, schedulingv1.PriorityClass{}},
 	{"", "v1", "configmaps", "configmap", "ConfigMap", []string{"cm"}, true, corev1.ConfigMap{}},
 	{"", "v1", "secrets", "secret", "Secret", nil, true, corev1.Secret{}},
 	{"", "v1", "namespaces", "namespace", "Namespace", []string{"ns"}, false, corev1.Namespace{}},

@@ -115,7 +115,9 @@ func (w *wanted) check(file string) error {
 	if len(w.found) == 0 {
 		return fmt.Errorf("nothing in %s is selected; nothing was changed. Is the namespace right (-n, -A)?", file)
 	}
-	order := func(p picked) int { return slices.Index([]string{"Namespace", "ConfigMap", "Secret"}, p.Kind) }
+	order := func(p picked) int {
+		return slices.Index([]string{"Namespace", "PriorityClass", "ConfigMap", "Secret"}, p.Kind)
+	}
 	slices.SortStableFunc(w.found, func(a, b picked) int {
 		switch x, y := order(a), order(b); { // what others need comes first, all else (-1) last
 		case x == y:

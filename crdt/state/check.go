@@ -162,6 +162,12 @@ func (c *checker) decode(key Key, rec *crdt.Record) error {
 	case Nodes:
 		_, _, err := DecodeNode(key, rec)
 		return err
+	case PriorityClasses:
+		_, _, err := DecodePriorityClass(key, rec)
+		return err
+	case Budgets:
+		_, err := DecodeBudget(key, rec)
+		return err
 	case Revisions:
 		c.revisions[key] = rec.Live() != nil
 		return nil

@@ -23,7 +23,8 @@ type PodFace struct {
 	Status   *RunStatus // nil: the node has not reported it yet
 	Template *corev1.PodTemplateSpec
 	Spec     map[string]any // Template.Spec as JSON, shared from the second level on; nil: made from Template
-	Why      string         // why it is pending
+	Priority int32
+	Why      string // why it is pending
 	Labels   map[string]string
 	Notes    map[string]string // annotations
 }
@@ -64,6 +65,9 @@ func (p *PodFace) Value() (map[string]any, error) {
 	}
 	if p.Node != "" {
 		spec["nodeName"] = p.Node
+	}
+	if p.Priority != 0 {
+		spec["priority"] = int64(p.Priority)
 	}
 	return map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": p.status()}, nil
 }

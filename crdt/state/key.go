@@ -15,6 +15,9 @@ const (
 	Secrets     = "secrets" // their values sealed, see SealedPath
 	Deployments = "deployments.apps"
 	ReplicaSets = "replicasets.apps" // derived, never stored
+	Budgets     = "poddisruptionbudgets.policy"
+
+	PriorityClasses = "priorityclasses.scheduling.k8s.io"
 
 	Members   = "members.holon.dev"   // one per admitted peer, named by peer ID
 	Slots     = "slots.holon.dev"     // one per slot, named <workload UID>-<index>

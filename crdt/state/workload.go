@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"holon/crdt"
+	"holon/crdt/state/valid"
 )
 
 // Workload is what wants replicas. Life cycle of one of its slots:
@@ -31,7 +32,7 @@ type Workload struct {
 	// MaxSurge and MaxUnavailable bound a rollout, as absolute numbers.
 	MaxSurge, MaxUnavailable int
 	Recreate                 bool // old pods stop before new ones start; MaxUnavailable is all
-	StandIn                  bool // may another node run a slot while its home is lost
+	Policy                        // what becomes of its slots while nodes are in trouble
 	Paused                   bool
 	Object                   map[string]any // as stored, to show it
 	// Invalid says why the stored object, a merge, is not what runs: all above but
@@ -43,9 +44,24 @@ type Workload struct {
 // Bare reports whether w is a Pod that nobody else owns.
 func (w *Workload) Bare() bool { return w.Key.Resource() == Pods }
 
-// StandInAnnotation on a workload or its template overrides the default table
-// of who gets a stand-in: "allow" or "never".
-const StandInAnnotation = "holon.dev/stand-in"
+// Policy is how a workload is treated while its nodes are in trouble.
+type Policy = valid.Policy
+
+// StandInAnnotation says whether another node may run a slot while its home cannot;
+// StandInNever is one of its values.
+const (
+	StandInAnnotation = valid.StandInAnnotation
+	StandInNever      = valid.StandInNever
+)
+
+// standsIn are the kinds whose slots get a stand-in unless they say otherwise. Of all
+// others the same thing must not run twice, or is of no use elsewhere.
+var standsIn = map[string]bool{Deployments: true}
+
+// readPolicy reads what annotations and template say.
+func (w *Workload) readPolicy(annotations map[string]string) {
+	w.Policy = valid.PolicyOf(standsIn[w.Key.Resource()], annotations, w.Template.Spec.Tolerations)
+}
 
 // Object is the live object of a record as unstructured JSON.
 type Object struct {
@@ -105,7 +121,7 @@ func (w *Workload) fromDeployment(value map[string]any) error {
 		w.Replicas = min(max(int(*d.Spec.Replicas), 0), ReplicasMax)
 	}
 	w.Template, w.Generation, w.Paused = &d.Spec.Template, d.Generation, d.Spec.Paused
-	w.StandIn = d.Annotations[StandInAnnotation] != "never"
+	w.readPolicy(d.Annotations)
 	w.Created = creation(value)
 	w.Recreate = d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType
 	var err error
@@ -165,7 +181,7 @@ func (w *Workload) fromPod(value map[string]any) error {
 	w.Template.Labels, w.Template.Annotations = p.Labels, p.Annotations
 	w.Generation, w.Created = p.Generation, creation(value)
 	w.MaxUnavailable = 1
-	w.StandIn = p.Annotations[StandInAnnotation] == "allow"
+	w.readPolicy(p.Annotations)
 	return nil
 }
 

@@ -148,6 +148,14 @@ type Backend interface {
 	// DeletePod gives the slot of a derived pod a new run; a bare pod is deleted
 	// through Mutate.
 	DeletePod(ctx context.Context, namespace, name string) error
+	// Evict has the slot of a pod run elsewhere, and goes on with the pod until that is
+	// ready; a bare pod is deleted. It fails with a BudgetError, ErrStays or ErrTwice.
+	Evict(ctx context.Context, namespace, name string, dryRun bool) error
+	// Rebalance moves so many homes at most from crowded to emptier nodes, or says which it
+	// would. It fails with ErrStays where the majority is not seen.
+	Rebalance(ctx context.Context, most int, dryRun bool) (Rebalanced, error)
+	// WhatIf says, from what this node has, what would become of slots without nodes.
+	WhatIf(ctx context.Context, lose []string) (WhatIf, error)
 	// Logs streams a container's log from the node that runs the pod.
 	Logs(ctx context.Context, namespace, pod string, opts LogOptions, w io.Writer) error
 	// Exec runs a command in a container on the node that runs the pod and
@@ -237,6 +245,48 @@ type WhySlot struct {
 	StandIn string   `json:"standIn,omitempty"` // while it stands in
 	Runs    []string `json:"runs"`              // "web-abc-x1y2z on n3: Running", and why what does not run does not
 	Reasons []string `json:"reasons"`
+}
+
+// Rebalanced is the answer to `holon rebalance`.
+type Rebalanced struct {
+	Node   string `json:"answeredBy"`
+	DryRun bool   `json:"dryRun,omitempty"`
+	Moves  []Move `json:"moves"`
+}
+
+// Move is a slot that gets another home.
+type Move struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	Slot      int    `json:"slot"`
+	From      string `json:"from"`
+	To        string `json:"to"`
+	Why       string `json:"why"`
+}
+
+// WhatIf is the answer to `holon what-if`.
+type WhatIf struct {
+	Node string   `json:"answeredBy"`
+	Lose []string `json:"lose"`
+	// Majority: more than half of the members would be seen, so homes would move.
+	Majority bool   `json:"majorityView"`
+	Fits     bool   `json:"fits"` // every slot would run somewhere
+	Slots    []Fate `json:"slots"`
+}
+
+// Fate is what would become of a slot that a lost node runs. State is moves, waits
+// (nobody has room or fits), stays (with its lost home) or stopped.
+type Fate struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	Slot      int    `json:"slot"`
+	From      string `json:"from"`
+	To        string `json:"to,omitempty"`
+	StandIn   bool   `json:"standIn,omitempty"` // and not for good
+	State     string `json:"state"`
+	Why       string `json:"why"`
 }
 
 // ClusterStatus is the answer to `holon status`.

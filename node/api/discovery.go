@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/version"
 )
 
@@ -33,18 +34,28 @@ func (s *Server) discoveryRoutes(mux *http.ServeMux) {
 	})
 	static("/api/v1", resourceList("", "v1"))
 	list := metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}}
-	for _, g := range []struct{ name, version string }{{"apps", "v1"}, {holonGroup, holonVersion}} {
-		gv := metav1.GroupVersionForDiscovery{GroupVersion: g.name + "/" + g.version, Version: g.version}
-		group := metav1.APIGroup{Name: g.name, Versions: []metav1.GroupVersionForDiscovery{gv}, PreferredVersion: gv}
+	for _, g := range groups() {
+		gv := metav1.GroupVersionForDiscovery{GroupVersion: g.String(), Version: g.Version}
+		group := metav1.APIGroup{Name: g.Group, Versions: []metav1.GroupVersionForDiscovery{gv}, PreferredVersion: gv}
 		list.Groups = append(list.Groups, group)
 		group.TypeMeta = metav1.TypeMeta{Kind: "APIGroup", APIVersion: "v1"}
-		static("/apis/"+g.name, group)
-		static("/apis/"+g.name+"/"+g.version, resourceList(g.name, g.version))
+		static("/apis/"+g.Group, group)
+		static("/apis/"+g.String(), resourceList(g.Group, g.Version))
 	}
 	static("/apis", list)
 	for _, path := range []string{"/healthz", "/livez", "/readyz"} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	}
+}
+
+// groups are those of all kinds, and holon's own.
+func groups() (list []schema.GroupVersion) {
+	for _, k := range kinds {
+		if gv := k.GroupVersion(); gv.Group != "" && !slices.Contains(list, gv) {
+			list = append(list, gv)
+		}
+	}
+	return append(list, schema.GroupVersion{Group: holonGroup, Version: holonVersion})
 }
 
 func resourceList(group, version string) metav1.APIResourceList {

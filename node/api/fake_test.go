@@ -287,6 +287,31 @@ func (m *memory) DeletePod(_ context.Context, namespace, name string) error {
 	return nil
 }
 
+func (m *memory) Rebalance(_ context.Context, most int, dryRun bool) (Rebalanced, error) {
+	moves := []Move{
+		{Kind: "Deployment", Namespace: "default", Name: "web", Slot: 1, From: "n1", To: "n2", Why: "0 more of it there"},
+		{Kind: "Deployment", Namespace: "default", Name: "web", Slot: 2, From: "n1", To: "n3", Why: "0 more of it there"},
+	}
+	return Rebalanced{Node: "n1", DryRun: dryRun, Moves: moves[:min(most, 2)]}, m.fail
+}
+
+func (m *memory) WhatIf(_ context.Context, lose []string) (WhatIf, error) {
+	w := WhatIf{Node: "n1", Lose: lose, Majority: len(lose) == 1, Fits: len(lose) == 1, Slots: []Fate{
+		{Kind: "Deployment", Namespace: "default", Name: "web", From: "n2", To: "n1", State: "moves", Why: "n1 chosen"},
+	}}
+	if !w.Fits {
+		w.Slots = append(w.Slots, Fate{Kind: "Pod", Namespace: "default", Name: "alone", From: "n3", State: "stays", Why: "gets no stand-in"})
+	}
+	return w, m.fail
+}
+
+func (m *memory) Evict(_ context.Context, namespace, name string, _ bool) error {
+	if _, there := m.cache.Get(Key{Pods, namespace, name}); !there {
+		return ErrNotFound
+	}
+	return m.fail
+}
+
 func (m *memory) Logs(ctx context.Context, _, pod string, o LogOptions, w io.Writer) error {
 	if m.fail != nil {
 		return m.fail

@@ -1,24 +1,24 @@
 package api
 
 const (
-	notYetProbes   = "probes are not run yet: the container counts as ready while it runs"
-	notYetHooks    = "lifecycle hooks are not run yet"
-	imageUser      = "not applied yet: the container runs as its image says"
-	noHostAccess   = "holon gives no pod access to its host; remove the field"
-	noVolumeKind   = "this kind of volume is not served yet; configMap, secret and emptyDir are"
-	notYetDNS      = "not applied yet: the pod uses the resolver of its node"
-	notYetPriority = "priorities are not honoured yet: all pods are equal"
-	noTerminal     = "a container is started without standard input yet; use exec"
-	noDevices      = "devices cannot be requested yet; holon places pods by cpu and memory"
+	notYetProbes = "probes are not run yet: the container counts as ready while it runs"
+	notYetHooks  = "lifecycle hooks are not run yet"
+	imageUser    = "not applied yet: the container runs as its image says"
+	noHostAccess = "holon gives no pod access to its host; remove the field"
+	noVolumeKind = "this kind of volume is not served yet; configMap, secret and emptyDir are"
+	notYetDNS    = "not applied yet: the pod uses the resolver of its node"
+	noTerminal   = "a container is started without standard input yet; use exec"
+	noDevices    = "devices cannot be requested yet; holon places pods by cpu and memory"
 )
 
 // podSpecRules classify corev1.PodSpec but for its containers.
 var podSpecRules = fieldRules{
 	honoured: []string{
 		"containers", "volumes", "restartPolicy", "terminationGracePeriodSeconds", "nodeSelector", "nodeName", "hostname",
-		"affinity",
+		"affinity", "priorityClassName",
 		"securityContext",
 		"tolerations", "tolerations[].key", "tolerations[].operator", "tolerations[].value", "tolerations[].effect",
+		"tolerations[].tolerationSeconds",
 		"topologySpreadConstraints", "topologySpreadConstraints[].maxSkew", "topologySpreadConstraints[].topologyKey",
 		"topologySpreadConstraints[].whenUnsatisfiable", "topologySpreadConstraints[].minDomains",
 		"topologySpreadConstraints[].labelSelector",
@@ -32,26 +32,24 @@ var podSpecRules = fieldRules{
 		"volumes[].secret.items", "volumes[].secret.items[].key", "volumes[].secret.items[].path",
 		"volumes[].secret.items[].mode",
 	},
+	filled: []string{"priority"},
 	warned: map[string]string{
-		"activeDeadlineSeconds":           "not honoured yet: the pod runs on",
-		"automountServiceAccountToken":    "no token is mounted: holon has no ServiceAccounts yet",
-		"dnsConfig":                       notYetDNS,
-		"dnsPolicy":                       notYetDNS,
-		"enableServiceLinks":              "no service variables are set: holon has no Services yet",
-		"hostAliases":                     "not written into the pod's hosts file yet",
-		"hostUsers":                       "user namespaces are as the container runtime sets them up",
-		"imagePullSecrets":                "images are pulled with the credentials of the node's container runtime",
-		"overhead":                        "not counted yet when pods are placed",
-		"preemptionPolicy":                notYetPriority,
-		"priority":                        notYetPriority,
-		"priorityClassName":               notYetPriority,
-		"readinessGates":                  "not waited for yet: the pod is ready when its containers are",
-		"serviceAccount":                  "pods have no identity of their own yet",
-		"serviceAccountName":              "pods have no identity of their own yet",
-		"setHostnameAsFQDN":               notYetDNS,
-		"shareProcessNamespace":           "each container has its own process namespace",
-		"subdomain":                       notYetDNS,
-		"tolerations[].tolerationSeconds": "taints do not evict running pods yet",
+		"activeDeadlineSeconds":        "not honoured yet: the pod runs on",
+		"automountServiceAccountToken": "no token is mounted: holon has no ServiceAccounts yet",
+		"dnsConfig":                    notYetDNS,
+		"dnsPolicy":                    notYetDNS,
+		"enableServiceLinks":           "no service variables are set: holon has no Services yet",
+		"hostAliases":                  "not written into the pod's hosts file yet",
+		"hostUsers":                    "user namespaces are as the container runtime sets them up",
+		"imagePullSecrets":             "images are pulled with the credentials of the node's container runtime",
+		"overhead":                     "not counted yet when pods are placed",
+		"preemptionPolicy":             noPreemption,
+		"readinessGates":               "not waited for yet: the pod is ready when its containers are",
+		"serviceAccount":               "pods have no identity of their own yet",
+		"serviceAccountName":           "pods have no identity of their own yet",
+		"setHostnameAsFQDN":            notYetDNS,
+		"shareProcessNamespace":        "each container has its own process namespace",
+		"subdomain":                    notYetDNS,
 		"topologySpreadConstraints[].matchLabelKeys": "not honoured yet: the whole constraint has no effect",
 		"volumes[].emptyDir.medium":                  "an emptyDir lies on disk",
 		"volumes[].emptyDir.sizeLimit":               "not enforced yet",
@@ -102,7 +100,7 @@ var podSpecRules = fieldRules{
 		"enableServiceLinks":                  {true},
 		"hostUsers":                           {true},
 		"os":                                  {map[string]any{"name": "linux"}},
-		"preemptionPolicy":                    {"PreemptLowerPriority"},
+		"preemptionPolicy":                    {"Never"},
 		"schedulerName":                       {"default-scheduler"},
 		"securityContext.seccompProfile":      {map[string]any{"type": "RuntimeDefault"}},
 		"securityContext.fsGroupChangePolicy": {"Always"},

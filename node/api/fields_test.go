@@ -10,6 +10,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"holon/crdt/state/valid"
 )
@@ -183,5 +185,31 @@ func TestHarmlessValuesNeedNoWord(t *testing.T) {
 	warn := &warnings{header: map[string][]string{}}
 	if errs := podFields.review(value, warn); len(errs)+len(warn.said) > 0 {
 		t.Errorf("defaults are objected to: %v %v", errs, warn.said)
+	}
+}
+
+// A name under holon.dev/ that means nothing is said once, when it is written.
+func TestUnknownAnnotationsAreWarnedAbout(t *testing.T) {
+	s := &Server{}
+	value := map[string]any{"metadata": map[string]any{"name": "a", "annotations": map[string]any{"holon.dev/standin": "allow"}}}
+	for _, c := range []struct {
+		old  map[string]any
+		said int
+	}{
+		{nil, 1},
+		{map[string]any{"metadata": map[string]any{"name": "a"}}, 1},
+		{value, 0},
+	} {
+		warn := &warnings{header: map[string][]string{}}
+		var old runtime.Object
+		if c.old != nil {
+			old = &corev1.ConfigMap{}
+		}
+		if _, err := s.prepare(kindOf("", "v1", "configmaps"), value, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "a", Namespace: "default"}}, old, c.old, warn); err != nil {
+			t.Fatal(err)
+		}
+		if len(warn.said) != c.said {
+			t.Errorf("after %v: %q", c.old, warn.said)
+		}
 	}
 }

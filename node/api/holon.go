@@ -58,6 +58,8 @@ type Progress struct {
 //	GET    datakeys        POST datakeys   the latter makes a new one
 //	POST   drain           POST leave      JSON lines, see Progress
 //	POST   evict/NAME                      a MemberEviction
+//	POST   rebalance                       a RebalanceRequest
+//	GET    whatif?lose=NODE&lose=NODE
 //	GET    snapshot                        bytes, see crdt/snapshot
 //	GET    images?node=NAME                without a node: of all
 //	POST   images                          an archive, its SHA-256 as a trailer; see ImageProgress
@@ -75,6 +77,8 @@ func (s *Server) holonRoutes(mux *http.ServeMux) {
 	handle("GET "+holonPath+"tokens", s.tokens)
 	handle("POST "+holonPath+"tokens", s.createToken)
 	handle("DELETE "+holonPath+"tokens/{id}", s.revokeToken)
+	handle("POST "+holonPath+"rebalance", s.rebalance)
+	handle("GET "+holonPath+"whatif", s.whatIf)
 	handle("GET "+holonPath+"snapshot", s.snapshot)
 	handle("GET "+holonPath+"images", s.images)
 	handle("POST "+holonPath+"images", s.loadImage)

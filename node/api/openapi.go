@@ -12,7 +12,7 @@ import (
 // are left out; clients then merge by the Go types they are built with.
 func (s *Server) openAPIRoutes(mux *http.ServeMux) {
 	index := map[string]any{}
-	for _, gv := range []schema.GroupVersion{{Version: "v1"}, {Group: "apps", Version: "v1"}} {
+	for _, gv := range append([]schema.GroupVersion{{Version: "v1"}}, groups()...) {
 		path := "apis/" + gv.String()
 		if gv.Group == "" {
 			path = "api/" + gv.Version

@@ -5,6 +5,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -79,6 +81,9 @@ const (
 	EventsOf    = "events"
 	Deployments = "deployments.apps"
 	ReplicaSets = "replicasets.apps"
+	Budgets     = "poddisruptionbudgets.policy"
+
+	PriorityClasses = "priorityclasses.scheduling.k8s.io"
 )
 
 func core(kind string) schema.GroupVersionKind {
@@ -120,6 +125,7 @@ var kinds = []*kind{
 		subresources: []subresource{
 			{"log", core("Pod"), []string{"get"}},
 			{"exec", core("PodExecOptions"), []string{"create", "get"}},
+			{"eviction", evictionKind, []string{"create"}},
 		},
 		make:     func() runtime.Object { return &corev1.Pod{} },
 		fields:   podFields,
@@ -168,9 +174,27 @@ var kinds = []*kind{
 		fields:       deploymentFields,
 		defaults:     by(valid.DefaultDeployment), validate: on(valid.Deployment), validateUpdate: onUpdate(valid.DeploymentUpdate),
 		advise: adviceOn(func(d *appsv1.Deployment) []string {
-			return adviseOnSecrets(&d.Spec.Template.Spec, "spec.template.spec")
+			return append(valid.AdviseTemplate(d.Spec.Template.Annotations), adviseOnSecrets(&d.Spec.Template.Spec, "spec.template.spec")...)
 		}),
 		columns: deploymentColumns, row: row(deploymentRow),
+	},
+	{
+		GroupVersionKind: schema.GroupVersionKind{Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
+		plural:           "poddisruptionbudgets", singular: "poddisruptionbudget", short: []string{"pdb"},
+		namespaced: true, verbs: allVerbs,
+		make:     func() runtime.Object { return &policyv1.PodDisruptionBudget{} },
+		fields:   budgetFields,
+		validate: on(valid.PodDisruptionBudget),
+		columns:  budgetColumns, row: row(budgetRow),
+	},
+	{
+		GroupVersionKind: schema.GroupVersionKind{Group: "scheduling.k8s.io", Version: "v1", Kind: "PriorityClass"},
+		plural:           "priorityclasses", singular: "priorityclass", short: []string{"pc"},
+		verbs:    allVerbs,
+		make:     func() runtime.Object { return &schedulingv1.PriorityClass{} },
+		fields:   priorityFields,
+		validate: on(valid.PriorityClass), validateUpdate: onUpdate(valid.PriorityClassUpdate),
+		columns: priorityColumns, row: row(priorityRow),
 	},
 	{
 		GroupVersionKind: apps("ReplicaSet"), plural: "replicasets", singular: "replicaset", short: []string{"rs"},

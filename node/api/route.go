@@ -119,6 +119,8 @@ func (s *Server) serveSubresource(w http.ResponseWriter, r *http.Request, t *tar
 			return notAllowed(t, r.Method, "")
 		}
 		return s.exec(w, r, t)
+	case Pods + "/eviction":
+		return s.evict(w, r, t)
 	case Deployments + "/scale":
 		return s.scale(w, r, t)
 	}

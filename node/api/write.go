@@ -12,9 +12,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"holon/crdt/state/valid"
 )
 
 const (
@@ -158,9 +161,17 @@ func (s *Server) prepare(
 			advice.add("%s", text)
 		}
 	}
+	for _, text := range s.advisePriority(obj) {
+		advice.add("%s", text)
+	}
 	if s.config.Review != nil {
 		for _, text := range s.config.Review(k.key(), value) {
 			advice.add("%s", text)
+		}
+	}
+	if notes := annotations(value); old == nil || !maps.Equal(notes, annotations(oldValue)) {
+		for _, text := range valid.AdviseAnnotations(k.Kind, notes) {
+			warn.add("%s", text)
 		}
 	}
 	if old != nil && reflect.DeepEqual(value["spec"], oldValue["spec"]) {
@@ -170,6 +181,11 @@ func (s *Server) prepare(
 		warn.add("%s", text)
 	}
 	return value, nil
+}
+
+func annotations(value map[string]any) map[string]string {
+	notes, _, _ := unstructured.NestedStringMap(value, "metadata", "annotations")
+	return notes
 }
 
 // complete fills in defaults and checks the result.

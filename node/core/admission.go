@@ -48,7 +48,7 @@ func (c *Core) needsOfStranger(id state.RunID) *needs {
 	return n
 }
 
-// admit lets runs in by age, those that are in already first, against this
+// admit lets runs in by priority and age, those that are in already first, against this
 // node's room and ports, and refuses the rest with a typed reason.
 func (c *Core) admit() {
 	n := &c.runner
@@ -57,7 +57,7 @@ func (c *Core) admit() {
 			n.letIn(n.runs[id])
 		}
 	}
-	waiting := n.waiting()
+	waiting := c.waiting()
 	if len(waiting) == 0 || c.host.Runtime.Name == "" || n.lastSeen == 0 {
 		return // or its room is not known yet, or who is in it already
 	}
@@ -101,17 +101,18 @@ func (c *Core) taken() (in taken) {
 	return in
 }
 
-// waiting lists the runs to be let in, the oldest first. One whose predecessor is
+// waiting lists the runs to be let in, the most urgent first, then the oldest. One whose predecessor is
 // on its way out waits for the end of that: it may need the same port or file, and
 // it must not be refused for what its own predecessor still holds.
-func (n *runner) waiting() (waiting []*run) {
+func (c *Core) waiting() (waiting []*run) {
+	n, urgency := &c.runner, &c.index.priorities
 	for id := range n.outside {
 		if r := n.runs[id]; r.wanted && r.retryAt == 0 && !n.leaving(r.slot.ID) {
 			waiting = append(waiting, r)
 		}
 	}
 	slices.SortFunc(waiting, func(a, b *run) int {
-		return cmp.Or(a.slot.Born.Compare(b.slot.Born), cmp.Compare(a.slot.ID.Index, b.slot.ID.Index), cmp.Compare(a.id, b.id))
+		return cmp.Or(cmp.Compare(urgency.of(&b.template.Spec), urgency.of(&a.template.Spec)), a.slot.Born.Compare(b.slot.Born), cmp.Compare(a.slot.ID.Index, b.slot.ID.Index), cmp.Compare(a.id, b.id))
 	})
 	return waiting
 }

@@ -47,6 +47,20 @@ type (
 	}
 	// DeletePod gives the slot behind a derived pod a new run.
 	DeletePod struct{ Slot state.SlotID }
+	// Evict has the slot of a pod on a node run elsewhere, if its budget lets it.
+	Evict struct {
+		Slot   state.SlotID
+		Node   string
+		DryRun bool
+	}
+	// Rebalance moves at most Max homes from nodes that are crowded to those that are
+	// not, or says which it would; the Ack has them.
+	Rebalance struct {
+		Max    int
+		DryRun bool
+	}
+	// WhatIf asks what would become of slots without these nodes; the Ack has it.
+	WhatIf struct{ Lose []string }
 	// Admit makes a peer a member and uses a token up by one.
 	Admit struct {
 		Token      string
@@ -86,6 +100,9 @@ func (Mutate) op()      {}
 func (Settle) op()      {}
 func (Compact) op()     {}
 func (DeletePod) op()   {}
+func (Evict) op()       {}
+func (Rebalance) op()   {}
+func (WhatIf) op()      {}
 func (Admit) op()       {}
 func (PutToken) op()    {}
 func (RevokeToken) op() {}
@@ -121,6 +138,12 @@ func (c *Core) asked(id uint64, op Op) {
 		ack.UID, ack.Err = c.compact(op)
 	case DeletePod:
 		ack.Err = c.deletePod(op)
+	case Evict:
+		ack.Err = c.evict(op)
+	case Rebalance:
+		ack.Moves, ack.Err = c.rebalance(op)
+	case WhatIf:
+		ack.Fates, ack.Err = c.whatIf(op.Lose)
 	case Admit:
 		ack.Err = c.admitMember(op)
 	case FirstMember:
@@ -234,7 +257,7 @@ func (c *Core) countSpec(key state.Key, live *crdt.Object, delta map[string][]by
 }
 
 func hasSpec(key state.Key) bool {
-	return slices.Contains([]string{state.Deployments, state.Pods, state.Nodes}, key.Resource())
+	return slices.Contains([]string{state.Deployments, state.Pods, state.Nodes, state.Budgets}, key.Resource())
 }
 
 func (c *Core) deletePod(op DeletePod) error {

@@ -28,6 +28,7 @@ func (c *Core) AuditPlan() (bad []string) {
 	if len(bad) == 0 { // or what follows is nothing but its consequence
 		c.auditPlans(say)
 		c.auditRuns(say)
+		c.auditBudgets(say)
 	}
 	return bad
 }
@@ -110,12 +111,7 @@ func (c *Core) auditPlans(say sayer) {
 	if !s.settled {
 		return
 	}
-	full := c.freshBooking()
-	for _, b := range s.booking.of {
-		for _, node := range b.chosen {
-			full.view.Occupy(b.workload, node)
-		}
-	}
+	full := c.copyBooking()
 	for _, uid := range sortedUIDs(c.everything()) {
 		if u, ok := s.undone[uid]; ok {
 			if u.turn <= c.now || s.turn > u.turn {

@@ -24,11 +24,8 @@ type booking struct {
 	view   *scheduler.View // nil before the first plan
 	live   []string
 	of     map[crdt.UID]booked
-	lostAt Instant // when the next silence will have lasted for long, or the brake is off; 0: never
-	// majority is what was counted; homes may stay in spite of it, see brake.
-	majority bool
-	awake    Instant // members.awake when the majority was counted
-	unsure   bool    // somebody live was not heard since then; his word alone may change the majority
+	awake  Instant // members.awake when the majority was counted
+	unsure bool    // somebody live was not heard since then; his word alone may change the majority
 }
 
 // booked is what is booked of one workload, by node, once per slot.
@@ -42,9 +39,12 @@ type booked struct {
 // workload, and reports whether it has.
 func (c *Core) renewView() bool {
 	b := &c.sched.booking
-	if b.view != nil && !c.index.dirtyAll && (b.lostAt == 0 || c.now < b.lostAt) && !c.majorityMoved() {
+	if b.view != nil && !c.index.dirtyAll && !c.majorityMoved() {
+		b.view.Now = c.now
 		return false
 	}
+	c.index.dirtyAll = true // what runs here follows from the view, too
+	c.noteTroubles()
 	c.sched.booking = c.freshBooking()
 	return true
 }
@@ -57,7 +57,7 @@ func (c *Core) majorityMoved() bool {
 	if b.view == nil || !b.unsure && b.awake == c.members.awake && !c.members.swim.Slow() {
 		return false
 	}
-	if b.majority != c.majority() {
+	if b.view.Majority != c.majority() {
 		return true // until the view is made anew
 	}
 	b.awake, b.unsure = c.members.awake, c.unheard()
@@ -82,28 +82,41 @@ func (c *Core) unheard() bool {
 // on the node that runs it. Bookings are sums: their order does not matter.
 func (c *Core) freshBooking() booking {
 	b := booking{
-		majority: c.majority(),
-		view:     &scheduler.View{Majority: c.homesMove(), Refused: c.refusedBy},
-		live:     c.liveNodes(), of: make(map[crdt.UID]booked, len(c.index.workloads)), awake: c.members.awake, unsure: c.unheard(),
+		view: c.emptyView(),
+		live: c.liveNodes(), of: make(map[crdt.UID]booked, len(c.index.workloads)), awake: c.members.awake, unsure: c.unheard(),
 	}
-	names := map[string]bool{c.cfg.Node: true}
-	for name, m := range c.members.byName {
-		if !m.Left {
-			names[name] = true
-		}
+	b.bookAll(c)
+	return b
+}
+
+// emptyView is the scheduler's view with nothing booked.
+func (c *Core) emptyView() *scheduler.View {
+	v := &scheduler.View{
+		Majority: c.majority(), Held: c.homesHeld(), Refused: c.refusedBy, Now: c.now, LostAfter: c.cfg.LostAfter,
+		AloneSince: c.sched.troubles.alone, TogetherSince: c.sched.troubles.together,
 	}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		n := c.viewNode(name)
-		b.view.Nodes = append(b.view.Nodes, n)
-		if due := c.members.byName[name]; n.Health == scheduler.Lost && (b.lostAt == 0 || due.since+c.cfg.LostAfter < b.lostAt) {
-			b.lostAt = due.since + c.cfg.LostAfter
-		}
+	for _, name := range c.nodeNames() {
+		v.Nodes = append(v.Nodes, c.viewNode(name))
 	}
-	if c.now < c.brake.until {
-		b.lostAt = sooner(b.lostAt, c.brake.until)
-	}
+	return v
+}
+
+func (b *booking) bookAll(c *Core) {
 	for _, w := range c.index.workloads {
 		b.book(w, c.index.slots[w.UID])
+	}
+}
+
+// copyBooking is a booking of everything, those chosen included, that may be changed.
+func (c *Core) copyBooking() booking {
+	b := c.freshBooking()
+	for uid, kept := range c.sched.booking.of {
+		if c.index.workloads[uid] != kept.workload {
+			continue // changed since
+		}
+		for _, node := range kept.chosen {
+			b.view.Occupy(kept.workload, node)
+		}
 	}
 	return b
 }
@@ -116,6 +129,7 @@ func (c *Core) viewNode(name string) *scheduler.Node {
 	stored := c.index.nodes[name]
 	n.Taints, n.Unschedulable = stored.Taints, stored.Unschedulable
 	n.Labels = nodeLabels(name, stored.Labels, c.statusOf(name))
+	c.troubled(n)
 	return n
 }
 
@@ -128,7 +142,7 @@ func (b *booking) book(w *state.Workload, slots map[int]state.Slot) {
 		if !ok {
 			continue
 		}
-		if node := b.view.Assigned(&s); node != "" {
+		if node := b.view.Assigned(w, &s); node != "" {
 			b.view.Occupy(w, node)
 			runs = append(runs, node)
 		}

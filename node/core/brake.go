@@ -24,7 +24,7 @@ const (
 // reachChanged is told of every member that comes, or goes without a word.
 func (c *Core) reachChanged(b *member) {
 	k := &c.brake
-	if c.now < k.until {
+	if c.homesHeld() {
 		k.until = c.now + c.cfg.BrakeCalm
 	}
 	if b.live || !c.counted.peers[b.peer] {
@@ -32,11 +32,22 @@ func (c *Core) reachChanged(b *member) {
 	}
 	since := c.now - 2*c.cfg.Swim.SuspicionMax
 	k.lost = append(slices.DeleteFunc(k.lost, func(at Instant) bool { return at < since }), c.now)
-	if n := len(k.lost); n >= brakeLeast && n*100 > brakePercent*len(c.counted.peers) && c.now >= k.until {
+	if n := len(k.lost); n >= brakeLeast && n*100 > brakePercent*len(c.counted.peers) && !c.homesHeld() {
 		k.until = c.now + c.cfg.BrakeCalm
 		c.fact(true, "", "HomesHeld", "%d of %d members vanished at once: no home moves until nobody has come or gone for %v; stand-ins run", n, len(c.counted.peers), c.cfg.BrakeCalm)
 	}
 }
 
-// homesMove reports whether this view may give slots another home.
-func (c *Core) homesMove() bool { return c.majority() && c.now >= c.brake.until }
+// homesHeld reports whether homes are held.
+func (c *Core) homesHeld() bool { return c.now < c.brake.until }
+
+// tickBrake has everything planned again when it is off.
+func (c *Core) tickBrake() {
+	switch k := &c.brake; {
+	case c.homesHeld():
+		c.wake(k.until)
+	case k.until != 0:
+		k.until = 0
+		c.index.dirtyAll = true
+	}
+}

@@ -51,8 +51,8 @@ func TestManyWhoVanishAtOnceHoldHomes(t *testing.T) {
 				c.now += d
 				c.vanish(2 + i)
 			}
-			if !c.majority() || c.homesMove() == test.held {
-				t.Errorf("majority %v, homes move %v", c.majority(), c.homesMove())
+			if !c.majority() || c.homesHeld() != test.held {
+				t.Errorf("majority %v, held %v", c.majority(), c.homesHeld())
 			}
 		})
 	}
@@ -65,15 +65,15 @@ func TestHomesMoveOnceTheViewIsQuiet(t *testing.T) {
 		c.vanish(2 + i)
 	}
 	c.now += brakeCalm - 1
-	if c.homesMove() {
+	if !c.homesHeld() {
 		t.Error("homes move before the view was quiet for long enough")
 	}
 	c.vanish(5)
 	c.now += brakeCalm - 1
-	if c.homesMove() {
+	if !c.homesHeld() {
 		t.Error("homes move although somebody has just vanished")
 	}
-	if c.now++; !c.homesMove() {
+	if c.now++; c.homesHeld() {
 		t.Error("homes are held for longer than that")
 	}
 }

@@ -199,6 +199,7 @@ func (c *Core) hostChanged(h Host) {
 func (c *Core) settle() {
 	c.tickMembers()
 	c.tickCounted()
+	c.tickBrake()
 	c.claimVoid()
 	c.tickSync()
 	c.tickFloor()

@@ -56,7 +56,7 @@ type (
 func (a *madePod) same(b *madePod) bool {
 	f, g, s, t := &a.face, &b.face, &a.status, &b.status
 	return a.token == b.token && f.Workload == g.Workload && f.Node == g.Node && f.HostIP == g.HostIP && f.NodeLost == g.NodeLost &&
-		f.Run == g.Run && f.UID == g.UID && f.Template == g.Template && f.Why == g.Why && (f.Status == nil) == (g.Status == nil) &&
+		f.Run == g.Run && f.UID == g.UID && f.Template == g.Template && f.Priority == g.Priority && f.Why == g.Why && (f.Status == nil) == (g.Status == nil) &&
 		s.Phase == t.Phase && s.Ready == t.Ready && s.Refused == t.Refused && s.Message == t.Message && s.IP == t.IP &&
 		s.Started == t.Started && s.Stopping == t.Stopping && slices.Equal(s.Containers, t.Containers) &&
 		maps.Equal(f.Labels, g.Labels) && maps.Equal(f.Notes, g.Notes)
@@ -138,6 +138,7 @@ func (c *Core) derive() {
 	for _, uid := range sortedUIDs(due) {
 		c.deriveWorkload(uid, c.runsOf(uid))
 	}
+	c.deriveBudgets(due)
 	nodes := c.dueNodes()
 	for _, name := range nodes {
 		c.deriveNode(name)
@@ -177,7 +178,7 @@ func (c *Core) publishView(members bool) {
 	} else {
 		next := *d.view
 		if b := c.sched.booking.view; b != nil {
-			next.Majority = c.sched.booking.majority
+			next.Majority = b.Majority
 		}
 		c.summarize(&next)
 		d.view = &next
@@ -332,6 +333,9 @@ func (c *Core) podFace(w *state.Workload, slot state.SlotID, node string, r *sta
 		NodeLost: node != "" && !c.live(node),
 	}
 	f.Spec = c.derived.specOf(f.Template)
+	if f.Template != nil {
+		f.Priority = c.index.priorities.of(&f.Template.Spec)
+	}
 	if s := c.statusOf(node); s != nil {
 		f.HostIP = s.HostIP
 	}

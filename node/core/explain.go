@@ -26,7 +26,7 @@ func setOrDelete(set map[crdt.UID]bool, uid crdt.UID, in bool) {
 
 // explain gives the reasons of a workload's slots, in words.
 func (c *Core) explain(w *state.Workload) Explanation {
-	e := Explanation{Key: w.Key, workload: w.UID, live: c.sched.booking.live, Majority: c.sched.booking.majority}
+	e := Explanation{Key: w.Key, workload: w.UID, live: c.sched.booking.live, Majority: c.sched.booking.view != nil && c.sched.booking.view.Majority}
 	for i, s := range c.index.wanted(w) {
 		slot := SlotExplanation{Slot: s, StandIn: c.standsIn(&s)}
 		if why := c.whyPlaced(w, i); why != "" {
@@ -66,10 +66,11 @@ type SlotExplanation struct {
 
 // assigned is the node that runs a slot in the view of the last plan, or "".
 func (c *Core) assigned(s *state.Slot) string {
-	if c.sched.booking.view == nil {
+	w := c.index.workloads[s.ID.Workload]
+	if c.sched.booking.view == nil || w == nil {
 		return ""
 	}
-	return c.sched.booking.view.Assigned(s)
+	return c.sched.booking.view.Assigned(w, s)
 }
 
 // standsIn is the node that stands in for the home of a slot in this view, until

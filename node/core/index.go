@@ -10,12 +10,14 @@ import (
 // index holds the records that planning needs, decoded, and remembers what has
 // changed since the last plan. Everything else stays encoded.
 type index struct {
-	nodes     map[string]state.Node
-	workloads map[crdt.UID]*state.Workload
-	byKey     map[state.Key]crdt.UID
-	slots     map[crdt.UID]map[int]state.Slot
-	revisions map[crdt.UID]map[string]revision
-	podMeta   map[string]podMeta // by pod UID
+	nodes      map[string]state.Node
+	workloads  map[crdt.UID]*state.Workload
+	byKey      map[state.Key]crdt.UID
+	slots      map[crdt.UID]map[int]state.Slot
+	revisions  map[crdt.UID]map[string]revision
+	podMeta    map[string]podMeta            // by pod UID
+	budgets    map[string]map[string]*budget // by namespace and name
+	priorities priorities
 	// retired workloads were deleted, or lost their name to an older object that
 	// was created on the other side of a partition.
 	retired map[crdt.UID]bool
@@ -57,7 +59,7 @@ func newIndex(node string) index {
 		node: node, strays: map[crdt.UID]bool{}, here: map[crdt.UID]map[int]bool{},
 		nodes: map[string]state.Node{}, workloads: map[crdt.UID]*state.Workload{}, byKey: map[state.Key]crdt.UID{},
 		slots: map[crdt.UID]map[int]state.Slot{}, revisions: map[crdt.UID]map[string]revision{},
-		podMeta: map[string]podMeta{}, retired: map[crdt.UID]bool{}, losers: map[crdt.UID]state.Key{},
+		podMeta: map[string]podMeta{}, budgets: map[string]map[string]*budget{}, priorities: priorities{classes: map[string]state.PriorityClass{}}, retired: map[crdt.UID]bool{}, losers: map[crdt.UID]state.Key{},
 		touched: map[crdt.UID]bool{}, keys: map[state.Key]bool{}, dirtyAll: true,
 	}
 }
@@ -94,6 +96,11 @@ func (c *Core) reindex(key state.Key, rec *crdt.Record) {
 			}
 			x.dirtyAll = true
 		}
+	case state.PriorityClasses:
+		err = x.reindexPriority(key, rec)
+	case state.Budgets:
+		c.derived.dirty = true
+		err = x.reindexBudget(key, rec)
 	case state.PodMeta:
 		err = x.reindexPodMeta(key, rec)
 	case state.Members:

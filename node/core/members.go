@@ -408,7 +408,7 @@ type MemberView struct {
 
 // view describes the members by name.
 func (c *Core) view() *View {
-	v := &View{Majority: c.majority(), Counted: len(c.counted.peers), CountedThere: c.there(c.counted.peers), Awaited: c.awaited(), Braked: c.now < c.brake.until, Evicted: c.members.evicted}
+	v := &View{Majority: c.majority(), Counted: len(c.counted.peers), CountedThere: c.there(c.counted.peers), Awaited: c.awaited(), Braked: c.homesHeld(), Evicted: c.members.evicted}
 	c.summarize(v)
 	for _, name := range slices.Sorted(maps.Keys(c.members.byName)) {
 		b := c.members.byName[name]

@@ -101,8 +101,10 @@ type Ack struct {
 	Err error
 	Key state.Key
 	UID crdt.UID
-	// Copied answers Copy.
+	// Copied answers Copy, Moves Rebalance, Fates WhatIf.
 	Copied *Copied
+	Moves  []Move
+	Fates  *Fates
 }
 
 // Change is a record that has changed, decoded and as it is stored; nil if nothing

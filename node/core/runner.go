@@ -81,7 +81,8 @@ type run struct {
 	failed  int // orders failed in a row
 	reason  string
 	restart map[string]*backoff
-	stopped bool // a stop was ordered
+	stopped bool    // a stop was ordered
+	back    Instant // since when the slot's home has been ready again; 0: it is not
 }
 
 func newRunner() runner {

@@ -30,6 +30,8 @@ type schedule struct {
 	waiting  map[crdt.UID]bool // a slot of it found no node
 	heeding  map[crdt.UID]bool // those of them that another's pod may let in
 	refusals map[refusal]*refused
+	alarms   alarms
+	troubles troubles
 	settled  bool    // as of the last plan
 	turn     Instant // no turn of an undone one comes before
 	next     Instant // when to plan again although nothing changed
@@ -43,7 +45,7 @@ type undone struct {
 }
 
 func newSchedule() schedule {
-	return schedule{reasons: map[crdt.UID][]scheduler.Reason{}, undone: map[crdt.UID]undone{}, waiting: map[crdt.UID]bool{}, heeding: map[crdt.UID]bool{}, refusals: map[refusal]*refused{}}
+	return schedule{reasons: map[crdt.UID][]scheduler.Reason{}, undone: map[crdt.UID]undone{}, waiting: map[crdt.UID]bool{}, heeding: map[crdt.UID]bool{}, refusals: map[refusal]*refused{}, alarms: alarms{at: map[crdt.UID]Instant{}}}
 }
 
 // deed is one write that a plan asks for.
@@ -70,6 +72,7 @@ func (c *Core) plan() {
 		return
 	}
 	s.next = 0
+	c.ring()
 	c.noteRefusals()
 	renewed, settled := c.renewView(), c.settled()
 	all := renewed || settled != s.settled
@@ -80,7 +83,7 @@ func (c *Core) plan() {
 		before = c.rebook(due)
 	}
 	for range heedRounds {
-		for _, uid := range sortedUIDs(due) {
+		for _, uid := range byUrgency(c, due) {
 			c.planOne(uid)
 		}
 		if len(s.heeding) == 0 || !c.grown(due, before) {
@@ -179,7 +182,7 @@ func (c *Core) planOne(uid crdt.UID) {
 // planAgain says when the next plan is due although nothing has changed.
 func (c *Core) planAgain() {
 	s := &c.sched
-	s.next = sooner(sooner(s.next, s.turn), s.booking.lostAt)
+	s.next = sooner(sooner(s.next, s.turn), s.alarms.next)
 	if grace := c.booted + c.cfg.BootGrace; !s.settled && c.now < grace {
 		s.next = sooner(s.next, grace)
 	}
@@ -254,6 +257,7 @@ func (c *Core) rivals(uid crdt.UID) []deed {
 func (c *Core) planWorkload(w *state.Workload) []deed {
 	plan, deeds := c.planIn(c.sched.booking.view, w)
 	c.sched.booking.choose(w, plan.Booked)
+	c.sched.alarms.set(w.UID, plan.Again)
 	c.explained(w.UID, &plan)
 	return deeds
 }
@@ -344,8 +348,6 @@ func (c *Core) health(name string) scheduler.Health {
 			return scheduler.Drained
 		case b.restarting:
 			return scheduler.Serving
-		case c.now-b.since >= c.cfg.LostAfter:
-			return scheduler.LostLong
 		}
 		return scheduler.Lost
 	}

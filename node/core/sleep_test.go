@@ -20,7 +20,7 @@ func TestAWordAfterASleepCountsAtOnce(t *testing.T) {
 	c.counted.due = true
 	majority := func(at time.Duration, ev Event) bool {
 		c.Step(at, ev)
-		return c.sched.booking.majority
+		return c.sched.booking.view.Majority
 	}
 	if !majority(time.Second, Woke{}) {
 		t.Fatal("two of two are no majority")

@@ -3,7 +3,6 @@ package core
 import (
 	"holon/crdt"
 	"holon/crdt/state"
-	"holon/scheduler"
 )
 
 // wantRuns marks the runs that belong here now, of the workloads of which that may
@@ -34,7 +33,7 @@ func (c *Core) wantWorkload(uid crdt.UID) {
 		}
 		r.wanted = false
 	}
-	if w := c.index.workloads[uid]; w != nil && !n.stopping {
+	if w := c.index.workloads[uid]; w != nil && !n.stopping && !c.sched.booking.view.Stopped(w) {
 		for i := range c.index.here[uid] {
 			if i < w.Replicas {
 				c.wantSlot(w, c.index.slots[uid][i])
@@ -73,10 +72,10 @@ func (c *Core) unsettleRuns(workloads map[crdt.UID]bool) {
 func (c *Core) wantSlot(w *state.Workload, s state.Slot) {
 	switch {
 	case s.Home.Node == c.cfg.Node:
-		if c.drained() && s.HasStandIn() && c.slotReadyOn(&s, s.StandIn.Node) {
+		if c.leaves(w) && s.HasStandIn() && c.slotReadyOn(&s, s.StandIn.Node) {
 			return
 		}
-	case s.HasStandIn() && s.StandIn.Node == c.cfg.Node && c.away(&s):
+	case s.HasStandIn() && s.StandIn.Node == c.cfg.Node && c.sched.booking.view.Away(w, &s):
 	default:
 		return
 	}
@@ -109,13 +108,9 @@ func (c *Core) wantSlot(w *state.Workload, s state.Slot) {
 // again what has nowhere else to go.
 func (c *Core) drained() bool { return c.runner.draining || c.index.nodes[c.cfg.Node].Drain }
 
-// away reports whether the home of a slot cannot run it in this view.
-func (c *Core) away(s *state.Slot) bool {
-	if c.health(s.Home.Node) != scheduler.Serving {
-		return true
-	}
-	_, refused := c.refusedBy(s.ID, s.Home.Node)
-	return refused
+// leaves reports whether the slots of one workload shall move away from here.
+func (c *Core) leaves(w *state.Workload) bool {
+	return c.drained() || c.sched.booking.view.Leaves(w, c.cfg.Node)
 }
 
 func (c *Core) slotReadyOn(s *state.Slot, node string) bool {
@@ -139,5 +134,24 @@ func (c *Core) handover(r *run) bool {
 	if s.HasStandIn() && s.StandIn.Node != c.cfg.Node && c.slotReadyOn(&s, s.StandIn.Node) {
 		return false
 	}
-	return !c.slotReadyOn(&s, s.Home.Node)
+	return !c.handsBack(w, r, &s)
+}
+
+// handsBack reports whether the home of a slot has been ready for long enough, as far
+// as this node could see, that a run elsewhere stops. Only a stand-in waits.
+func (c *Core) handsBack(w *state.Workload, r *run, s *state.Slot) bool {
+	if !c.slotReadyOn(s, s.Home.Node) {
+		r.back = 0
+		return false
+	}
+	if r.back == 0 {
+		r.back = c.now
+	}
+	if !s.HasStandIn() || s.StandIn.Node != c.cfg.Node || c.now >= r.back+w.Handback {
+		return true
+	}
+	c.sched.alarms.set(w.UID, r.back+w.Handback)
+	c.sched.again(r.back + w.Handback)
+	c.wake(r.back + w.Handback)
+	return false
 }

@@ -18,6 +18,7 @@ import (
 // Deployment says what is wrong with a Deployment.
 func Deployment(d *appsv1.Deployment) field.ErrorList {
 	errs := validateMetadata(&d.ObjectMeta, true, apivalidation.NameIsDNSSubdomain)
+	errs = append(errs, validatePolicies(d.Annotations)...)
 	spec, at := &d.Spec, field.NewPath("spec")
 	errs = append(errs, nonNegative(int64(deref(spec.Replicas)), at.Child("replicas"))...)
 	errs = append(errs, nonNegative(int64(spec.MinReadySeconds), at.Child("minReadySeconds"))...)

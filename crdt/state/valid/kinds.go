@@ -127,6 +127,7 @@ func ConfigMapUpdate(c, old *corev1.ConfigMap) field.ErrorList {
 // Pod says what is wrong with a pod.
 func Pod(p *corev1.Pod) field.ErrorList {
 	errs := validateMetadata(&p.ObjectMeta, true, apivalidation.NameIsDNSSubdomain)
+	errs = append(errs, validatePolicies(p.Annotations)...)
 	return append(errs, validatePodSpec(&p.Spec, field.NewPath("spec"))...)
 }
 
@@ -149,6 +150,7 @@ func PodUpdate(p, old *corev1.Pod) field.ErrorList {
 	was := old.DeepCopy()
 	DefaultPod(was) // later versions of holon may fill in more
 	same := &was.Spec
+	same.Priority = p.Spec.Priority // follows from the class
 	why := "pod updates may not change fields other than `spec.containers[*].image`"
 	if len(old.OwnerReferences) > 0 {
 		owner := old.OwnerReferences[0]

@@ -230,6 +230,9 @@ func validateToleration(t *corev1.Toleration, at *field.Path) field.ErrorList {
 		errs = append(errs, oneOf(t.Effect, at.Child("effect"),
 			corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute)...)
 	}
+	if t.TolerationSeconds != nil && t.Effect != corev1.TaintEffectNoExecute {
+		errs = append(errs, field.Invalid(at.Child("effect"), t.Effect, "effect must be 'NoExecute' when `tolerationSeconds` is set"))
+	}
 	return errs
 }
 

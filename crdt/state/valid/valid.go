@@ -8,6 +8,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -21,11 +23,13 @@ type kind struct {
 
 // kinds by resource, "<plural>.<group>".
 var kinds = map[string]kind{
-	"namespaces":       {make: of[corev1.Namespace], whole: on(Namespace)},
-	"nodes":            {make: of[corev1.Node], whole: on(Node), update: onUpdate(NodeUpdate)},
-	"pods":             {make: of[corev1.Pod], whole: on(Pod), update: onUpdate(PodUpdate)},
-	"configmaps":       {make: of[corev1.ConfigMap], whole: on(ConfigMap), update: onUpdate(ConfigMapUpdate)},
-	"deployments.apps": {make: of[appsv1.Deployment], whole: on(Deployment), update: onUpdate(DeploymentUpdate)},
+	"namespaces":                        {make: of[corev1.Namespace], whole: on(Namespace)},
+	"nodes":                             {make: of[corev1.Node], whole: on(Node), update: onUpdate(NodeUpdate)},
+	"pods":                              {make: of[corev1.Pod], whole: on(Pod), update: onUpdate(PodUpdate)},
+	"configmaps":                        {make: of[corev1.ConfigMap], whole: on(ConfigMap), update: onUpdate(ConfigMapUpdate)},
+	"priorityclasses.scheduling.k8s.io": {make: of[schedulingv1.PriorityClass], whole: on(PriorityClass), update: onUpdate(PriorityClassUpdate)},
+	"poddisruptionbudgets.policy":       {make: of[policyv1.PodDisruptionBudget], whole: on(PodDisruptionBudget)},
+	"deployments.apps":                  {make: of[appsv1.Deployment], whole: on(Deployment), update: onUpdate(DeploymentUpdate)},
 }
 
 func of[T any, P interface {

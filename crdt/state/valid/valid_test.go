@@ -7,6 +7,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"sigs.k8s.io/yaml"
@@ -210,4 +212,35 @@ func TestDefaultPullPolicy(t *testing.T) {
 			t.Errorf("%s: %s, want %s", image, got, want)
 		}
 	}
+}
+
+func TestBudgetRules(t *testing.T) {
+	const meta = "metadata: {name: b, namespace: default}\nspec: "
+	for text, want := range map[string][]string{
+		meta + "{minAvailable: 1, selector: {}}": nil,
+		meta + "{maxUnavailable: 30%, selector: {matchLabels: {a: b}}, unhealthyPodEvictionPolicy: AlwaysAllow}": nil,
+		meta + "{minAvailable: 1, maxUnavailable: 1}":                                                            {`spec: Invalid value: "": minAvailable and maxUnavailable cannot be both set`},
+		meta + "{minAvailable: -1}":                      {"spec.minAvailable: Invalid value: -1: must be greater than or equal to 0"},
+		meta + "{maxUnavailable: much}":                  {`spec.maxUnavailable: Invalid value: "much": a valid percent string`},
+		meta + "{maxUnavailable: 101%}":                  {`spec.maxUnavailable: Invalid value: "101%": must not be greater than 100%`},
+		meta + "{unhealthyPodEvictionPolicy: Sometimes}": {`spec.unhealthyPodEvictionPolicy: Unsupported value: "Sometimes"`},
+		meta + "{selector: {matchLabels: {a b: c}}}":     {"spec.selector.matchLabels: Invalid value"},
+	} {
+		wantErrors(t, text, PodDisruptionBudget(parse[policyv1.PodDisruptionBudget](t, text)), want...)
+	}
+}
+
+func TestPriorityClassRules(t *testing.T) {
+	for text, want := range map[string][]string{
+		"metadata: {name: a}\nvalue: 1000000000\npreemptionPolicy: Never": nil,
+		"metadata: {name: a}\nvalue: -5":                                  nil,
+		"metadata: {name: system-a}":                                      {"metadata.name: Forbidden: priority class names with 'system-' prefix are reserved"},
+		"metadata: {name: a}\nvalue: 1000000001":                          {"value: Forbidden: maximum allowed value of a user defined priority is 1000000000"},
+		"metadata: {name: a}\npreemptionPolicy: Perhaps":                  {`preemptionPolicy: Unsupported value: "Perhaps"`},
+	} {
+		wantErrors(t, text, PriorityClass(parse[schedulingv1.PriorityClass](t, text)), want...)
+	}
+	one, two := &schedulingv1.PriorityClass{Value: 1}, &schedulingv1.PriorityClass{Value: 2, Description: "a"}
+	wantErrors(t, "another value", PriorityClassUpdate(two, one), "value: Forbidden: may not be changed in an update.")
+	wantErrors(t, "the same value", PriorityClassUpdate(two, two))
 }
