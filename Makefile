@@ -27,10 +27,10 @@ GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2
 # gcc and libc6-dev are for the race detector; the rest is what Podman needs on
 # Debian 12 to run containers with a network, and busybox-static is the image.
 DEBIAN := podman runc conmon catatonit netavark aardvark-dns iptables iproute2 \
-          busybox-static ca-certificates gcc libc6-dev curl
+          nftables busybox-static ca-certificates gcc libc6-dev curl
 
 # Commands of theirs, to look for where there is no dpkg.
-COMMANDS := podman busybox ip iptables gcc curl
+COMMANDS := podman busybox ip iptables nft gcc curl
 
 .PHONY: help
 help: ## list the targets

@@ -58,12 +58,14 @@ var imports = map[string][]string{
 	},
 	"testnet": {
 		"crdt", "crdt/state", "crdt/state/valid", "scheduler", "node/core", "p2p", "p2p/cert", "p2p/swim",
-		"runtime", "runtime/runtimetest", "testnet/check",
+		"runtime", "runtime/runtimetest", "testnet/check", "testnet/story",
 	},
-	"testnet/check":  {"crdt", "crdt/state", "scheduler", "node/core", "runtime"},
-	"examples/web":   {}, // the server of examples/web.yaml
-	"testnet/golden": {},
-	"testnet/live":   {},
+	"testnet/check":      {"crdt", "crdt/state", "scheduler", "node/core", "runtime"},
+	"examples/web":       {}, // the server of examples/web.yaml
+	"testnet/golden":     {},
+	"testnet/live":       {"testnet/live/hosts", "testnet/story"},
+	"testnet/live/hosts": {},
+	"testnet/story":      {},
 	"testnet/bench": { // a module of its own, for the sake of what holon is compared with
 		"crdt", "crdt/badger", "crdt/state", "node", "node/api", "node/core", "p2p", "p2p/cert", "p2p/libp2p", "runtime",
 	},

@@ -3,10 +3,13 @@ package libp2p
 import (
 	"bytes"
 	"context"
+	"errors"
+	"net"
 	"os"
 	"os/exec"
 	goruntime "runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -47,16 +50,17 @@ func toBytes(ss []string) (out [][]byte) {
 // insideNamespace says that this process is the one with a network of its own.
 const insideNamespace = "HOLON_TEST_INSIDE_NAMESPACE"
 
-// TestNodesFindEachOtherOnTheLAN runs itself again in a network namespace of its
-// own, whose only interface is a loopback that speaks multicast: so nothing
-// leaves this machine, and nothing of its network disturbs.
-func TestNodesFindEachOtherOnTheLAN(t *testing.T) {
+// inOwnNamespace runs a test again in a network namespace of its own, whose only
+// interface is a loopback that speaks multicast: so nothing leaves this machine, and
+// nothing of its network disturbs.
+func inOwnNamespace(t *testing.T, inside func()) {
+	t.Helper()
 	if os.Getenv(insideNamespace) != "" {
 		multicastLoopback(t)
-		findEachOther(t)
+		inside()
 		return
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestNodesFindEachOtherOnTheLAN$", "-test.v")
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), insideNamespace+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	if os.Getuid() != 0 {
@@ -84,6 +88,43 @@ func multicastLoopback(t *testing.T) {
 	}
 	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING | unix.IFF_MULTICAST)
 	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNodesFindEachOtherOnTheLAN(t *testing.T) {
+	inOwnNamespace(t, func() { findEachOther(t) })
+}
+
+// Own addresses are what the interfaces have now, not a minute ago.
+func TestOwnAddressesChange(t *testing.T) {
+	inOwnNamespace(t, func() {
+		end := rawHost(t, nil)
+		if err := end.net.Listen(parseAddrs(DefaultListen)...); err != nil {
+			t.Fatal(err)
+		}
+		for _, ip := range []string{"10.1.1.1", "10.1.1.2", "10.2.1.1"} {
+			setLoopback(t, ip)
+			addrs := listenAddrs(end)
+			if len(addrs) == 0 || slices.ContainsFunc(addrs, func(a string) bool { return !strings.HasPrefix(a, "/ip4/"+ip+"/") }) {
+				t.Errorf("with address %s the node gives %v", ip, addrs)
+			}
+		}
+	})
+}
+
+func setLoopback(t *testing.T, ip string) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	ifr, err := unix.NewIfreq("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(ifr.SetInet4Addr(net.ParseIP(ip).To4()), unix.IoctlIfreq(fd, unix.SIOCSIFADDR, ifr)); err != nil {
 		t.Fatal(err)
 	}
 }

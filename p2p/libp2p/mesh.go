@@ -246,7 +246,8 @@ func (m *Mesh) ownAddrs() []string {
 }
 
 func listenAddrs(e *endpoint) []string {
-	addrs, err := e.net.InterfaceListenAddresses()
+	// Not what the swarm says: it looks at the interfaces once a minute only.
+	addrs, err := manet.ResolveUnspecifiedAddresses(e.net.ListenAddresses(), nil)
 	if err != nil {
 		return nil
 	}

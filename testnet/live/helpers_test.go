@@ -53,7 +53,7 @@ func findPrograms() error {
 			return fmt.Errorf("%w; build it with 'make build web'", err)
 		}
 	}
-	for _, p := range []string{"podman", "ip", "iptables", "unshare", "mount"} {
+	for _, p := range []string{"podman", "ip", "iptables", "nft", "nsenter", "unshare", "mount"} {
 		if _, err := exec.LookPath(p); err != nil {
 			return fmt.Errorf("%w; 'make deps' installs what is missing", err)
 		}
@@ -255,9 +255,12 @@ func (n *network) node(name string) nodeStatus {
 
 // pod is what these tests look at in a Pod.
 type pod struct {
-	Metadata struct{ Name, UID string }
-	Spec     struct{ NodeName string }
-	Status   struct {
+	Metadata struct {
+		Name, UID   string
+		Annotations map[string]string
+	}
+	Spec   struct{ NodeName string }
+	Status struct {
 		Phase, PodIP, StartTime string
 		Conditions              []struct{ Type, Status, Reason string }
 		ContainerStatuses       []struct {
