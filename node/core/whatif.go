@@ -54,6 +54,7 @@ func (c *Core) whatIf(lose []string) (*Fates, error) {
 		n.Health, n.Since = scheduler.Lost, view.Now-longGone
 	}
 	view.AloneSince -= longGone
+	view.TogetherSince, view.Held = view.Now-longGone, false
 	view.Majority = c.majorityWithout(lose)
 	b := booking{view: view, of: map[crdt.UID]booked{}}
 	b.bookAll(c)
