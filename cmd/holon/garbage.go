@@ -20,6 +20,9 @@ const (
 	// quietAfter how long a quiet one goes without a second.
 	busyWithin = time.Second
 	quietAfter = 5 * time.Second
+	// quietTurns is how often a node collects that has become quiet: what a sync.Pool
+	// holds outlives one collection, and what was written meanwhile needs another one.
+	quietTurns = 3
 	// percentMax bounds GOGC: what is set after one collection must not be absurd
 	// when more lives at the next.
 	percentMax = 400
@@ -52,7 +55,7 @@ func paceGarbage(ctx context.Context) {
 	tick := time.NewTicker(quietAfter)
 	defer tick.Stop()
 	var last time.Time
-	busy, since, percent := false, 0, 100
+	busy, since, percent, turns := false, 0, 100, 0
 	for {
 		select {
 		case <-collected:
@@ -62,7 +65,10 @@ func paceGarbage(ctx context.Context) {
 			since++
 		case <-tick.C:
 			if busy && since <= 1 {
-				busy = false
+				busy, turns = false, quietTurns
+			}
+			if turns > 0 && !busy {
+				turns--
 				debug.FreeOSMemory() // a quiet node may not collect for minutes
 			}
 			since = 0
