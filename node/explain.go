@@ -160,8 +160,10 @@ func sentences(v *core.View, lost []string, disk *string) []string {
 	switch {
 	case len(lost) == 0:
 		say = append(say, "Every member is reachable.")
+	case v.Majority && v.Braked:
+		say = append(say, fmt.Sprintf("Out of reach: %s. More than half of the members are here: stand-ins run at once.", strings.Join(lost, ", ")))
 	case v.Majority:
-		say = append(say, fmt.Sprintf("Out of reach: %s. More than half of the members are here: stand-ins run at once, homes move if they stay away for 5 minutes.", strings.Join(lost, ", ")))
+		say = append(say, fmt.Sprintf("Out of reach: %s. More than half of the members are here: stand-ins run at once, homes move if they stay away for 5 minutes, or for as long as the workload says.", strings.Join(lost, ", ")))
 	default:
 		say = append(say, fmt.Sprintf("Out of reach: %s. Half of the members or fewer are here: writes are taken, stand-ins run, and no home moves until the others are back.", strings.Join(lost, ", ")))
 	}

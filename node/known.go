@@ -32,7 +32,7 @@ const knownFormat = 1
 // remember writes the members down. It is a help for a bad day: if the disk is
 // full, only that day is worse.
 func (n *Node) remember(members []p2p.Member) {
-	text, err := json.Marshal(known{Version: knownFormat, Members: members})
+	text, err := json.Marshal(known{Version: knownFormat, Members: p2p.Present(members)})
 	if err == nil && len(text) <= knownMax {
 		err = WriteFile(filepath.Join(n.cfg.DataDir, KnownFile), text, 0o600)
 	}

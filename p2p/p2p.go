@@ -16,7 +16,9 @@ package p2p
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 )
 
 // Bounds that every Mesh enforces.
@@ -40,9 +42,20 @@ var (
 
 // Member is a peer that may speak. Addrs are hints (multiaddrs); the mesh keeps
 // its own signed, ordered address records.
+//
+// A peer with a Farewell may not, any more: it is not dialled, and if it dials it gets
+// this frame and is shut out.
 type Member struct {
-	ID    PeerID
-	Addrs []string
+	ID       PeerID
+	Addrs    []string
+	Farewell []byte `json:"-" cbor:"-"`
+}
+
+func (m Member) String() string { return fmt.Sprintf("{%s %v}", m.ID, m.Addrs) }
+
+// Present lists the members that may speak.
+func Present(members []Member) []Member {
+	return slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return m.Farewell != nil })
 }
 
 // Events is what a mesh tells its owner. Calls come from the mesh's own
@@ -65,7 +78,7 @@ type Mesh interface {
 	// that end in /p2p/<id>.
 	Addrs() []string
 	// SetMembers replaces the set of peers that may connect and are dialled.
-	// A peer that is dropped from it is disconnected at once.
+	// A peer that is dropped from it, or has a Farewell now, is disconnected at once.
 	SetMembers([]Member)
 	// Send queues a frame for one member and dials it if need be. Best effort:
 	// it never blocks and never fails; what cannot be sent is dropped.

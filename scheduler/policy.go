@@ -78,7 +78,7 @@ func (v *View) Leaves(w *state.Workload, name string) bool {
 func (v *View) Stopped(w *state.Workload) bool { return v.Now >= v.stopsAt(w) }
 
 func (v *View) stopsAt(w *state.Workload) time.Duration {
-	if v.Majority || w.StopWhenAlone == 0 {
+	if v.Majority || v.AloneSince == 0 || w.StopWhenAlone == 0 {
 		return valid.Never
 	}
 	return after(v.AloneSince, w.StopWhenAlone)

@@ -18,7 +18,7 @@ type View struct {
 	Nodes    []*Node
 	Majority bool // more than half of the counted members are alive here
 	Held     bool // homes stay where they are nevertheless, for a while
-	// Now is when the view is looked at, AloneSince since when it has had no majority,
+	// Now is when the view is looked at, AloneSince since when it has had no majority (0: it has one, or doubts it),
 	// TogetherSince since when it has had one.
 	Now, AloneSince, TogetherSince time.Duration
 	// LostAfter is how long a home is out of reach before it may move, for workloads

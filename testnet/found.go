@@ -29,7 +29,7 @@ func (w *World) found() {
 	}
 	w.Run(50 * time.Millisecond)
 	for _, n := range w.nodes[1:] {
-		n.known = first.core.Speakers()
+		n.known = p2p.Present(first.core.Speakers())
 		n.start()
 		n.must(nodeObject(n))
 	}
@@ -122,7 +122,7 @@ func (w *World) readmit(n *Node, as p2p.PeerID) {
 	host.ask(core.Admit{Token: token, SecretHash: cert.SecretHash(secret), Peer: n.peer, Name: n.name, Chain: n.chain}, func(ack core.Ack) {
 		host.admittedAt = w.now
 		if ack.Err == nil && n.boot == boot && !n.up {
-			n.known, n.admittedBy = host.core.Speakers(), host.peer
+			n.known, n.admittedBy = p2p.Present(host.core.Speakers()), host.peer
 			n.start()
 		}
 	})

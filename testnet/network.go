@@ -63,6 +63,9 @@ func (n *network) send(from, to *Node, frame []byte) {
 func (n *network) maintain() {
 	w := n.w
 	for _, a := range w.nodes {
+		for _, b := range w.nodes {
+			n.sayFarewell(a, b)
+		}
 		for _, b := range w.nodes[a.index+1:] {
 			if !a.up || !b.up || a.paused || b.paused || n.conns[pair(a, b)] || !n.open(a, b) || !n.open(b, a) || !a.admits(b.peer) || !b.admits(a.peer) {
 				continue
@@ -73,6 +76,14 @@ func (n *network) maintain() {
 		}
 	}
 	w.after(200*time.Millisecond, n.maintain)
+}
+
+// sayFarewell tells a departed peer that would connect so.
+func (n *network) sayFarewell(a, b *Node) {
+	frame := a.farewells[b.peer]
+	if frame != nil && a.up && b.up && !a.paused && !b.leaving && n.open(a, b) && n.open(b, a) && b.admits(a.peer) {
+		n.send(a, b, frame)
+	}
 }
 
 // cut ends the connection of two nodes. Those still there may notice at once.

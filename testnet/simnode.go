@@ -41,6 +41,7 @@ type Node struct {
 	boot      int          // counts boots; what was planned for an earlier one is void
 	known     []p2p.Member // who let it in
 	allowed   map[p2p.PeerID]bool
+	farewells map[p2p.PeerID][]byte // what those are told who may not speak any more
 	stops     map[runtime.RunID]core.Order
 	specs     map[runtime.RunID]runtime.Spec
 	wakeAt    time.Duration
@@ -190,9 +191,13 @@ func (n *Node) start() {
 func (n *Node) admits(peer p2p.PeerID) bool { return n.up && n.allowed[peer] }
 
 func (n *Node) allow(members []p2p.Member) {
-	n.allowed = map[p2p.PeerID]bool{}
+	n.allowed, n.farewells = map[p2p.PeerID]bool{}, map[p2p.PeerID][]byte{}
 	for _, m := range members {
-		n.allowed[m.ID] = true
+		if m.Farewell != nil {
+			n.farewells[m.ID] = m.Farewell
+		} else {
+			n.allowed[m.ID] = true
+		}
 	}
 }
 

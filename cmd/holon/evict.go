@@ -22,8 +22,8 @@ func newEvictCommand(a *app) *cobra.Command {
   holon node evict 12D3KooW...      # where several nodes bore the name: the peer ID`,
 		Long: `Take another node out of the cluster for good, whether it is in reach or not: the
 others let it in no more, its slots get homes elsewhere, and Secrets are sealed
-under a new key. A node that hears of it stops its pods and ends. One that is cut
-off goes on until it is heard of again.
+under a new key. The node hears of it, stops its pods and ends, if need be when it
+is back from wherever it is cut off now.
 
 It counts for majorities until more than half of those who count agree.`,
 		Args: wantArgs(1, 1, "the name of a node"), ValidArgsFunction: a.completeNodes,

@@ -47,8 +47,8 @@ func (c *Core) ring() {
 // troubles remembers since when nodes have been in a state that time makes worse, as
 // this node saw it since it booted.
 type troubles struct {
-	alone    Instant                             // without a majority; 0: there is one
-	together Instant                             // with a majority; 0: there is none
+	alone    Instant                             // without a majority, suspects included; 0: there is one
+	together Instant                             // with one; 0: there is none
 	unfit    map[string]Instant                  // alive, and unable to run containers
 	expels   map[string]map[corev1.Taint]Instant // with a NoExecute taint
 }
@@ -57,10 +57,12 @@ type troubles struct {
 func (c *Core) noteTroubles() {
 	old := c.sched.troubles
 	now := troubles{unfit: map[string]Instant{}, expels: map[string]map[corev1.Taint]Instant{}}
-	if !c.majority() {
-		now.alone = firstSeen(old.alone, c.now)
-	} else {
+	// Suspects count here: a suspicion that is refuted must not begin anew what waits for
+	// minutes.
+	if c.most(func(b *member) bool { return b.peer == c.cfg.Peer || b.live && !b.Left }) {
 		now.together = firstSeen(old.together, c.now)
+	} else {
+		now.alone = firstSeen(old.alone, c.now)
 	}
 	for _, name := range c.nodeNames() {
 		if c.health(name) == scheduler.Unfit {

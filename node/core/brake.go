@@ -1,8 +1,10 @@
 package core
 
 import (
-	"slices"
+	"maps"
 	"time"
+
+	"holon/p2p"
 )
 
 // brake holds homes where they are when many members vanish at once: then it is more
@@ -10,30 +12,37 @@ import (
 // Stand-ins are not held; they are bounded by room. After the node lifecycle
 // controller of Kubernetes, which stops evicting when a zone is unhealthy.
 type brake struct {
-	lost  []Instant // when counted members vanished, in the last two suspicion times
-	until Instant
+	lost         map[p2p.PeerID]Instant // counted members that vanished in the last two suspicion times
+	until, began Instant
 }
 
 // More than brakePercent of those who count, and at least brakeLeast of them.
 const (
 	brakePercent = 30
 	brakeLeast   = 3
-	brakeCalm    = 2 * time.Minute // without a member that comes or goes
+	brakeCalm    = 2 * time.Minute // without a counted member that comes or goes
+	brakeMax     = 5               // times brakeCalm: one that comes and goes all the time must not hold homes for ever
 )
 
 // reachChanged is told of every member that comes, or goes without a word.
 func (c *Core) reachChanged(b *member) {
 	k := &c.brake
-	if c.homesHeld() {
-		k.until = c.now + c.cfg.BrakeCalm
-	}
-	if b.live || !c.counted.peers[b.peer] {
+	if !c.counted.peers[b.peer] {
 		return
 	}
-	since := c.now - 2*c.cfg.Swim.SuspicionMax
-	k.lost = append(slices.DeleteFunc(k.lost, func(at Instant) bool { return at < since }), c.now)
+	if c.homesHeld() {
+		k.until = min(c.now+c.cfg.BrakeCalm, k.began+brakeMax*c.cfg.BrakeCalm)
+	}
+	if delete(k.lost, b.peer); b.live {
+		return
+	}
+	if k.lost == nil {
+		k.lost = map[p2p.PeerID]Instant{}
+	}
+	k.lost[b.peer] = c.now
+	maps.DeleteFunc(k.lost, func(_ p2p.PeerID, at Instant) bool { return at < c.now-2*c.cfg.Swim.SuspicionMax })
 	if n := len(k.lost); n >= brakeLeast && n*100 > brakePercent*len(c.counted.peers) && !c.homesHeld() {
-		k.until = c.now + c.cfg.BrakeCalm
+		k.began, k.until = c.now, c.now+c.cfg.BrakeCalm
 		c.fact(true, "", "HomesHeld", "%d of %d members vanished at once: no home moves until nobody has come or gone for %v; stand-ins run", n, len(c.counted.peers), c.cfg.BrakeCalm)
 	}
 }

@@ -23,8 +23,8 @@ import (
 // do writes into the member's record that the change counts: so it does for
 // all who hear of it, also once those who held it are gone.
 //
-// Of several peers of one name that who was admitted last counts, in every view: who
-// is there would be another one on each side of a split.
+// Of several peers of one name the one that was admitted last counts, in every view: the
+// one that is there may be another one on each side of a split.
 type counted struct {
 	peers   map[p2p.PeerID]bool
 	waiting []membership // what records say and does not count yet, in the order of its writes
@@ -92,6 +92,9 @@ func (c *Core) tickCounted() {
 		if m := &s.waiting[i]; c.counts(m) {
 			c.count(m)
 		}
+	}
+	if s.due {
+		c.wake(c.now)
 	}
 }
 
@@ -191,31 +194,48 @@ func (c *Core) majority() bool {
 			return false // a newcomer that does not know yet how many they are
 		}
 	}
-	return c.mostAreThere(c.counted.peers) && (len(c.counted.waiting) == 0 || c.mostAreThere(c.belonging()))
+	return c.most(c.isThere)
 }
 
-func (c *Core) mostAreThere(peers map[p2p.PeerID]bool) bool { return 2*c.there(peers) > len(peers) }
+// most reports whether something holds of more than half of those who count, and of those
+// who will.
+func (c *Core) most(holds func(*member) bool) bool {
+	of := func(peers map[p2p.PeerID]bool) bool {
+		count := 0
+		for peer := range peers {
+			if b := c.members.byPeer[peer]; b != nil && holds(b) {
+				count++
+			}
+		}
+		return 2*count > len(peers)
+	}
+	return of(c.counted.peers) && (len(c.counted.waiting) == 0 || of(c.belonging()))
+}
 
-// there counts those in reach. Suspects do not help: a node that is cut off suspects for
-// seconds while it waits for the answers, and moved homes meanwhile (seed 13 of the
-// histories). Nor do members that were last heard before this node slept (seed 52), or,
-// while it takes itself for slow, some probes ago (seed 5877).
-func (c *Core) there(peers map[p2p.PeerID]bool) (count int) {
+// isThere reports whether a member is in reach beyond doubt. Suspects are not: a node that is
+// cut off suspects for seconds while it waits for the answers, and moved homes meanwhile
+// (seed 13 of the histories). Nor are members that were last heard before this node
+// slept (seed 52), or, while it takes itself for slow, some probes ago (seed 5877).
+func (c *Core) isThere(b *member) bool {
 	since := c.members.awake
 	if c.members.swim.Slow() {
 		since = max(since, c.now-freshProbes*c.cfg.Swim.ProbeInterval)
 	}
-	for peer := range peers {
-		b := c.members.byPeer[peer]
-		if peer == c.cfg.Peer || b != nil && !b.Left && b.live && b.state != swim.Suspect && b.word >= since {
+	return b.peer == c.cfg.Peer || !b.Left && b.live && b.state != swim.Suspect && b.word >= since
+}
+
+// freshProbes is how many intervals of probes old a word may be that a slow node counts.
+const freshProbes = 10
+
+// countedThere is how many of those who count are there.
+func (c *Core) countedThere() (count int) {
+	for peer := range c.counted.peers {
+		if b := c.members.byPeer[peer]; b != nil && c.isThere(b) {
 			count++
 		}
 	}
 	return count
 }
-
-// freshProbes is how many intervals of probes old a word may be that a slow node counts.
-const freshProbes = 10
 
 // awaited says in words what does not count yet.
 func (c *Core) awaited() (words []string) {

@@ -44,8 +44,8 @@ func (c *Core) depart(before, after *crdt.Record) {
 	if before == after {
 		return
 	}
-	for uid, o := range before.Objects {
-		if o.Dead != nil && after.Objects[uid] == nil && !c.departed.known[uid] {
+	for _, uid := range sortedUIDs(before.Objects) {
+		if before.Objects[uid].Dead != nil && after.Objects[uid] == nil && !c.departed.known[uid] {
 			at := c.departed.add(uid)
 			c.persist(diskDeparted+string(binary.BigEndian.AppendUint32(nil, uint32(at))), uid[:])
 		}
@@ -69,8 +69,8 @@ func (d *departed) add(uid crdt.UID) (at int) {
 
 // sendBack deletes again what has come back although it was deleted.
 func (c *Core) sendBack(key state.Key, rec *crdt.Record) {
-	for uid, o := range rec.Objects {
-		if o.Dead != nil || !c.departed.known[uid] {
+	for _, uid := range sortedUIDs(rec.Objects) {
+		if rec.Objects[uid].Dead != nil || !c.departed.known[uid] {
 			continue
 		}
 		c.store.count.SentBack++

@@ -178,7 +178,7 @@ func (c *Core) publishView(members bool) {
 	} else {
 		next := *d.view
 		if b := c.sched.booking.view; b != nil {
-			next.Majority = b.Majority
+			next.Majority, next.CountedThere = b.Majority, c.countedThere()
 		}
 		c.summarize(&next)
 		d.view = &next

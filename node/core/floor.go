@@ -23,8 +23,8 @@ const (
 type floors struct {
 	floor crdt.Floor
 	id    crdt.FloorID
-	// ahead is what was heard of peers' floors and is not covered here yet.
-	ahead crdt.Floor
+	// ahead is what was heard of peers' floors and is not covered here yet, by who said it.
+	ahead map[p2p.PeerID]crdt.Floor
 	// heard is the contiguous context that each peer was last known to have.
 	heard map[p2p.PeerID]heardContext
 	next  Instant // when the floor may be advanced next
@@ -36,7 +36,7 @@ type heardContext struct {
 }
 
 func newFloors() floors {
-	f := floors{heard: map[p2p.PeerID]heardContext{}}
+	f := floors{heard: map[p2p.PeerID]heardContext{}, ahead: map[p2p.PeerID]crdt.Floor{}}
 	f.set(nil)
 	return f
 }
@@ -145,13 +145,25 @@ func (c *Core) receiveFloor(from p2p.PeerID, body floorBody) error {
 	if c.store.context.CoversFloor(floor) {
 		c.takeFloor(floor)
 	} else {
-		c.floors.ahead = c.floors.ahead.Join(floor)
+		c.floors.ahead[from] = c.floors.ahead[from].Join(floor)
 		c.startPull(from)
 	}
 	return nil
 }
 
-// level reports whether this node has no deletion to learn of that it knows of.
+// level reports whether this node has no deletion to learn of that it knows of. What was
+// purged by one whose name somebody else bears, or who was evicted, may be known to nobody
+// any more (seed 1058 of the histories).
 func (c *Core) level() bool {
-	return c.store.context.CoversFloor(c.floors.floor) && c.store.context.CoversFloor(c.floors.ahead)
+	level := c.store.context.CoversFloor(c.floors.floor)
+	for peer, floor := range c.floors.ahead {
+		b := c.members.byPeer[peer]
+		switch gone := b == nil || b.gone() || c.members.byName[b.Name] != b; {
+		case gone || c.store.context.CoversFloor(floor):
+			delete(c.floors.ahead, peer)
+		default:
+			level = false
+		}
+	}
+	return level
 }

@@ -2,16 +2,10 @@ package core
 
 import (
 	"fmt"
-	"slices"
-	"time"
 
 	"holon/crdt/state"
 	"holon/p2p"
 )
-
-// farewellTime is how long whoever is evicted is still told so: it stops its pods
-// then. One that is not reached goes on like any that is cut off.
-const farewellTime = 2 * time.Second
 
 // leave writes the goodbye that every other member will honour. Its rank makes it
 // final: no concurrent write about this member takes it back.
@@ -41,8 +35,10 @@ func (c *Core) evictMember(op EvictMember) error {
 	if op.Force {
 		values[state.MemberForgotten] = []byte("true")
 	}
-	if err := c.set(key, uid, values); err != nil {
-		return err
+	if len(values) > 0 {
+		if err := c.set(key, uid, values); err != nil {
+			return err
+		}
 	}
 	if b.Left {
 		return nil
@@ -83,36 +79,32 @@ func (c *Core) memberOf(name string) *member {
 }
 
 // dismissed follows a member that belongs to the cluster no more.
-func (c *Core) dismissed(key state.Key, b *member, m state.Member) {
+func (c *Core) dismissed(m state.Member) {
 	if m.EvictedBy == "" {
 		c.fact(false, "", "MemberLeft", "%s has left the cluster", m.Name)
 		return
 	}
 	c.fact(true, "", "MemberEvicted", "%s (peer %s) is evicted from the cluster; %s was asked to", m.Name, m.Peer, m.EvictedBy)
-	if c.members.connected[b.peer] {
-		b.farewell = c.now + farewellTime
-		c.members.parting = append(c.members.parting, b)
-		c.send(b.peer, kindPut, putBody{Records: []packedRecord{{Key: key, Record: c.store.entries[key].encoded}}})
-	}
 }
 
-// endFarewells shuts out whom nothing more is to be told.
-func (c *Core) endFarewells() {
-	m := &c.members
-	m.parting = slices.DeleteFunc(m.parting, func(b *member) bool {
-		over := c.now >= b.farewell
-		m.changed = m.changed || over
-		if !over {
-			c.wake(b.farewell)
-		}
-		return over
-	})
+// farewell is what an evicted peer is told if it comes back: its own record. It stops
+// its pods then. One that is not reached goes on like any that is cut off.
+func (c *Core) farewell(peer p2p.PeerID) []byte {
+	key := state.MakeKey(state.Members, "", string(peer))
+	return encodeMessage(kindPut, putBody{Records: []packedRecord{{Key: key, Record: c.store.entries[key].encoded}}})
 }
 
-// evicted ends what this node does: its slots are others' now.
+// evicted ends what this node does: its slots are others' now. It may be known from the
+// disk, at boot, so it is said with the next Step.
 func (c *Core) evicted(m state.Member) {
-	c.members.evicted = true
+	c.members.evicted, c.members.evictedBy = true, m.EvictedBy
 	c.runner.stopping, c.runner.draining = true, true
 	c.runner.dirty, c.runner.unsureAll, c.status.dirty = true, true, true
-	c.fact(true, "", "Evicted", "this node is evicted from the cluster; %s was asked to. Its pods stop; to join again it needs a token", m.EvictedBy)
+}
+
+func (c *Core) sayEvicted() {
+	if by := c.members.evictedBy; by != "" {
+		c.members.evictedBy = ""
+		c.fact(true, "", "Evicted", "this node is evicted from the cluster; %s was asked to. Its pods stop; to join again it needs a token", by)
+	}
 }

@@ -29,7 +29,7 @@ type members struct {
 	changed    bool    // the set of peers that may speak has changed
 	awake      Instant // since when words count after a sleep, see noticeSleep
 	evicted    bool    // this node, by another one
-	parting    []*member
+	evictedBy  string  // and nobody was told yet
 }
 
 type member struct {
@@ -42,7 +42,6 @@ type member struct {
 	restarting bool    // said that it will be back soon
 	seen       bool    // heard of since this node booted
 	word       Instant // when it was heard itself last
-	farewell   Instant // until when an evicted one is still told so
 }
 
 // A node whose loop stood still for sleptMin, stopped or suspended, believes what
@@ -164,7 +163,7 @@ func (c *Core) reindexMember(key state.Key) {
 	if m.Left && !b.Left && peer != c.cfg.Peer {
 		c.swimOutput(c.members.swim.Forget(c.now, swim.ID(peer)))
 		b.live = false
-		c.dismissed(key, b, m)
+		c.dismissed(m)
 	}
 	if m.Left && peer == c.cfg.Peer && m.EvictedBy != "" && !c.members.evicted {
 		c.evicted(m)
@@ -220,8 +219,8 @@ func (c *Core) supersedes(b, rival *member) bool {
 	return b.Born.Compare(rival.Born) > 0
 }
 
-// speakers lists who may speak: every member that has not left, and whoever let
-// this node in. Without the latter a newcomer that has heard of one other newcomer
+// speakers lists who may speak, and what those are told who were evicted: every member
+// that has not left, and whoever let this node in. Without the latter a newcomer that has heard of one other newcomer
 // only would shut out everybody else (found by seed 12 of the histories).
 func (c *Core) speakers() []p2p.Member {
 	list := []p2p.Member{}
@@ -231,8 +230,11 @@ func (c *Core) speakers() []p2p.Member {
 		}
 	}
 	for _, peer := range sortedKeys(c.members.byPeer) {
-		if b := c.members.byPeer[peer]; !b.Left || c.now < b.farewell {
+		switch b := c.members.byPeer[peer]; {
+		case !b.Left:
 			list = append(list, p2p.Member{ID: peer, Addrs: b.Addrs})
+		case b.EvictedBy != "":
+			list = append(list, p2p.Member{ID: peer, Farewell: c.farewell(peer)})
 		}
 	}
 	return list
@@ -271,12 +273,12 @@ func (c *Core) peerDown(peer p2p.PeerID) {
 }
 
 func (c *Core) tickMembers() {
+	c.sayEvicted()
 	out := c.members.swim.Tick(c.now)
 	c.swimOutput(out)
 	if out.Wake != swim.Never {
 		c.wake(out.Wake)
 	}
-	c.endFarewells()
 	if c.members.changed {
 		c.members.changed = false
 		c.out.Members = c.speakers()
@@ -408,7 +410,7 @@ type MemberView struct {
 
 // view describes the members by name.
 func (c *Core) view() *View {
-	v := &View{Majority: c.majority(), Counted: len(c.counted.peers), CountedThere: c.there(c.counted.peers), Awaited: c.awaited(), Braked: c.homesHeld(), Evicted: c.members.evicted}
+	v := &View{Majority: c.majority(), Counted: len(c.counted.peers), CountedThere: c.countedThere(), Awaited: c.awaited(), Braked: c.homesHeld(), Evicted: c.members.evicted}
 	c.summarize(v)
 	for _, name := range slices.Sorted(maps.Keys(c.members.byName)) {
 		b := c.members.byName[name]

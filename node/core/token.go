@@ -117,6 +117,9 @@ func (c *Core) admitMember(op Admit) error {
 		return err
 	}
 	c.fact(false, "", "Admitted", "%s joins with token %s", op.Name, op.Token)
+	if c.store.record(key).Live() != nil {
+		return c.putMember(key, op, nil) // under another name; it counts as it did
+	}
 	return c.putMember(key, op, map[string][]byte{state.MemberAwaited: []byte("true")})
 }
 

@@ -100,11 +100,8 @@ func (c *Core) fate(view *scheduler.View, w *state.Workload, s *state.Slot, plan
 
 // majorityWithout reports whether more than half of the members would be seen.
 func (c *Core) majorityWithout(lose []string) bool {
-	left := 0
-	for peer := range c.counted.peers {
-		if b := c.members.byPeer[peer]; b != nil && c.live(b.Name) && !slices.Contains(lose, b.Name) {
-			left++
-		}
-	}
-	return 2*left > len(c.counted.peers)
+	return c.most(func(b *member) bool {
+		there := b.peer == c.cfg.Peer || b.live && !b.Left
+		return there && !slices.Contains(lose, b.Name)
+	})
 }

@@ -15,24 +15,26 @@ import (
 // gate lets nobody but members speak. A stranger gets as far as the handshake
 // that shows who it is, and no further.
 type gate struct {
-	members atomic.Pointer[map[peer.ID]struct{}]
-	blocked atomic.Pointer[func(peer.ID) bool] // for the test network; nil blocks nobody
+	members  atomic.Pointer[map[peer.ID]struct{}]
+	departed atomic.Pointer[map[peer.ID][]byte] // with the farewell of each
+	blocked  atomic.Pointer[func(peer.ID) bool] // for the test network; nil blocks nobody
 }
 
 var _ connmgr.ConnectionGater = (*gate)(nil)
 
 func newGate() *gate {
 	g := &gate{}
-	g.setMembers(nil)
+	g.setMembers(nil, nil)
 	return g
 }
 
-func (g *gate) setMembers(ids []peer.ID) {
+func (g *gate) setMembers(ids []peer.ID, departed map[peer.ID][]byte) {
 	set := make(map[peer.ID]struct{}, len(ids))
 	for _, id := range ids {
 		set[id] = struct{}{}
 	}
 	g.members.Store(&set)
+	g.departed.Store(&departed)
 }
 
 func (g *gate) block(blocked func(p2p.PeerID) bool) {
@@ -56,6 +58,14 @@ func (g *gate) isBlocked(id peer.ID) bool {
 
 func (g *gate) admits(id peer.ID) bool { return g.isMember(id) && !g.isBlocked(id) }
 
+// farewell is what a departed peer is told; nil for others.
+func (g *gate) farewell(id peer.ID) []byte {
+	if g.isBlocked(id) {
+		return nil
+	}
+	return (*g.departed.Load())[id]
+}
+
 // InterceptPeerDial allows dialling members.
 func (g *gate) InterceptPeerDial(id peer.ID) bool { return g.admits(id) }
 
@@ -67,10 +77,10 @@ func (g *gate) InterceptAccept(network.ConnMultiaddrs) bool { return true }
 
 // InterceptSecured ends a stranger's connection as soon as its key is proven.
 func (g *gate) InterceptSecured(_ network.Direction, id peer.ID, _ network.ConnMultiaddrs) bool {
-	return g.admits(id)
+	return g.admits(id) || g.farewell(id) != nil
 }
 
 // InterceptUpgraded asks again: the members may have changed during the handshake.
 func (g *gate) InterceptUpgraded(c network.Conn) (bool, control.DisconnectReason) {
-	return g.admits(c.RemotePeer()), 0
+	return g.admits(c.RemotePeer()) || g.farewell(c.RemotePeer()) != nil, 0
 }

@@ -269,22 +269,25 @@ func (m *Mesh) refreshOwn() (changed bool, err error) {
 	return m.book.setOwn(m.ownAddrs())
 }
 
-// SetMembers replaces the members. Who is dropped is disconnected at once.
+// SetMembers replaces the members. Who is dropped, or departed, is disconnected at once.
 func (m *Mesh) SetMembers(members []p2p.Member) {
 	hints := map[peer.ID][]ma.Multiaddr{}
+	departed := map[peer.ID][]byte{}
 	var ids []peer.ID
 	for _, mem := range members {
 		id, err := peer.Decode(string(mem.ID))
-		if err != nil {
+		switch {
+		case err != nil:
 			m.log.Warn("member has no peer ID", "member", mem.ID, "error", err)
-			continue
-		}
-		if id != m.self {
+		case id == m.self:
+		case mem.Farewell != nil:
+			departed[id] = mem.Farewell
+		default:
 			ids = append(ids, id)
 			hints[id] = parseAddrs(mem.Addrs)
 		}
 	}
-	m.gate.setMembers(ids)
+	m.gate.setMembers(ids, departed)
 	m.book.retain(m.gate.isMember)
 	m.gossip.retain(m.gate.isMember)
 

@@ -77,7 +77,10 @@ func (m *Mesh) connected(id peer.ID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.peers[id]
-	if r == nil {
+	if r == nil || !r.member {
+		if frame := m.gate.farewell(id); frame != nil {
+			m.spawnLocked(func() { m.sayFarewell(id, frame) })
+		}
 		return
 	}
 	r.tries = 0

@@ -46,6 +46,7 @@ func Conformance(t *testing.T, build func(t *testing.T, n int) []Fixture) {
 		{"UpAndDownAreReported", upAndDown},
 		{"StrangersCannotSendOrOpen", strangersCannotSpeak},
 		{"DroppedMemberIsDisconnected", droppedMemberIsDisconnected},
+		{"DepartedPeerIsToldSo", departedPeerIsToldSo},
 		{"BroadcastReachesAll", broadcastReachesAll},
 		{"StreamsEcho", streamsEcho},
 		{"CloseWriteIsEOF", closeWriteIsEOF},
@@ -277,6 +278,38 @@ func droppedMemberIsDisconnected(t *testing.T, b builder) {
 	a.Mesh.SetMembers(Members(fs...))
 	a.Events.AwaitUp(t, z.ID())
 	z.Events.AwaitUp(t, a.ID())
+}
+
+// A departed peer that dials gets its farewell, and nothing else passes, either way.
+func departedPeerIsToldSo(t *testing.T, b builder) {
+	fs := b.meshed(t, 3)
+	a, z, other := fs[0], fs[1], fs[2]
+	departed := z.Member()
+	departed.Farewell = []byte("you were evicted")
+	a.Mesh.SetMembers(append(Members(a, other), departed))
+	a.Events.AwaitDown(t, z.ID())
+	z.Events.AwaitFrame(t, a.ID(), departed.Farewell)
+	z.Mesh.Send(a.ID(), []byte("after"))
+	a.Mesh.Send(z.ID(), []byte("after"))
+	z.Mesh.Broadcast([]byte("to all"))
+	a.Mesh.Send(other.ID(), []byte("still here"))
+	other.Events.AwaitFrame(t, a.ID(), []byte("still here"))
+	if len(a.Events.Frames(z.ID())) != 0 {
+		t.Error("a departed peer is heard")
+	}
+	for _, frame := range z.Events.Frames(a.ID()) {
+		if string(frame) != "you were evicted" {
+			t.Errorf("a departed peer is told %q", frame)
+		}
+	}
+	if err := openFails(a.Mesh, z.ID()); !isErr(err, p2p.ErrNotMember) {
+		t.Errorf("open to a departed peer: %v", err)
+	}
+	if err := openFails(z.Mesh, a.ID()); err == nil {
+		t.Error("a departed peer opened a stream")
+	}
+	a.Mesh.SetMembers(Members(fs...))
+	a.Events.AwaitUp(t, z.ID())
 }
 
 // A broadcast is a hint, so it is repeated until all have heard; each copy must

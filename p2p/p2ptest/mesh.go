@@ -21,6 +21,7 @@ type Mesh struct {
 
 	// Guarded by net.mu.
 	members  map[p2p.PeerID]bool
+	departed map[p2p.PeerID][]byte
 	up       map[p2p.PeerID]bool
 	inboxes  map[p2p.PeerID]*inbox
 	pending  map[p2p.PeerID]*sendQueue // frames for members that are not connected
@@ -55,8 +56,13 @@ func (m *Mesh) SetMembers(members []p2p.Member) {
 	m.net.mu.Lock()
 	defer m.net.mu.Unlock()
 	clear(m.members)
+	m.departed = map[p2p.PeerID][]byte{}
 	for _, mem := range members {
-		m.members[mem.ID] = true
+		if mem.Farewell != nil {
+			m.departed[mem.ID] = mem.Farewell
+		} else {
+			m.members[mem.ID] = true
+		}
 	}
 	for peer := range m.pending {
 		if !m.members[peer] {

@@ -114,11 +114,25 @@ func (n *Net) settle() {
 				a.disconnect(b)
 				b.disconnect(a)
 			}
+			n.farewell(a, b)
+			n.farewell(b, a)
 			if !want || n.cut[route{a.self, b.self}] || n.cut[route{b.self, a.self}] {
 				a.resetStreams(b.self)
 			}
 		}
 	}
+}
+
+// farewell tells a departed peer of a so, as if it had dialled.
+func (n *Net) farewell(a, b *Mesh) {
+	frame := a.departed[b.self]
+	if frame == nil || !b.members[a.self] || a.closed || b.closed || n.cut[route{a.self, b.self}] || n.cut[route{b.self, a.self}] {
+		return
+	}
+	in := b.inbox(a.self)
+	in.push(item{kind: upItem}, false)
+	in.push(item{kind: frameItem, frame: frame}, false)
+	in.push(item{kind: downItem}, false)
 }
 
 // reach are the peers that a rumour of origin comes to, over whatever
