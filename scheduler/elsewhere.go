@@ -9,6 +9,7 @@ import (
 // Elsewhere chooses a node for a slot besides the one that runs it now, as if it ran
 // nowhere, or says why there is none. The view is afterwards as it was.
 func Elsewhere(v *View, w *state.Workload, s *state.Slot, from string) (node, why string) {
+	why = "what is booked on " + from + " is more than can be added up"
 	without(v, w, from, func(p *planner) {
 		before := View{Refused: v.Refused}
 		defer func() { v.Refused = before.Refused }()
@@ -19,7 +20,7 @@ func Elsewhere(v *View, w *state.Workload, s *state.Slot, from string) (node, wh
 			return before.refused(slot, node)
 		}
 		if i := p.best(s); i >= 0 {
-			node = p.nodes[i].node.Name
+			node, why = p.nodes[i].node.Name, ""
 		} else {
 			why = p.summary(s)
 		}

@@ -33,8 +33,8 @@ Nothing is ever moved so by itself. The node that is asked has to see the majori
   holon rebalance --max-moves 3`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if req.MaxMoves < 1 {
-				return usagef("--max-moves must be at least 1")
+			if req.MaxMoves < 1 || req.MaxMoves > api.RebalanceMovesMax {
+				return usagef("--max-moves must be 1 to %d", api.RebalanceMovesMax)
 			}
 			client, err := a.connect()
 			if err != nil {

@@ -3,11 +3,15 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
+
+// RebalanceMovesMax bounds what one rebalance may ask for.
+const RebalanceMovesMax = 1000
 
 // RebalanceRequest asks for at most MaxMoves moves, or for what they would be.
 type RebalanceRequest struct {
@@ -21,8 +25,8 @@ func (s *Server) rebalance(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var req RebalanceRequest
-	if err := json.Unmarshal(body, &req); err != nil || req.MaxMoves < 1 {
-		return apierrors.NewBadRequest("the body is to be a RebalanceRequest with maxMoves of at least 1")
+	if err := json.Unmarshal(body, &req); err != nil || req.MaxMoves < 1 || req.MaxMoves > RebalanceMovesMax {
+		return apierrors.NewBadRequest(fmt.Sprintf("the body is to be a RebalanceRequest with maxMoves of 1 to %d", RebalanceMovesMax))
 	}
 	answer, err := s.config.Backend.Rebalance(r.Context(), req.MaxMoves, req.DryRun)
 	if err != nil {

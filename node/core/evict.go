@@ -38,6 +38,9 @@ func (c *Core) evict(op Evict) error {
 	if s.ID.Index >= w.Replicas {
 		return nil // it stops anyway
 	}
+	if op.Node == "" && !w.Bare() {
+		return nil // it waits for a node and disturbs nobody
+	}
 	gone := w.Bare() && !w.StandIn
 	if !gone {
 		if elsewhere, err := c.movable(w, &s, op.Node); elsewhere || err != nil {
