@@ -31,6 +31,7 @@ type NodeStatus struct {
 	// Replica is the ID under which the node writes records, so that its writes can
 	// be told by its name.
 	Replica crdt.ReplicaID `cbor:"24,keyasint,omitzero"`
+	Profile string         `cbor:"25,keyasint,omitempty"` // names the figures of its failure detection
 }
 
 // Condition is one fact about a node, with Kubernetes' meaning.
