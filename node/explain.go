@@ -30,6 +30,7 @@ func (n *Node) Why(_ context.Context, k api.Key) (api.Why, error) {
 		Scheduler: order[0], Standbys: order[1:], Majority: e.Majority, Slots: []api.WhySlot{},
 		Reasons: []string{fmt.Sprintf("%s is first in the workload's rendezvous order over the %d live nodes", order[0], len(order))},
 	}
+	why.Reasons = append(why.Reasons, unsteady(n.view.Load(), n.now())...)
 	runs := n.runsOf(owner)
 	for _, s := range e.Slots {
 		why.Slots = append(why.Slots, api.WhySlot{
@@ -148,8 +149,37 @@ func (n *Node) Status(context.Context) (api.ClusterStatus, error) {
 		}
 		s.Members = append(s.Members, info)
 	}
-	s.Sentences = append(sentences(v, lost, n.disk.failing.Load()), notes...)
+	s.Sentences = slices.Concat(sentences(v, lost, n.disk.failing.Load()), unsteady(v, n.now()), otherProfiles(v, id.Name), notes)
 	return s, nil
+}
+
+// unsteady says who gets new pods only where nobody else fits, and for how long.
+func unsteady(v *core.View, now core.Instant) (say []string) {
+	for _, m := range v.Members {
+		if left := m.Unsteady - now; left > 0 && m.State != "left" {
+			say = append(say, fmt.Sprintf("%s comes and goes: last choice for new pods for %v", m.Name, left.Round(time.Second)))
+		}
+	}
+	return say
+}
+
+// otherProfiles says who judges silence otherwise than this node.
+func otherProfiles(v *core.View, self string) []string {
+	own, others := "", []string{}
+	for _, m := range v.Members {
+		if m.Name == self && m.Status != nil {
+			own = m.Status.Profile
+		}
+	}
+	for _, m := range v.Members {
+		if m.State != "left" && m.Status != nil && m.Status.Profile != "" && m.Status.Profile != own {
+			others = append(others, fmt.Sprintf("%s (%s)", m.Name, m.Status.Profile))
+		}
+	}
+	if own == "" || len(others) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("This node has the profile %s, others have another one: %s. Sides of a split are noticed at different times then: give all nodes the same `holon up --profile`.", own, strings.Join(others, ", "))}
 }
 
 func sentences(v *core.View, lost []string, disk *string) []string {

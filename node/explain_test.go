@@ -9,6 +9,7 @@ import (
 
 	"holon/crdt/state"
 	"holon/node/api"
+	"holon/node/core"
 	"holon/runtime/runtimetest"
 )
 
@@ -40,4 +41,42 @@ func TestWhySaysWhyARunFails(t *testing.T) {
 			})
 		}
 	})
+}
+
+// Who has another profile is named by the others, and only once it has said so.
+func TestStatusNamesWhoHasAnotherProfile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClusterOf(t, 3, func(m *member) {
+			if m.id.Name == "n2" {
+				m.profile = "edge"
+			}
+		})
+		defer c.close()
+		for i, want := range []string{"lan, others have another one: n2 (edge).", "edge, others have another one: n1 (lan), n3 (lan).", "lan, others have another one: n2 (edge)."} {
+			c.await(want, func() bool {
+				s, err := c.nodes[i].Status(t.Context())
+				return err == nil && strings.Contains(strings.Join(s.Sentences, " "), "This node has the profile "+want)
+			})
+		}
+		c.nodes[1].down()
+		c.nodes[1].profile = ""
+		c.nodes[1].up()
+		c.await("one profile", func() bool {
+			s, err := c.nodes[0].Status(t.Context())
+			return err == nil && !strings.Contains(strings.Join(s.Sentences, " "), "profile")
+		})
+	})
+}
+
+func TestWhoComesAndGoesIsNamedUntilTheEnd(t *testing.T) {
+	v := &core.View{Members: []core.MemberView{
+		{Name: "n1", State: "alive"},
+		{Name: "n2", State: "alive", Unsteady: 5 * time.Minute},
+		{Name: "n3", State: "unreachable", Unsteady: 3 * time.Minute},
+		{Name: "n4", State: "left", Unsteady: 5 * time.Minute},
+	}}
+	want := []string{"n2 comes and goes: last choice for new pods for 2m0s"}
+	if said := unsteady(v, 3*time.Minute); !slices.Equal(said, want) {
+		t.Errorf("said %q, want %q", said, want)
+	}
 }

@@ -139,6 +139,7 @@ type member struct {
 	done    chan error
 
 	machine Machine
+	profile string // of its failure detection; the figures are those of a LAN
 }
 
 const testCluster = "0123456789abcdef0123456789abcdef"
@@ -222,8 +223,7 @@ func (c *cluster) admitOthers() {
 // up starts the daemon of a node on what its disk holds.
 func (m *member) up() {
 	ctx, end := context.WithCancel(context.Background())
-	var err error
-	m.Node, err = New(Config{
+	cfg := Config{
 		Identity: m.id, Store: m.disk, DataDir: m.dir, Machine: m.machine, Runtime: m.runtime(),
 		Cache: api.NewCache(1, 0, nil), Logger: slog.New(slog.NewTextHandler(&m.log, nil)),
 		Introduce: true, Clock: func() core.Instant { return time.Hour + time.Since(m.c.start) },
@@ -235,8 +235,10 @@ func (m *member) up() {
 			mesh.SetMembers(members)
 			return tappedMesh{testMesh{mesh}, m.c.tap}, nil
 		},
-	})
-	if err != nil {
+	}
+	cfg.Core.Swim.Name = m.profile
+	var err error
+	if m.Node, err = New(cfg); err != nil {
 		m.c.t.Fatal(err)
 	}
 	m.end, m.done = end, make(chan error, 1)

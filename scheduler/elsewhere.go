@@ -34,7 +34,7 @@ const betterRoom = 20
 
 // Better finds a node where a slot would be better off than where it runs: with fewer
 // slots of its workload, or as many and much more room, and nothing that is wished
-// lost. "": there is none. The view is afterwards as it was. Where a move makes a sum
+// lost, nor a steady node. "": there is none. The view is afterwards as it was. Where a move makes a sum
 // of squares smaller there is an end of moves.
 func Better(v *View, w *state.Workload, s *state.Slot, from string) (node, why string) {
 	without(v, w, from, func(p *planner) {
@@ -46,7 +46,7 @@ func Better(v *View, w *state.Workload, s *state.Slot, from string) (node, why s
 		here, there := &p.nodes[at], &p.nodes[i]
 		fewer := there.slots < here.slots
 		roomier := there.slots == here.slots && (there.room-here.room)*roomStep >= betterRoom
-		if there.mark >= here.mark && (fewer || roomier) {
+		if (here.unsteady || !there.unsteady) && there.mark >= here.mark && (fewer || roomier) {
 			node = there.node.Name
 			why = fmt.Sprintf("%d more of it and about %d %% free there, %d and about %d %% here", there.slots, there.room*roomStep, here.slots, here.room*roomStep)
 		}

@@ -95,6 +95,9 @@ func TestThereIsAnEndOfBetterPlaces(t *testing.T) {
 				if to == "" {
 					continue
 				}
+				if v.Node(to).Unsteady && !v.Node(from).Unsteady {
+					t.Fatalf("slot %d moves from %s to %s, which comes and goes", i, from, to)
+				}
 				if there := v.Node(to).Slots[x.w.UID]; to == from || there >= before {
 					t.Fatalf("slot %d moves from %s with %d to %s with %d", i, from, before, to, there)
 				}

@@ -119,7 +119,11 @@ func (p *planner) choose(s *state.Slot, home bool) {
 		return
 	}
 	c := &p.nodes[i]
-	p.explain(s, false, fmt.Sprintf("%s%s chosen: %d slots of this workload there before, about %d %% free", why, c.node.Name, c.slots, c.room*roomStep))
+	text := fmt.Sprintf("%s%s chosen: %d slots of this workload there before, about %d %% free", why, c.node.Name, c.slots, c.room*roomStep)
+	if c.unsteady {
+		text += "; it comes and goes, and nobody else fits"
+	}
+	p.explain(s, false, text)
 	if home {
 		p.decide(Decision{Slot: s.ID, Home: &state.Home{Node: c.node.Name, Term: s.Home.Term + 1}})
 	} else {

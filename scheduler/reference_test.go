@@ -63,8 +63,15 @@ func firstOf(x *world, s *state.Slot) string {
 	maps.DeleteFunc(blind.refusals, func(r refusal, _ string) bool { return r.slot == s.ID })
 	mark := marks(x, fitting(&blind, s))
 	able := fitting(x, s)
+	unsteady := func(name string) int {
+		if x.node(name).Unsteady {
+			return 1
+		}
+		return 0
+	}
 	slices.SortFunc(able, func(a, b string) int {
 		return cmp.Or(
+			cmp.Compare(unsteady(a), unsteady(b)),
 			cmp.Compare(mark[b], mark[a]),
 			cmp.Compare(count(x, a), count(x, b)),
 			cmp.Compare(room(x, b), room(x, a)),

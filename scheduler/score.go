@@ -15,6 +15,7 @@ import (
 type candidate struct {
 	node       *Node
 	unsuitable string // never changes while a workload is planned
+	unsteady   bool   // nor does this
 	short      string
 	slots      int   // of this workload
 	room       int64 // in steps of roomStep
@@ -54,7 +55,7 @@ func (p *planner) candidates() []candidate {
 		d := p.v.demand(p.w)
 		p.nodes = slices.Grow(p.v.scratch[:0], len(p.v.Nodes))[:len(p.v.Nodes)]
 		for i, n := range p.v.Nodes {
-			p.nodes[i] = candidate{node: n, unsuitable: d.unsuitable(n)}
+			p.nodes[i] = candidate{node: n, unsuitable: d.unsuitable(n), unsteady: n.Unsteady}
 			p.nodes[i].update(d)
 			if w := d.wishesOf(n); w != (wishes{}) {
 				p.wish(i, w)
@@ -113,8 +114,8 @@ func (p *planner) booked(i int) {
 	p.near.book(i)
 }
 
-// best is the fitting node with the best mark, then the fewest slots of this workload, then the most
-// room, then the greatest rendezvous weight for this slot; or -1.
+// best is the fitting node that is steady, then has the best mark, then the fewest slots of this
+// workload, then the most room, then the greatest rendezvous weight for this slot; or -1.
 func (p *planner) best(s *state.Slot) int {
 	nodes, seed := p.candidates(), seedOf(s.ID.Workload, s.ID.Index+1)
 	for i := range p.hard {
@@ -136,6 +137,8 @@ func (p *planner) best(s *state.Slot) int {
 
 func (c *candidate) better(o *candidate, seed seed) bool {
 	switch {
+	case c.unsteady != o.unsteady:
+		return o.unsteady
 	case c.mark != o.mark:
 		return c.mark > o.mark
 	case c.slots != o.slots:

@@ -44,6 +44,7 @@ type Node struct {
 	Unschedulable bool // cordoned: keeps what it has, takes nothing new
 	Health        Health
 	Since         time.Duration // of Health, where it is Lost or Unfit
+	Unsteady      bool          // comes and goes: gets a slot only where nobody else fits
 	Expels        []Expulsion   // NoExecute taints, which are among Taints, too
 	HostPortsOnly bool
 	Allocatable   state.Resources

@@ -150,6 +150,7 @@ func drawNode(t *rapid.T, name string) scheduler.Node {
 		Name: name, Health: oneOf(t, "health", healths...), Since: drawSince(t),
 		Labels:        map[string]string{"zone": oneOf(t, "zone", "a", "b")},
 		Unschedulable: oneIn(t, 6, "cordon"),
+		Unsteady:      oneIn(t, 4, "unsteady"),
 		HostPortsOnly: oneIn(t, 4, "host ports only"),
 		Allocatable: state.Resources{
 			CPU:    oneOf[int64](t, "cpu", 500, 1000, 2000, 4000),

@@ -335,7 +335,11 @@ func (p *player) showPods() {
 func (p *player) showView(n *Node) {
 	v := n.core.View()
 	for _, m := range v.Members {
-		fmt.Fprintf(&p.said, "%s %s\n", m.Name, m.State)
+		unsteady := ""
+		if left := m.Unsteady - p.now; left > 0 {
+			unsteady = ", the last choice for " + left.Round(time.Second).String()
+		}
+		fmt.Fprintf(&p.said, "%s %s%s\n", m.Name, m.State, unsteady)
 	}
 	fmt.Fprintf(&p.said, "majority: %v, %d of %d that count\n", v.Majority, v.CountedThere, v.Counted)
 	for _, a := range v.Awaited {

@@ -64,7 +64,7 @@ func install(out io.Writer, o nodeOptions) error {
 
 // commandLine repeats the flags for the unit, quoted as systemd wants it.
 func commandLine(self string, o nodeOptions) string {
-	args := []string{self, "up", "--data-dir", o.dataDir, "--name", o.name, "--api-listen", o.apiListen, "--runtime", o.runtime}
+	args := []string{self, "up", "--data-dir", o.dataDir, "--name", o.name, "--api-listen", o.apiListen, "--runtime", o.runtime, "--profile", o.profile}
 	for _, l := range o.listen {
 		args = append(args, "--listen", l)
 	}

@@ -144,7 +144,7 @@ const restoringDir = node.StateDir + ".restoring"
 // the identity: a directory with the former alone is refused by `holon up`.
 func (a *app) restoreCluster(ctx context.Context, file string, o restoreOptions) error {
 	begun := time.Now()
-	up := nodeOptions{dataDir: o.dataDir, name: o.name, runtime: "auto"}
+	up := nodeOptions{dataDir: o.dataDir, name: o.name, runtime: "auto", profile: "lan"}
 	if err := up.complete(); err != nil {
 		return err
 	}

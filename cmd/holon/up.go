@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holon/p2p/libp2p"
+	"holon/p2p/swim"
 )
 
 // nodeOptions are the flags of `up`.
@@ -20,6 +21,7 @@ type nodeOptions struct {
 	listen      []string
 	apiListen   string
 	runtime     string
+	profile     string
 	join        string
 	noIntroduce bool
 	install     bool
@@ -33,6 +35,9 @@ type nodeOptions struct {
 	blocked   []string // needs control
 }
 
+// profiles are the figures of failure detection that there are.
+var profiles = map[string]func() swim.Config{"lan": swim.LAN, "edge": swim.Edge}
+
 func newUpCommand() *cobra.Command {
 	var o nodeOptions
 	c := &cobra.Command{
@@ -41,10 +46,15 @@ func newUpCommand() *cobra.Command {
 		Long: `Run a node in the foreground. The first time it makes a cluster of its own, or
 with --join becomes a member of another one; afterwards the data directory knows
 which. Ctrl-C ends the daemon only: pods go on and are adopted by the next 'holon
-up'. To stop them too, use 'holon down'.`,
+up'. To stop them too, use 'holon down'.
+
+--profile says how long a silence is one. lan: a dead node is noticed within 3 s.
+edge: within 30 s, for slow or lossy links between the nodes. Give all nodes of a
+cluster the same one; 'holon status' says who has another.`,
 		Example: `  holon up                               # the first node
   holon up --join holon1.AAAA...         # another one, with a token of 'holon token create'
   holon up --name shop3 --no-introduce   # an exposed node: it can let nobody in
+  holon up --profile edge                # nodes far apart; the same one for all of them
   holon up --install                     # as a systemd service, from boot on`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -63,6 +73,7 @@ up'. To stop them too, use 'holon down'.`,
 	f.StringArrayVar(&o.listen, "listen", nil, "multiaddr for other nodes, may be repeated (default: QUIC and TCP on every IPv4 address)")
 	f.StringVar(&o.apiListen, "api-listen", "0.0.0.0:6443", "address of the API, which speaks TLS and asks for a client certificate")
 	f.StringVar(&o.runtime, "runtime", "auto", "what runs containers: podman, process (plain host processes), or auto: podman if a trial container runs")
+	f.StringVar(&o.profile, "profile", "lan", "how soon silence counts as an outage: lan, or edge for slow or lossy links")
 	f.StringVar(&o.join, "join", "", "token of the cluster to join")
 	f.BoolVar(&o.noIntroduce, "no-introduce", false, "never let others into the cluster through this node")
 	f.BoolVar(&o.install, "install", false, "install and start a systemd service with these flags instead")
@@ -76,6 +87,7 @@ up'. To stop them too, use 'holon down'.`,
 	_ = f.MarkHidden("testnet-control")
 	_ = f.MarkHidden("testnet-block")
 	_ = c.MarkFlagDirname("data-dir")
+	_ = c.RegisterFlagCompletionFunc("profile", cobra.FixedCompletions([]string{"edge", "lan"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("runtime", cobra.FixedCompletions([]string{"auto", "podman", "process"}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
@@ -86,6 +98,9 @@ func (o *nodeOptions) complete() error {
 	case "auto", "podman", "process":
 	default:
 		return usagef("--runtime %q is not auto, podman or process", o.runtime)
+	}
+	if profiles[o.profile] == nil {
+		return usagef("--profile %q is not lan or edge", o.profile)
 	}
 	if len(o.blocked) > 0 && !o.control {
 		return usagef("--testnet-block is for the nodes of 'holon testnet' only")

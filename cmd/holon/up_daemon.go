@@ -21,6 +21,7 @@ import (
 	"holon/crdt/badger"
 	"holon/node"
 	"holon/node/api"
+	"holon/node/core"
 	"holon/p2p"
 	"holon/p2p/cert"
 	"holon/p2p/libp2p"
@@ -110,7 +111,7 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	d.node, err = node.New(node.Config{
 		Identity: d.identity, Store: d.store, DataDir: d.options.dataDir, Runtime: d.runtime, NewMesh: d.newMesh, Cache: cache, Logger: d.log,
-		Host: hostFacts(d.options), Introduce: !d.options.noIntroduce, Blocked: d.options.blocked,
+		Core: core.Config{Swim: profiles[d.options.profile]()}, Host: hostFacts(d.options), Introduce: !d.options.noIntroduce, Blocked: d.options.blocked,
 		SaveDataKeys: func(keys [][]byte) error {
 			identity := d.identity
 			identity.DataKeys = keys

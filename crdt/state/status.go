@@ -28,6 +28,7 @@ type NodeStatus struct {
 	Arch          string      `cbor:"14,keyasint,omitempty"`
 	Kernel        string      `cbor:"15,keyasint,omitempty"`
 	HolonVersion  string      `cbor:"16,keyasint,omitempty"`
+	Profile       string      `cbor:"25,keyasint,omitempty"` // names the figures of its failure detection
 	// Replica is the ID under which the node writes records, so that its writes can
 	// be told by its name.
 	Replica crdt.ReplicaID `cbor:"24,keyasint,omitzero"`

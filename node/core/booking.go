@@ -122,7 +122,7 @@ func (c *Core) copyBooking() booking {
 }
 
 func (c *Core) viewNode(name string) *scheduler.Node {
-	n := &scheduler.Node{Name: name, Health: c.health(name), Slots: map[crdt.UID]int{}}
+	n := &scheduler.Node{Name: name, Health: c.health(name), Unsteady: c.unsteady(name), Slots: map[crdt.UID]int{}}
 	if s := c.statusOf(name); s != nil {
 		n.Allocatable, n.HostPortsOnly = s.Allocatable, s.HostPortsOnly
 	}

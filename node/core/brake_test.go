@@ -13,7 +13,6 @@ import (
 // crowdOf is a core among n members that count, all of them there.
 func crowdOf(t *testing.T, n int) *Core {
 	c := newSpreader(t)
-	c.cfg.Swim = swim.LAN()
 	for i := range n {
 		peer, name := p2p.PeerID(fmt.Sprintf("p%d", 1+i)), fmt.Sprintf("n%d", 1+i)
 		m := &member{Member: state.Member{Name: name}, peer: peer, live: i > 0, state: swim.Alive}

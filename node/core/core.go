@@ -42,7 +42,8 @@ type Config struct {
 	// LostAfter is how long a node is out of reach before its homes move. 0: 5 min.
 	LostAfter time.Duration
 	// BootGrace is how long a booting node plans nothing for others while it has
-	// not yet heard of every member. 0: 3 s, more than detection takes.
+	// not yet heard of every member. 0: 10 intervals of probes (3 s in a LAN), more
+	// than detection takes.
 	BootGrace time.Duration
 	// OrphanGrace is how long containers of unknown slots are left alone after
 	// boot. 0: 30 s.
@@ -84,9 +85,14 @@ func (c *Config) validate() error {
 	if c.Node == "" || c.Peer == "" || c.Cluster == "" || c.Replica == (crdt.ReplicaID{}) {
 		return errors.New("core: node name, peer ID, cluster and replica ID are required")
 	}
+	profile, err := c.Swim.Complete()
+	if err != nil {
+		return err
+	}
+	c.Swim = profile
 	for value, preset := range map[*time.Duration]time.Duration{
 		&c.RankDelay: 400 * time.Millisecond, &c.LostAfter: 5 * time.Minute,
-		&c.BootGrace: 3 * time.Second, &c.OrphanGrace: 30 * time.Second,
+		&c.BootGrace: 10 * c.Swim.ProbeInterval, &c.OrphanGrace: 30 * time.Second,
 		&c.AbsentAfter: absentAfter, &c.FloorEvery: floorEvery, &c.BrakeCalm: brakeCalm,
 	} {
 		if *value == 0 {
@@ -143,9 +149,7 @@ func New(cfg Config, now Instant, load func(prefix string, f func(key string, va
 		return nil, err
 	}
 	first := Ready{Persist: c.out.Persist, Facts: c.out.Facts}
-	if err := c.initMembers(); err != nil {
-		return nil, err
-	}
+	c.initMembers()
 	for _, key := range c.store.keys() {
 		if unplanned(key) {
 			continue
@@ -200,6 +204,7 @@ func (c *Core) settle() {
 	c.tickMembers()
 	c.tickCounted()
 	c.tickBrake()
+	c.tickFlaps()
 	c.claimVoid()
 	c.tickSync()
 	c.tickFloor()

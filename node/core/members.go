@@ -28,6 +28,7 @@ type members struct {
 	complaints map[p2p.PeerID]int
 	changed    bool    // the set of peers that may speak has changed
 	awake      Instant // since when words count after a sleep, see noticeSleep
+	steadyAt   Instant // when the next penalty for coming and going is over; 0: there is none
 	evicted    bool    // this node, by another one
 	evictedBy  string  // and nobody was told yet
 }
@@ -42,6 +43,7 @@ type member struct {
 	restarting bool    // said that it will be back soon
 	seen       bool    // heard of since this node booted
 	word       Instant // when it was heard itself last
+	flaps      flaps
 }
 
 // A node whose loop stood still for sleptMin, stopped or suspended, believes what
@@ -66,7 +68,7 @@ const complaintsMax = 3
 // being saved.
 const unsavedMax = 1000
 
-func (c *Core) initMembers() error {
+func (c *Core) initMembers() {
 	// A peer that claimed the highest incarnation there is keeps nobody from booting.
 	incarnation := min(c.store.incarnation, swim.IncarnationMax-1-unsavedMax) + unsavedMax
 	self := swim.Self{ID: swim.ID(c.cfg.Peer), Incarnation: incarnation, Epoch: c.cfg.Epoch}
@@ -77,7 +79,6 @@ func (c *Core) initMembers() error {
 		complaints: map[p2p.PeerID]int{},
 		swim:       swim.New(self, c.cfg.Swim, c.cfg.Seed),
 	}
-	return c.cfg.Swim.Validate()
 }
 
 // known reports whether a peer may speak: it is a member, or the one that let us
@@ -307,6 +308,9 @@ func (c *Core) memberChanged(change swim.Change) {
 		c.status.doubt(b.Name) // it has booted: what it said before means nothing now
 	}
 	b.live = change.To == swim.Alive || change.To == swim.Suspect
+	if b.live && b.seen && b.state == swim.Unreachable {
+		c.cameBack(b)
+	}
 	b.state, b.epoch, b.restarting = change.To, change.Epoch, change.Restarting
 	b.since = c.now
 	c.index.dirtyAll = true
@@ -406,6 +410,8 @@ type MemberView struct {
 	Since  Instant
 	Addrs  []string
 	Status *state.NodeStatus
+	// Unsteady is until when it is the last choice for new slots, as it comes and goes.
+	Unsteady Instant
 }
 
 // view describes the members by name.
@@ -414,7 +420,7 @@ func (c *Core) view() *View {
 	c.summarize(v)
 	for _, name := range slices.Sorted(maps.Keys(c.members.byName)) {
 		b := c.members.byName[name]
-		m := MemberView{Name: name, Peer: b.peer, State: b.state.String(), Since: b.since, Addrs: b.Addrs, Status: c.statusOf(name)}
+		m := MemberView{Name: name, Peer: b.peer, State: b.state.String(), Since: b.since, Addrs: b.Addrs, Unsteady: b.flaps.until, Status: c.statusOf(name)}
 		if name == c.cfg.Node {
 			m.State, m.Since = swim.Alive.String(), c.booted
 		}

@@ -42,7 +42,9 @@ func TestASlowNodeCountsFreshWordsOnly(t *testing.T) {
 		c.members.byPeer[peer], c.members.byName[name] = m, m
 	}
 	c.counted.due = true
-	c.Step(time.Second, Woke{})
+	for c.now < 10*time.Second { // without sleep
+		c.Step(c.now+time.Second, Woke{})
+	}
 	c.swimOutput(c.members.swim.Join(c.now, "p2"))
 	c.Step(c.now+time.Second, Woke{}) // later than it wanted to be woken
 	if !c.members.swim.Slow() {

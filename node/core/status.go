@@ -196,7 +196,7 @@ func (c *Core) describe() *state.NodeStatus {
 	s := &state.NodeStatus{
 		Node: c.cfg.Node, Epoch: c.cfg.Epoch, Runtime: h.Runtime.Name, Version: h.Runtime.Version,
 		HostPortsOnly: h.Runtime.HostPortsOnly, Server: h.Server, HostIP: h.HostIP, Allocatable: h.Allocatable,
-		Draining: c.runner.draining, OS: h.OS, Arch: h.Arch, Kernel: h.Kernel, HolonVersion: h.HolonVersion, Replica: c.Replica(),
+		Draining: c.runner.draining, OS: h.OS, Arch: h.Arch, Kernel: h.Kernel, HolonVersion: h.HolonVersion, Replica: c.Replica(), Profile: c.cfg.Swim.Name,
 	}
 	ready := state.Condition{Type: "Ready", True: true, Reason: "HolonReady", Message: "holon runs pods here"}
 	switch {

@@ -53,6 +53,9 @@ func (c *Core) whatIf(lose []string) (*Fates, error) {
 		}
 		n.Health, n.Since = scheduler.Lost, view.Now-longGone
 	}
+	for _, n := range view.Nodes {
+		n.Unsteady = false
+	}
 	view.AloneSince -= longGone
 	view.TogetherSince, view.Held = view.Now-longGone, false
 	view.Majority = c.majorityWithout(lose)

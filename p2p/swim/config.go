@@ -1,6 +1,7 @@
 package swim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -29,6 +30,8 @@ const (
 
 // Config holds the figures of a profile. A zero field takes the value of LAN.
 type Config struct {
+	// Name is what people call it; the machine does not look at it. LAN: lan.
+	Name string
 	// ProbeInterval is the time between rounds of probes and the time after
 	// which an unanswered probe becomes an accusation. LAN: 300 ms.
 	ProbeInterval time.Duration
@@ -65,6 +68,7 @@ type Config struct {
 // LAN finds a dead member within 2.8 s in clusters of 2 to 64.
 func LAN() Config {
 	return Config{
+		Name:             "lan",
 		ProbeInterval:    300 * time.Millisecond,
 		ProbeTimeout:     200 * time.Millisecond,
 		SlowInterval:     time.Second,
@@ -83,6 +87,7 @@ func LAN() Config {
 // Edge finds a dead member within 30 s, over slow and lossy links.
 func Edge() Config {
 	c := LAN()
+	c.Name = "edge"
 	c.ProbeInterval = 3 * time.Second
 	c.ProbeTimeout = 2 * time.Second
 	c.SlowInterval = 5 * time.Second
@@ -92,15 +97,11 @@ func Edge() Config {
 	return c
 }
 
-// Validate says what is wrong with a profile, zero fields taken from LAN.
-// Figures that a user gave are checked here before New sees them.
-func (c Config) Validate() error {
-	_, err := c.complete()
-	return err
-}
-
-func (c Config) complete() (Config, error) {
+// Complete takes zero fields from LAN and says what is wrong with a profile, which New
+// must not see then.
+func (c Config) Complete() (Config, error) {
 	d := LAN()
+	c.Name = cmp.Or(c.Name, d.Name)
 	for _, f := range []struct{ have, lan *time.Duration }{
 		{&c.ProbeInterval, &d.ProbeInterval}, {&c.ProbeTimeout, &d.ProbeTimeout}, {&c.SlowInterval, &d.SlowInterval},
 		{&c.SuspicionMin, &d.SuspicionMin}, {&c.SuspicionMax, &d.SuspicionMax}, {&c.GossipInterval, &d.GossipInterval},

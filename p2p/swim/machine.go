@@ -76,10 +76,10 @@ type member struct {
 	isActive, isUrgent, isOwed bool
 }
 
-// New returns a machine without members. It panics if cfg.Validate fails or self
+// New returns a machine without members. It panics if cfg.Complete fails or self
 // is out of bounds, which is a bug of the caller. seed feeds its only source of randomness.
 func New(self Self, cfg Config, seed uint64) *Machine {
-	cfg, err := cfg.complete()
+	cfg, err := cfg.Complete()
 	if err == nil && (self.ID == "" || len(self.ID) > IDBytesMax || self.Incarnation >= IncarnationMax || self.Epoch > IncarnationMax) {
 		err = fmt.Errorf("swim: self %q at incarnation %d, epoch %d is out of bounds", self.ID, self.Incarnation, self.Epoch)
 	}

@@ -297,7 +297,7 @@ func TestLookUpsDoNotAllocate(t *testing.T) {
 
 func TestConfigsThatCannotWorkAreRefusedWithTheReason(t *testing.T) {
 	for _, c := range []Config{{}, LAN(), Edge(), {ProbesMax: 1}} {
-		if err := c.Validate(); err != nil {
+		if _, err := c.Complete(); err != nil {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
@@ -309,7 +309,7 @@ func TestConfigsThatCannotWorkAreRefusedWithTheReason(t *testing.T) {
 		"ProbeInterval is -1ns":     {ProbeInterval: -1},
 		"Confirmations is -1":       {Confirmations: -1},
 	} {
-		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := c.Complete(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
