@@ -72,6 +72,7 @@ var decoders = map[string]string{
 	"node/image Store.order":           "image",
 	"node/image archive.begin":         "image",
 	"node/image archive.finish":        "image",
+	"node/image checkManifest":         "- Docker's own manifest of an archive",
 	"p2p/cert decodeBounded":           "chain welcome joinrequest grant refusal token",
 	"p2p/cert openToken":               "token",
 	"p2p/libp2p Mesh.chooseStanding":   "- bytes of two peer IDs, to choose between connections",

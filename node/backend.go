@@ -304,7 +304,7 @@ func (n *Node) Events(ctx context.Context, namespace string) (events []map[strin
 		if m.Name == n.cfg.Identity.Name || m.State == "left" {
 			continue
 		}
-		if m.State != "alive" && m.State != "suspect" {
+		if !m.InReach() {
 			missing = append(missing, m.Name)
 			continue
 		}

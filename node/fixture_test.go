@@ -130,6 +130,7 @@ type member struct {
 	host  *runtimetest.Simulated
 	image *runtimetest.ImageStore // nil: its runtime has no images
 	free  atomic.Uint64           // bytes of its disk for images
+	arch  string
 	specs specLog
 	log   journalText // of all its daemons
 	cut   []string    // what it is told to block at its next start
@@ -227,7 +228,7 @@ func (m *member) up() {
 		Identity: m.id, Store: m.disk, DataDir: m.dir, Machine: m.machine, Runtime: m.runtime(),
 		Cache: api.NewCache(1, 0, nil), Logger: slog.New(slog.NewTextHandler(&m.log, nil)),
 		Introduce: true, Clock: func() core.Instant { return time.Hour + time.Since(m.c.start) },
-		Host:    core.Host{HostIP: "10.0.0.1", Allocatable: state.Resources{CPU: 4000, Memory: 1 << 30, Pods: 50}},
+		Host:    core.Host{HostIP: "10.0.0.1", Arch: m.arch, Allocatable: state.Resources{CPU: 4000, Memory: 1 << 30, Pods: 50}},
 		Blocked: m.cut, DiskFree: func(string) (uint64, error) { return m.free.Load(), nil },
 		NewMesh: func(_ context.Context, members []p2p.Member, blocked func(p2p.PeerID) bool, events p2p.Events) (Mesh, error) {
 			m.blocked = blocked

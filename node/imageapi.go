@@ -81,7 +81,7 @@ func (n *Node) outOfReach(want func(string) bool) (names []string, err error) {
 			continue
 		}
 		known = true
-		if m.State != "alive" && m.State != "suspect" {
+		if !m.InReach() {
 			names = append(names, m.Name)
 		}
 	}
@@ -98,7 +98,10 @@ func (n *Node) LoadImage(ctx context.Context, archive io.Reader, sum func() stri
 		return nil, err
 	}
 	loaded, err := store.Load(ctx, archive, sum, progress)
+	_, full := errors.AsType[*image.SpaceError](err)
 	switch {
+	case full:
+		return nil, fmt.Errorf("%w: %w", api.ErrNoRoom, err)
 	case errors.Is(err, image.ErrBusy):
 		return nil, fmt.Errorf("%w: %w", api.ErrBusy, err)
 	case errors.Is(err, image.ErrDamaged):
@@ -128,7 +131,9 @@ func (n *Node) CopyImage(ctx context.Context, c api.ImageCopy, progress func(str
 	nodes := c.Nodes
 	if len(nodes) == 0 {
 		for _, p := range n.imagePeers() {
-			nodes = append(nodes, p.Name)
+			if p.Arch == n.cfg.Host.Arch { // the others cannot run it
+				nodes = append(nodes, p.Name)
+			}
 		}
 		nodes = append(nodes, n.cfg.Identity.Name)
 		slices.Sort(nodes)

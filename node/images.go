@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,7 +44,7 @@ func (n *Node) serveImages(ctx context.Context) {
 		return
 	}
 	n.images = image.Start(ctx, image.Config{
-		Images: images, Dir: filepath.Join(n.cfg.DataDir, imagesDir), Self: n.cfg.Identity.Name,
+		Images: images, Dir: filepath.Join(n.cfg.DataDir, imagesDir), Self: n.cfg.Identity.Name, Arch: n.cfg.Host.Arch,
 		Peers: n.imagePeers, Open: n.mesh.Open, Log: n.log, Free: n.cfg.DiskFree,
 	})
 	n.mesh.Handle(image.Protocol, n.images.Serve)
@@ -58,7 +59,7 @@ func (n *Node) serveImages(ctx context.Context) {
 func (n *Node) imagePeers() (peers []image.Peer) {
 	for _, m := range n.view.Load().Members {
 		if m.Name != n.cfg.Identity.Name && hasImages(&m) {
-			peers = append(peers, image.Peer{Name: m.Name, ID: m.Peer})
+			peers = append(peers, image.Peer{Name: m.Name, ID: m.Peer, Arch: m.Status.Arch})
 		}
 	}
 	return peers
@@ -66,7 +67,7 @@ func (n *Node) imagePeers() (peers []image.Peer) {
 
 // hasImages leaves out nodes that are out of reach or run plain processes.
 func hasImages(m *core.MemberView) bool {
-	return (m.State == "alive" || m.State == "suspect") && m.Status != nil && m.Status.Runtime != "process"
+	return m.InReach() && m.Status != nil && m.Status.Runtime != "process"
 }
 
 // withImages runs a pod, and gets the images that it lacks. A registry is the last
@@ -109,7 +110,11 @@ func (n *Node) withImages(ctx context.Context, spec runtime.Spec, run func(runti
 			setPolicy(spec.Containers, lack.Image, pullNever)
 			continue
 		}
-		why := n.getImage(ctx, spec, lack.Image)
+		why := elsewhere[lack.Image]
+		if why == nil {
+			why = n.getImage(ctx, spec, lack.Image)
+			elsewhere[lack.Image] = cmp.Or(why, errVanished)
+		}
 		kind := runtime.KindOf(why)
 		switch {
 		case why == nil:
@@ -120,12 +125,14 @@ func (n *Node) withImages(ctx context.Context, spec runtime.Spec, run func(runti
 		case registry[lack.Image] != nil:
 			return withCause(registry[lack.Image], why)
 		default:
-			elsewhere[lack.Image] = why
 			setPolicy(spec.Containers, lack.Image, pullIfNotPresent)
 			n.podFact(spec, false, "Pulling", "asking a registry for image %s: %v", lack.Image, why)
 		}
 	}
 }
+
+// errVanished: bringing it again would be as much use.
+var errVanished = errors.New("it came from there, and is missing all the same")
 
 func setPolicy(containers []runtime.Container, image, policy string) {
 	for i := range containers {
@@ -154,7 +161,11 @@ func (n *Node) getImage(ctx context.Context, spec runtime.Spec, ref string) erro
 	}
 	t := n.images.Bring(ref, image.Wanted{})
 	if t.Join(string(spec.ID)) {
-		n.spawn(func() { n.tellTransfer(spec, ref, t) })
+		n.spawn(func() {
+			n.tellTransfer(spec, ref, t)
+			<-t.Done()
+			(*meshEvents)(n).offer(core.Arrived{Run: spec.ID}) // a hint: without it the run is ordered again a little later
+		})
 	}
 	timer := time.NewTimer(imageWait)
 	defer timer.Stop()

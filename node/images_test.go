@@ -16,6 +16,7 @@ import (
 	"holon/node/api"
 	"holon/node/image"
 	"holon/p2p"
+	"holon/runtime"
 	"holon/runtime/runtimetest"
 )
 
@@ -174,6 +175,83 @@ func TestImageOutlivesItsNode(t *testing.T) {
 	})
 }
 
+// TestImagesKeepToTheirArchitecture: they are neither fetched from nor kept by nodes
+// that could not run them, nor copied there unasked; all are listed.
+func TestImagesKeepToTheirArchitecture(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		arch := []string{"amd64", "arm64", "amd64", "arm64"}
+		c := newClusterOf(t, 4, func(m *member) {
+			m.image, m.arch, arch = runtimetest.NewImageStore(), arch[0], arch[1:]
+			m.free.Store(1 << 40)
+		})
+		defer c.close()
+		c.nodes[0].image.Add("app:1", []byte("for amd64"))
+		c.nodes[1].image.Add("app:1", []byte("for arm64"))
+		c.nodes[1].image.Add("kept:1", []byte("kept"))
+		c.nodes[0].image.Add("copied:1", []byte("copied"))
+		web := policyOf("app:1", "Never", 4)
+		spread := map[string]any{"maxSkew": int64(1), "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule",
+			"labelSelector": map[string]any{"matchLabels": map[string]any{"app": "web"}}}
+		podOf(web)["topologySpreadConstraints"] = []any{spread}
+		kept := policyOf("kept:1", "Never", 1)
+		podOf(kept)["nodeSelector"] = map[string]any{"kubernetes.io/hostname": "n2"}
+		for name, d := range map[string]map[string]any{"web": web, "kept": kept} {
+			if err := c.nodes[0].create(state.Deployments, name, d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.await("all are ready", func() bool { return len(c.nodes[0].readyPods()) == 5 })
+		c.await("another one keeps it", func() bool { return len(c.having("kept:1")) == 2 })
+		time.Sleep(4 * keepTurn)
+		if have := c.having("kept:1"); !slices.Equal(have, []string{"n2", "n4"}) {
+			t.Errorf("%v keep it", have)
+		}
+		for i, m := range c.nodes {
+			want, _ := c.nodes[i%2].image.FindImage(t.Context(), "app:1")
+			if have, err := m.image.FindImage(t.Context(), "app:1"); err != nil || have.ID != want.ID {
+				t.Errorf("%s has %v, %v", m.id.Name, have, err)
+			}
+		}
+		if err := c.nodes[0].CopyImage(t.Context(), api.ImageCopy{Name: "copied:1"}, func(string) {}); err != nil {
+			t.Error(err)
+		}
+		if have := c.having("copied:1"); !slices.Equal(have, []string{"n1", "n3"}) {
+			t.Errorf("%v have a copy", have)
+		}
+		list, err := c.nodes[0].Images(t.Context(), "")
+		if err != nil || len(list.Silent) > 0 || len(list.Items) != 4 {
+			t.Errorf("%+v, %v", list, err)
+		}
+	})
+}
+
+// podOf is the spec of the pods of a Deployment.
+func podOf(deployment map[string]any) map[string]any {
+	return deployment["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)
+}
+
+// TestAnImageThatVanishes is brought once per order, and then said to be missing.
+func TestAnImageThatVanishes(t *testing.T) {
+	imageCluster(t, 2, func(t *testing.T, c *cluster) {
+		c.nodes[0].image.Add("app:1", []byte("an image"))
+		for _, policy := range []string{"Never", "IfNotPresent", "Always"} {
+			runs := 0
+			lack := func(spec runtime.Spec) error {
+				if runs++; runs > 9 {
+					return nil
+				}
+				e := &runtime.ImageError{Image: "app:1", NoRegistry: spec.Containers[0].PullPolicy != "Never", Err: errors.New("nobody sees it")}
+				return &runtime.Error{Kind: runtime.ImageMissing, Err: e}
+			}
+			spec := runtime.Spec{ID: runtime.RunID(policy), Containers: []runtime.Container{{Image: "app:1", PullPolicy: policy}}}
+			err := c.nodes[1].withImages(t.Context(), spec, lack)
+			if err == nil || !strings.Contains(err.Error(), errVanished.Error()) {
+				t.Errorf("%s: %v after %d runs", policy, err, runs)
+			}
+		}
+	})
+}
+
 func peersOf(members []*member) (peers []p2p.PeerID) {
 	for _, m := range members {
 		peers = append(peers, m.id.Peer())
@@ -237,6 +315,25 @@ func TestPullingIsShown(t *testing.T) {
 		c.await("the pods that waited are gone", func() bool { return len(a.waits()) == 0 })
 		if n := b.image.Loads(); n != 0 {
 			t.Errorf("the image was there already: %d loads", n)
+		}
+	})
+}
+
+// TestArrivedImageStarts: who waits long for an image does not wait long once it is
+// there. Time is virtual, so a second is exact.
+func TestArrivedImageStarts(t *testing.T) {
+	imageCluster(t, 2, func(t *testing.T, c *cluster) {
+		a, b := c.nodes[0], c.nodes[1]
+		a.image.Pause = time.Second
+		a.image.Add("slow:1", make([]byte, 15<<15))
+		cordon(t, a)
+		if err := a.create(state.Deployments, "slow", policyOf("slow:1", "Never", 3)); err != nil {
+			t.Fatal(err)
+		}
+		c.await("the image is there", func() bool { return b.image.Loads() == 1 })
+		time.Sleep(time.Second)
+		if ready := b.readyPods(); len(ready) != 3 {
+			t.Errorf("%v are ready", ready)
 		}
 	})
 }
@@ -348,6 +445,13 @@ func TestImagesOfTheAPI(t *testing.T) {
 			err := a.CopyImage(ctx, api.ImageCopy{Name: "app:1", Nodes: []string{"n3"}}, say)
 			return err != nil && strings.Contains(err.Error(), "not copied to n3: n3 is out of reach")
 		})
+	})
+	imageCluster(t, 1, func(t *testing.T, c *cluster) {
+		c.nodes[0].free.Store(image.Reserve)
+		_, err := c.nodes[0].LoadImage(t.Context(), strings.NewReader("an archive"), func() string { return "" }, func(string) {})
+		if !errors.Is(err, api.ErrNoRoom) || !strings.Contains(err.Error(), "1.1 GB of them stay free") {
+			t.Errorf("a full disk: %v", err)
+		}
 	})
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, 1)

@@ -85,12 +85,12 @@ func (n *Node) keepImage(ctx context.Context, ref string) (kept bool) {
 }
 
 // lonelyImages are the images that pods of exactly one live node run from, and that
-// this node could keep.
+// this node could keep. Nodes of other architectures neither have them nor could.
 func (n *Node) lonelyImages() (lonely []lonelyImage) {
 	var able []string // nodes that may keep an image
 	live := map[string]bool{}
 	for _, m := range n.view.Load().Members {
-		if m.State == "alive" && hasImages(&m) {
+		if m.State == "alive" && hasImages(&m) && m.Status.Arch == n.cfg.Host.Arch {
 			live[m.Name] = true
 			if !m.Status.Draining {
 				able = append(able, m.Name)

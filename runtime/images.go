@@ -16,7 +16,7 @@ type Images interface {
 	// with ImageMissing if there is no such image here; it asks no registry.
 	FindImage(ctx context.Context, ref string) (Image, error)
 
-	// SaveImage writes an image as a docker-archive. The bytes are a function of the
+	// SaveImage writes an image as a docker-archive that names no names. The bytes are a function of the
 	// image and of the runtime's version, so that a broken transfer may go on.
 	SaveImage(ctx context.Context, id string, w io.Writer) error
 

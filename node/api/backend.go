@@ -104,6 +104,8 @@ var (
 	ErrUnreachable = errors.New("node is unreachable")
 	// ErrBusy: the node does as much of this at once as it can.
 	ErrBusy = errors.New("this node is busy")
+	// ErrNoRoom: the node's disk would have too little left.
+	ErrNoRoom = errors.New("the disk of this node is too full")
 	// ErrInvalid: the request can never succeed as it is.
 	ErrInvalid = errors.New("invalid")
 	// ErrSealed: the object's values cannot be opened here.

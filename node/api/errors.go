@@ -50,6 +50,8 @@ func ofBackend(err error, gr schema.GroupResource, name string) error {
 		return statusError(http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, "%s %q is invalid: %s", gr, name, strings.TrimPrefix(err.Error(), ErrInvalid.Error()+": "))
 	case errors.Is(err, ErrBusy):
 		return tooMany("%v", err)
+	case errors.Is(err, ErrNoRoom):
+		return statusError(http.StatusInsufficientStorage, "InsufficientStorage", "%v", err)
 	case errors.Is(err, ErrSealed), errors.Is(err, ErrNotDurable), errors.Is(err, ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
 		return apierrors.NewServiceUnavailable(err.Error())
 	}

@@ -469,6 +469,9 @@ func (m *memory) LoadImage(_ context.Context, archive io.Reader, sum func() stri
 	if sum() != fmt.Sprint(len(text)) {
 		return nil, fmt.Errorf("%w: %d bytes, and %s were sent", ErrInvalid, len(text), sum())
 	}
+	if string(text) == "large" {
+		return nil, fmt.Errorf("%w: it takes 80 MB", ErrNoRoom)
+	}
 	progress("unpacking")
 	if string(text) == "bad" {
 		return nil, fmt.Errorf("%w: no archive", ErrInvalid)

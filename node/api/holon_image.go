@@ -36,8 +36,8 @@ type ImageList struct {
 	Silent []string    `json:"silent"` // nodes that did not answer
 }
 
-// ImageCopy asks for copies of an image: on some nodes, or, if none is named, on all
-// that are in reach.
+// ImageCopy asks for copies of an image: on some nodes, or, if none is named, on all of
+// the architecture of the node that is asked that are in reach.
 type ImageCopy struct {
 	Name  string   `json:"name"`
 	ID    string   `json:"id,omitempty"` // empty: whatever has the name

@@ -37,6 +37,7 @@ func TestImages(t *testing.T) {
 		{"hello", "5", 200, `{"images":[{"id":"hello"`},
 		{"hello", "4", 400, "5 bytes, and 4 were sent"},
 		{"hello", "", 400, "5 bytes"},
+		{"large", "5", 507, "the disk of this node is too full: it takes 80 MB"},
 		{"bad", "3", 200, `{"error":"no archive"}`},
 	} {
 		if code, text := f.upload(t, f.http, test.archive, test.sum); code != test.code || !strings.Contains(text, test.words) {

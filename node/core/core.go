@@ -177,6 +177,8 @@ func (c *Core) Step(now Instant, ev Event) Ready {
 		c.observed(ev.Pods)
 	case Ordered:
 		c.ordered(ev)
+	case Arrived:
+		c.arrived(ev.Run)
 	case HostChanged:
 		c.hostChanged(ev.Host)
 	case Asked:

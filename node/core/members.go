@@ -414,6 +414,11 @@ type MemberView struct {
 	Unsteady Instant
 }
 
+// InReach reports whether the member can be asked, as far as is known here.
+func (m *MemberView) InReach() bool {
+	return m.State == swim.Alive.String() || m.State == swim.Suspect.String()
+}
+
 // view describes the members by name.
 func (c *Core) view() *View {
 	v := &View{Majority: c.majority(), Counted: len(c.counted.peers), CountedThere: c.countedThere(), Awaited: c.awaited(), Braked: c.homesHeld(), Evicted: c.members.evicted}

@@ -32,6 +32,8 @@ type (
 		Order Order
 		Err   *runtime.Error
 	}
+	// Arrived says that the image a run waits for has come, or will not.
+	Arrived struct{ Run runtime.RunID }
 	// HostChanged tells what the shell knows of its host.
 	HostChanged struct{ Host Host }
 	// Asked is a request of a user or of the shell itself; its Ack carries ID.
@@ -48,6 +50,7 @@ func (PeerUp) event()      {}
 func (PeerDown) event()    {}
 func (Observed) event()    {}
 func (Ordered) event()     {}
+func (Arrived) event()     {}
 func (HostChanged) event() {}
 func (Asked) event()       {}
 func (Woke) event()        {}

@@ -17,9 +17,10 @@ const (
 	orderRetryFirst = 500 * time.Millisecond
 	orderRetryMax   = 30 * time.Second
 	graceDefault    = 30 * time.Second
-	// pullingAgain is how long a run waits for its image before it is ordered again:
-	// it holds up nothing else meanwhile, and nobody shall wait long for the rest.
-	pullingAgain = 500 * time.Millisecond
+	// A run that waits for its image is ordered again after a while, which doubles, and
+	// at once when the image has Arrived. It holds up nothing else meanwhile.
+	pullingFirst = 500 * time.Millisecond
+	pullingMax   = 5 * time.Second
 )
 
 // startsMax bounds the starts under way at once, so that a storm of stand-ins
@@ -78,7 +79,9 @@ type run struct {
 	busy    bool    // an order is under way
 	ensured Instant // when Ensure was ordered last
 	retryAt Instant
-	failed  int // orders failed in a row
+	failed  int           // orders failed in a row
+	pulling time.Duration // the wait for its image before this one; 0: it has not waited
+	arrived bool          // while an order is under way, which may not have seen it
 	reason  string
 	restart map[string]*backoff
 	stopped bool    // a stop was ordered
@@ -154,20 +157,26 @@ func (c *Core) ordered(ev Ordered) {
 	if r == nil {
 		return
 	}
-	r.busy = false
+	arrived := r.arrived
+	r.busy, r.arrived = false, false
 	n.stirred[r.id], n.unsure[r.slot.ID.Workload] = true, true
 	if ev.Err == nil {
-		r.failed, r.reason, r.message, r.retryAt = 0, "", "", 0
+		r.failed, r.pulling, r.reason, r.message, r.retryAt = 0, 0, "", "", 0
 		if ev.Order.Kind == Stop {
 			delete(n.seen, r.id)
 			n.drop(r)
 		}
 		return
 	}
-	if ev.Err.Kind == runtime.Pulling { // no failure; see what the shell has to say in a moment
-		r.reason, r.message, r.retryAt = string(ev.Err.Kind), ev.Err.Err.Error(), c.now+pullingAgain
+	if ev.Err.Kind == runtime.Pulling { // no failure
+		r.reason, r.message = string(ev.Err.Kind), ev.Err.Err.Error()
+		if !arrived {
+			r.pulling = min(max(2*r.pulling, pullingFirst), pullingMax)
+			r.retryAt = c.now + r.pulling
+		}
 		return
 	}
+	r.pulling = 0
 	r.failed++
 	wait := min(orderRetryFirst<<min(r.failed-1, 10), orderRetryMax)
 	if !ev.Err.Kind.Retry() {
@@ -182,6 +191,21 @@ func (c *Core) ordered(ev Ordered) {
 		r.stopped = false
 	}
 	c.fact(true, r.about(), "Failed"+string(ev.Err.Kind), "%s", r.message)
+}
+
+// arrived ends the wait of a run for its image. An order under way may still say that
+// it waits.
+func (c *Core) arrived(id runtime.RunID) {
+	n := &c.runner
+	r := n.runs[state.RunID(id)]
+	switch {
+	case r == nil:
+	case r.busy:
+		r.arrived = true
+	case r.pulling != 0:
+		r.pulling, r.retryAt = 0, 0
+		n.stirred[r.id], n.dirty = true, true
+	}
 }
 
 func (r *run) about() state.Key {

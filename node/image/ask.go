@@ -45,6 +45,21 @@ func (s *Store) dial(ctx context.Context, peer p2p.PeerID, req request) (st p2p.
 	return st, end, nil
 }
 
+// watched is ctx until nothing has come for stallTimeout; heard is called for all that
+// comes, and done in the end.
+func watched(ctx context.Context) (_ context.Context, heard, done func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stalled := time.AfterFunc(stallTimeout, func() { cancel(errStalled) })
+	heard = func() { stalled.Reset(stallTimeout) }
+	done = func() {
+		stalled.Stop()
+		cancel(nil)
+	}
+	return ctx, heard, done
+}
+
+var errStalled = fmt.Errorf("nothing came for %v", stallTimeout)
+
 // each asks every peer a question, at most asksMax at once, and returns the names of
 // those that did not answer.
 func (s *Store) each(ctx context.Context, peers []Peer, req request, take func(Peer, io.Reader) error) (silent []string) {
@@ -84,12 +99,14 @@ type holder struct {
 // answer shall not keep a pod waiting.
 const askSettle = 300 * time.Millisecond
 
-// ask finds out which peers have an image of that name.
+// ask finds out which peers have an image of that name. A name stands for another
+// image on each architecture, so only those of this node's own are asked.
 func (s *Store) ask(ctx context.Context, ref string) (found []holder) {
 	ctx, settled := context.WithCancel(ctx)
 	defer settled()
 	var mu sync.Mutex
-	s.each(ctx, s.cfg.Peers(), request{Op: opAsk, Ref: ref}, func(p Peer, r io.Reader) error {
+	alike := slices.DeleteFunc(slices.Clone(s.cfg.Peers()), func(p Peer) bool { return p.Arch != s.cfg.Arch })
+	s.each(ctx, alike, request{Op: opAsk, Ref: ref}, func(p Peer, r io.Reader) error {
 		var o offer
 		if err := json.NewDecoder(io.LimitReader(r, requestMax)).Decode(&o); err != nil || o.ID == "" {
 			return err
@@ -189,16 +206,18 @@ func (s *Store) List(ctx context.Context, want func(node string) bool) (Listing,
 
 // order tells a peer to get an image from whoever has it.
 func (s *Store) order(ctx context.Context, to Peer, ref, id string, say func(string)) error {
-	st, done, err := s.dial(ctx, to.ID, request{Op: opGet, Ref: ref, ID: id})
+	ctx, heard, done := watched(ctx)
+	defer done()
+	st, hangUp, err := s.dial(ctx, to.ID, request{Op: opGet, Ref: ref, ID: id})
 	if err != nil {
 		return fmt.Errorf("%s cannot be reached: %w", to.Name, err)
 	}
-	defer done()
+	defer hangUp()
 	in, buf := bufio.NewReaderSize(st, frameMax), make([]byte, frameMax)
-	for {
+	for ; ; heard() {
 		kind, payload, err := readFrame(in, buf)
 		if err != nil {
-			return fmt.Errorf("%s went away: %w", to.Name, err)
+			return fmt.Errorf("%s went away: %w", to.Name, errors.Join(err, context.Cause(ctx)))
 		}
 		switch kind {
 		case frameWait:

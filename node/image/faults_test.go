@@ -35,6 +35,13 @@ func forged(archive []byte, e end, h head) []byte {
 	return b.Bytes()
 }
 
+// endless is forged without the last frame.
+func endless(archive []byte) []byte {
+	const last = 5 + len("{}")
+	b := forged(archive, end{}, head{})
+	return b[:len(b)-last]
+}
+
 func endOf(archive []byte) end {
 	sum := sha256.Sum256(archive)
 	return end{Size: int64(len(archive)), SHA256: hex.EncodeToString(sum[:])}
@@ -53,8 +60,7 @@ func (p *playback) Read(b []byte) (int, error) { return p.r.Read(b) }
 func TestLiars(t *testing.T) {
 	content := noise(9, 200_000)
 	other := noise(10, 200_000)
-	simulated := func(content []byte) []byte { return append([]byte("holon simulated image\n\n"), content...) }
-	good, bad := simulated(content), simulated(other)
+	good, bad := runtimetest.ImageArchive("", content), runtimetest.ImageArchive("", other)
 	flipped := bytes.Clone(good)
 	flipped[100_000] ^= 1
 	wrongEnd := endOf(good)
@@ -69,6 +75,8 @@ func TestLiars(t *testing.T) {
 		"only half, with its digest":                  forged(good[:100_000], endOf(good[:100_000]), head{}),
 		"it goes on beyond what was asked":            forged(good, endOf(good), head{Offset: 5}),
 		"far more than it spoke of":                   forged(make([]byte, 80<<20), end{}, head{}),
+		"one more head after data":                    append(endless(flipped), forged(good, endOf(good), head{})...),
+		"its names":                                   forged(runtimetest.ImageArchive("", content, "other:1"), endOf(runtimetest.ImageArchive("", content, "other:1")), head{}),
 		"an error":                                    forged(nil, end{Error: "no"}, head{}),
 		"a frame without end":                         binary.BigEndian.AppendUint32([]byte{frameData}, 1<<31),
 		"no head":                                     append(binary.BigEndian.AppendUint32([]byte{frameData}, 2), "hi"...),
@@ -160,6 +168,28 @@ func TestSilence(t *testing.T) {
 			t.Fatalf("%+v", r)
 		}
 		w.has(b, "app:1", id)
+	})
+}
+
+// TestSilentCopy: a node that was told to get an image may take its time, as long as
+// it says so.
+func TestSilentCopy(t *testing.T) {
+	bubble(t, 2, func(t *testing.T, w *world) {
+		a, b := w.nodes[0], w.nodes[1]
+		b.mesh.Handle(Protocol, func(ctx context.Context, _ p2p.PeerID, s p2p.Stream) {
+			defer s.Close()
+			for range 3 {
+				time.Sleep(stallTimeout - time.Second)
+				_ = (&frames{w: s}).put(frameWait, []byte("getting it"))
+			}
+			time.Sleep(2 * stallTimeout)
+			_ = (&frames{w: s}).putJSON(frameEnd, end{})
+		})
+		said := 0
+		err := a.Copy(t.Context(), "n2", "app:1", strings.Repeat("ab", 32), func(string) { said++ })
+		if !errors.Is(err, errStalled) || said != 3 {
+			t.Errorf("%v after %d words", err, said)
+		}
 	})
 }
 
@@ -361,6 +391,10 @@ func TestCrash(t *testing.T) {
 				t.Fatalf("%+v", r)
 			}
 			w.has(b, "app:1", id)
+			b.Sweep()
+			if len(b.touched) > 0 {
+				t.Errorf("files that are gone are kept in mind: %v", b.touched)
+			}
 
 			forgotten := filepath.Join(b.dir, strings.Repeat("ab", 32)+partialSuffix)
 			if err := os.WriteFile(forgotten, part, 0o600); err != nil {

@@ -140,31 +140,29 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// read takes what one holder sends behind what is here. done says that the archive
+// read takes what one holder sends behind what is here. whole says that the archive
 // is whole and is what the holder said.
-func (a *archive) read(ctx context.Context, from holder) (done bool, err error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	a.t.say("getting %s from %s, %s of %s", a.t.ref, from.peer.Name, Bytes(a.pos), Bytes(a.size))
+func (a *archive) read(ctx context.Context, from holder) (whole bool, err error) {
+	ctx, heard, done := watched(ctx)
+	defer done()
+	a.sayComing(from)
 	st, hangUp, err := a.s.dial(ctx, from.peer.ID, request{Op: opRead, ID: a.t.id, Offset: a.pos, Prefix: hex.EncodeToString(a.sum.Sum(nil))})
 	if err != nil {
 		return false, err
 	}
 	defer hangUp()
-	stalled := time.AfterFunc(stallTimeout, func() { cancel(errStalled) })
-	defer stalled.Stop()
 	in, buf := bufio.NewReaderSize(st, frameMax), make([]byte, frameMax)
-	for began := false; ; stalled.Reset(stallTimeout) {
+	for began := false; ; heard() {
 		kind, payload, err := readFrame(in, buf)
 		switch {
 		case err != nil:
 			return false, errors.Join(err, context.Cause(ctx))
-		case kind == frameHead:
+		case kind == frameHead && !began: // one more would let it begin anew for ever
 			began, err = true, a.begin(payload)
 		case kind == frameData && began:
 			err = a.write(payload)
-			a.t.say("getting %s from %s, %s of %s", a.t.ref, from.peer.Name, Bytes(a.pos), Bytes(a.size))
-		case kind == frameData:
+			a.sayComing(from)
+		case kind == frameHead || kind == frameData:
 			err = errLied
 		case kind == frameWait:
 			a.t.say("getting %s from %s, which is %.100s", a.t.ref, from.peer.Name, payload)
@@ -178,7 +176,15 @@ func (a *archive) read(ctx context.Context, from holder) (done bool, err error) 
 	}
 }
 
-var errStalled = fmt.Errorf("nothing came for %v", stallTimeout)
+// sayComing says how much there is in steps: pods' statuses repeat it, and each change
+// of a status goes to every node.
+func (a *archive) sayComing(from holder) {
+	step := max(a.size/sayParts, 1)
+	a.t.say("getting %s from %s, %s of %s", a.t.ref, from.peer.Name, Bytes(a.pos/step*step), Bytes(a.size))
+}
+
+// sayParts is in how many steps a transfer is told of.
+const sayParts = 20
 
 // begin takes the offset at which the holder goes on: ours, or 0 for other bytes.
 func (a *archive) begin(payload []byte) error {

@@ -16,8 +16,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -62,6 +64,7 @@ const (
 type Peer struct {
 	Name string
 	ID   p2p.PeerID
+	Arch string
 }
 
 // Config is what a Store is made of. All fields are required unless said.
@@ -69,6 +72,7 @@ type Config struct {
 	Images runtime.Images
 	Dir    string // for archives on their way; made when needed
 	Self   string // this node's name
+	Arch   string // of its processors: only peers of the same are asked for an image
 	Peers  func() []Peer
 	Open   func(context.Context, p2p.PeerID, string) (p2p.Stream, error)
 	Log    *slog.Logger
@@ -104,7 +108,12 @@ func Start(life context.Context, cfg Config) *Store {
 }
 
 // Wait waits for what goes on; call it when life has ended.
-func (s *Store) Wait() { s.group.Wait() }
+func (s *Store) Wait() {
+	// A Bring that has not seen the end of life holds s.mu until its transfer counts.
+	s.mu.Lock()
+	s.mu.Unlock() //nolint:staticcheck // empty on purpose
+	s.group.Wait()
+}
 
 // take waits for a permit; give it back by calling the result.
 func take(ctx context.Context, permits chan struct{}) (release func(), err error) {
@@ -166,14 +175,15 @@ func (s *Store) partialPath(id string) string { return filepath.Join(s.cfg.Dir, 
 // that a former daemon left gets that time anew.
 func (s *Store) Sweep() {
 	files, err := os.ReadDir(s.cfg.Dir)
-	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			s.cfg.Log.Warn("archives of images cannot be looked through", "error", err)
-		}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.cfg.Log.Warn("archives of images cannot be looked through", "error", err)
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	maps.DeleteFunc(s.touched, func(id string, _ time.Time) bool {
+		return !slices.ContainsFunc(files, func(f fs.DirEntry) bool { return f.Name() == id+partialSuffix })
+	})
 	for _, f := range files {
 		id, partial := strings.CutSuffix(f.Name(), partialSuffix)
 		if !partial || s.files[id] {

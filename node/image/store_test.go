@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"holon/p2p"
 	"holon/p2p/p2ptest"
@@ -33,6 +34,7 @@ type node struct {
 	images *runtimetest.ImageStore
 	mesh   *p2ptest.Mesh
 	dir    string
+	arch   string
 	free   uint64 // bytes; guarded by mu
 	mu     sync.Mutex
 	dialed []request
@@ -68,11 +70,11 @@ func newWorld(t *testing.T, n int) *world {
 func (w *world) start(ctx context.Context, i int) {
 	o := w.nodes[i]
 	o.Store = Start(ctx, Config{
-		Images: o.images, Dir: o.dir, Self: fmt.Sprintf("n%d", i+1), Log: slog.New(slog.DiscardHandler),
+		Images: o.images, Dir: o.dir, Self: fmt.Sprintf("n%d", i+1), Arch: o.arch, Log: slog.New(slog.DiscardHandler),
 		Peers: func() (peers []Peer) {
 			for j, other := range w.nodes {
 				if j != i {
-					peers = append(peers, Peer{fmt.Sprintf("n%d", j+1), other.mesh.Self()})
+					peers = append(peers, Peer{fmt.Sprintf("n%d", j+1), other.mesh.Self(), other.arch})
 				}
 			}
 			return peers
@@ -210,6 +212,87 @@ func TestBring(t *testing.T) {
 	})
 }
 
+// TestArchitectures: an image of a name is another one on another architecture.
+func TestArchitectures(t *testing.T) {
+	bubble(t, 3, func(t *testing.T, w *world) {
+		a, b, c := w.nodes[0], w.nodes[1], w.nodes[2]
+		b.arch, b.cfg.Arch = "arm64", "arm64"
+		a.images.Use(a.images.Add("app:1", []byte("for others")), 5)
+		a.images.Add("only:1", []byte("for others"))
+		c.arch, c.cfg.Arch = "arm64", "arm64"
+		id := c.images.Add("app:1", []byte("for arm64"))
+		if r := b.get("app:1"); r.Err != nil || r.Note != "" {
+			t.Errorf("%+v", r)
+		}
+		w.has(b, "app:1", id)
+		if r := b.get("only:1"); !errors.Is(r.Err, ErrNobody) {
+			t.Errorf("an image of another architecture came: %+v", r)
+		}
+		l, err := b.List(t.Context(), func(string) bool { return true })
+		if err != nil || len(l.Nodes) != 3 {
+			t.Errorf("%+v, %v", l, err)
+		}
+	})
+}
+
+// lateLife ends while it is asked for the first time whether it has, and says that it
+// has not.
+type lateLife struct {
+	context.Context
+	first sync.Once
+	end   func()
+}
+
+func (l *lateLife) Err() error {
+	err := l.Context.Err()
+	l.first.Do(l.end)
+	return err
+}
+
+// TestWaitIsForAll: no transfer begins once Wait has returned, also if Bring and the
+// end of life come together.
+func TestWaitIsForAll(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	waited := make(chan struct{})
+	var s *Store
+	s = Start(&lateLife{Context: ctx, end: func() {
+		cancel()
+		go func() {
+			s.Wait()
+			close(waited)
+		}()
+		select { // Bring must be what it waits for; if it is not, it returns meanwhile
+		case <-waited:
+		case <-time.After(50 * time.Millisecond):
+		}
+	}}, Config{Images: runtimetest.NewImageStore(), Peers: func() []Peer {
+		select {
+		case <-waited:
+			t.Error("a transfer began after Wait")
+		default:
+		}
+		return nil
+	}})
+	<-s.Bring("app:1", Wanted{}).Done()
+	<-waited
+}
+
+// TestWordsComeInSteps: all that a transfer says is not more than a status can bear.
+func TestWordsComeInSteps(t *testing.T) {
+	bubble(t, 2, func(t *testing.T, w *world) {
+		a, b := w.nodes[0], w.nodes[1]
+		a.images.Pause = 10 * time.Millisecond
+		a.images.Add("app:1", noise(1, 20_000_000))
+		said := map[string]bool{}
+		for tr := b.Bring("app:1", Wanted{}); !tr.ending(); time.Sleep(5 * time.Millisecond) {
+			said[tr.Words()] = true
+		}
+		if len(said) < sayParts || len(said) > sayParts+4 { // it asks, begins and unpacks, too
+			t.Errorf("%d words: %v", len(said), said)
+		}
+	})
+}
+
 // cutAfter is a stream that breaks once n bytes were read from it.
 type cutAfter struct {
 	p2p.Stream
@@ -226,13 +309,15 @@ func (c *cutAfter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TestBrokenStream breaks the first stream after every number of bytes (of a small
-// archive) and every second one of a large one at random: the next one goes on
-// where it was, and no byte is sent twice.
+// TestBrokenStream breaks the first stream of a small archive after every number of
+// bytes around the frames, and some within the data: the next one goes on where it
+// was, and no byte is sent twice.
 func TestBrokenStream(t *testing.T) {
 	cuts := []int{}
-	for i := range 420 {
-		cuts = append(cuts, i)
+	for i, data := 0, len(runtimetest.ImageArchive("", noise(1, 300))); i < data+150; i++ {
+		if i < 100 || i > data || i%17 == 0 {
+			cuts = append(cuts, i)
+		}
 	}
 	bubble(t, 2, func(t *testing.T, w *world) {
 		a, b := w.nodes[0], w.nodes[1]

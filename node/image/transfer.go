@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"sync"
@@ -12,8 +13,8 @@ import (
 	"holon/runtime"
 )
 
-// ErrNobody: no live node has the image.
-var ErrNobody = errors.New("no live node has it")
+// ErrNobody: no live node of this one's architecture has the image.
+var ErrNobody = errors.New("no live node has it for this node's architecture")
 
 // Wanted says more of an image than its name.
 type Wanted struct {
@@ -249,11 +250,14 @@ func (s *Store) fetchAny(ctx context.Context, t *Transfer, holders []holder, r *
 // unpack loads an archive and makes sure that it held what was wanted. What else it
 // held, and was not here before, goes again.
 func (s *Store) unpack(ctx context.Context, a *archive, id string) error {
-	if _, err := a.file.Seek(0, 0); err != nil {
-		return err
-	}
 	before, err := s.cfg.Images.Images(ctx)
 	if err != nil {
+		return err
+	}
+	if err := checkNames(a.file); err != nil {
+		return err
+	}
+	if _, err := a.file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
 	loaded, err := s.cfg.Images.LoadImages(ctx, a.file)

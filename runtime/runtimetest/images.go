@@ -3,6 +3,7 @@ package runtimetest
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"slices"
 	"testing"
@@ -56,6 +57,13 @@ func ImageConformance(t *testing.T, f ImageFixture) {
 
 	var first, again, far bytes.Buffer
 	have("save", f.A.SaveImage(ctx, i.ID, &first))
+	var manifest []archiveManifest
+	files, err := readArchive(bytes.NewReader(first.Bytes()))
+	have("read the archive", err)
+	have("read its manifest", json.Unmarshal(files["manifest.json"], &manifest))
+	if len(manifest) != 1 || len(manifest[0].RepoTags) > 0 {
+		t.Errorf("the archive holds %+v, and is to hold one image without names", manifest)
+	}
 	have("tag", f.A.TagImage(ctx, i.ID, f.New))
 	have("save it under two names", f.A.SaveImage(ctx, i.ID, &again))
 	if !bytes.Equal(first.Bytes(), again.Bytes()) {

@@ -1,11 +1,13 @@
 package runtimetest
 
 import (
+	"archive/tar"
 	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -49,8 +51,7 @@ func (s *ImageStore) Add(name string, content []byte) string {
 }
 
 func (s *ImageStore) add(name string, content []byte) string {
-	sum := sha256.Sum256(content)
-	id := hex.EncodeToString(sum[:])
+	id := idOf(content)
 	s.content[id] = content
 	if name != "" {
 		s.names[name] = id
@@ -127,9 +128,52 @@ func missing(ref string, noRegistry bool, why string) error {
 	}
 }
 
-// archiveStart begins an archive of the fake; version and content follow, each after
-// a newline.
-const archiveStart = "holon simulated image"
+// ImageArchive makes a docker-archive of the fake: the content of its only image is
+// what a real one would have as its configuration, whose digest is the ID. version is
+// a file that means nothing.
+func ImageArchive(version string, content []byte, names ...string) []byte {
+	config := idOf(content) + ".json"
+	manifest, _ := json.Marshal([]archiveManifest{{Config: config, RepoTags: names}}) // strings always can be
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, f := range []struct {
+		name string
+		text []byte
+	}{{"version", []byte(version)}, {config, content}, {"manifest.json", manifest}} {
+		_ = w.WriteHeader(&tar.Header{Name: f.name, Mode: 0o444, Size: int64(len(f.text))}) // into memory
+		_, _ = w.Write(f.text)
+	}
+	_ = w.Close()
+	return b.Bytes()
+}
+
+// archiveManifest is an element of manifest.json.
+type archiveManifest struct {
+	Config   string
+	RepoTags []string
+}
+
+// readArchive reads the files of an archive.
+func readArchive(from io.Reader) (files map[string][]byte, err error) {
+	files = map[string][]byte{}
+	for r := tar.NewReader(from); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return files, nil
+		}
+		if err == nil {
+			files[h.Name], err = io.ReadAll(r)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+func idOf(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}
 
 // SaveImage implements runtime.Images.
 func (s *ImageStore) SaveImage(_ context.Context, id string, w io.Writer) error {
@@ -139,7 +183,7 @@ func (s *ImageStore) SaveImage(_ context.Context, id string, w io.Writer) error 
 	if !here {
 		return missing(id, false, "it is not on this node")
 	}
-	r := bytes.NewReader(fmt.Appendf(nil, "%s\n%s\n%s", archiveStart, s.Version, content))
+	r := bytes.NewReader(ImageArchive(s.Version, content))
 	part := make([]byte, 32<<10)
 	for {
 		n, err := r.Read(part)
@@ -153,20 +197,33 @@ func (s *ImageStore) SaveImage(_ context.Context, id string, w io.Writer) error 
 	}
 }
 
-// LoadImages implements runtime.Images.
-func (s *ImageStore) LoadImages(_ context.Context, r io.Reader) ([]runtime.Image, error) {
-	all, err := io.ReadAll(r)
-	if err != nil {
-		return nil, err
+// LoadImages implements runtime.Images. It gives the images the names that the archive
+// says, as Podman does.
+func (s *ImageStore) LoadImages(_ context.Context, r io.Reader) (loaded []runtime.Image, err error) {
+	files, err := readArchive(r)
+	var manifest []archiveManifest
+	if err == nil {
+		err = json.Unmarshal(files["manifest.json"], &manifest)
 	}
-	parts := bytes.SplitN(all, []byte("\n"), 3)
-	if len(parts) != 3 || string(parts[0]) != archiveStart {
-		return nil, &runtime.Error{Kind: runtime.Failed, Op: "load an image", Err: errors.New("this is no archive of an image")}
+	for _, m := range manifest {
+		if content, here := files[m.Config]; !here || idOf(content)+".json" != m.Config {
+			err = errors.Join(err, errors.New("this is no archive of an image"))
+		}
+	}
+	if err != nil {
+		return nil, &runtime.Error{Kind: runtime.Failed, Op: "load an image", Err: err}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loads++
-	return []runtime.Image{s.image(s.add("", parts[2]))}, nil
+	for _, m := range manifest {
+		id := s.add("", files[m.Config])
+		for _, name := range m.RepoTags {
+			s.names[name] = id
+		}
+		loaded = append(loaded, s.image(id))
+	}
+	return loaded, nil
 }
 
 // TagImage implements runtime.Images.
