@@ -56,6 +56,7 @@ var imports = map[string][]string{
 		"crdt", "crdt/state", "crdt/badger", "crdt/snapshot", "scheduler", "p2p", "p2p/cert", "p2p/swim", "p2p/libp2p",
 		"runtime", "runtime/podman", "runtime/process", "node/core", "node/api", "node/image", "node",
 	},
+	"scheduler/schedulertest": {"crdt", "crdt/state", "scheduler"},
 	"testnet": {
 		"crdt", "crdt/state", "crdt/state/valid", "scheduler", "node/core", "p2p", "p2p/cert", "p2p/swim",
 		"runtime", "runtime/runtimetest", "testnet/check", "testnet/story",
@@ -67,13 +68,14 @@ var imports = map[string][]string{
 	"testnet/live/hosts": {},
 	"testnet/story":      {},
 	"testnet/bench": { // a module of its own, for the sake of what holon is compared with
-		"crdt", "crdt/badger", "crdt/state", "node", "node/api", "node/core", "p2p", "p2p/cert", "p2p/libp2p", "runtime",
+		"crdt", "crdt/badger", "crdt/state", "node", "node/api", "node/core", "p2p", "p2p/cert", "p2p/libp2p", "p2p/swim", "runtime",
+		"scheduler/schedulertest",
 	},
 }
 
 // testPackages hold property tests and conformance suites. Test files of any
 // package may import them; only they may import "testing" outside a test file.
-var testPackages = []string{"testnet/golden", "crdt/crdttest", "p2p/p2ptest", "runtime/runtimetest"}
+var testPackages = []string{"testnet/golden", "crdt/crdttest", "p2p/p2ptest", "runtime/runtimetest", "scheduler/schedulertest"}
 
 // testLibraries are for test files and testPackages only.
 var testLibraries = []string{"testing", "pgregory.net/rapid", "github.com/rogpeppe/go-internal", "github.com/stretchr/testify"}

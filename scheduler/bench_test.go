@@ -4,91 +4,40 @@ import (
 	"fmt"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"holon/crdt"
-	"holon/crdt/state"
 	"holon/scheduler"
+	"holon/scheduler/schedulertest"
 )
 
-// BenchmarkPlace plans 10,000 slots on 1,000 empty nodes, as 100 workloads of
-// 100 slots and as one of 10,000.
+// BenchmarkPlace plans 10,000 slots on 1,000 empty nodes, as 1, 100 and 10,000
+// workloads.
 func BenchmarkPlace(b *testing.B) {
 	for _, workloads := range []int{1, 100, 10_000} {
 		b.Run(fmt.Sprintf("workloads=%d", workloads), func(b *testing.B) {
-			benchPlace(b, workloads, 10_000/workloads)
+			benchLoad(b, schedulertest.NewLoad(schedulertest.Plain, 1000, workloads, 10_000/workloads))
 		})
 	}
 }
 
-func benchPlace(b *testing.B, workloads, replicas int) {
-	x := uniform(1000, replicas)
-	b.ReportAllocs()
-	for b.Loop() {
-		v, placed := x.view(x.order()), 0
-		for i := range workloads {
-			w := *x.w
-			w.UID = crdt.UID{1, byte(i >> 8), byte(i)}
-			for j := range x.slots {
-				x.slots[j].ID = state.SlotID{Workload: w.UID, Index: j}
-			}
-			placed += len(scheduler.Place(v, &w, x.slots).Decisions)
-		}
-		if placed != workloads*replicas {
-			b.Fatalf("%d placed", placed)
-		}
-	}
-	b.ReportMetric(float64(b.N*workloads*replicas)/b.Elapsed().Seconds(), "pods/s")
-}
-
-// BenchmarkConstrained plans 50 workloads of 100 slots on nodes in three zones:
-// without constraints, spread over zones and hosts, no two on one host, and in the
-// zone of the first and by the labels of nodes.
+// BenchmarkConstrained plans 50 workloads of 100 slots with each kind of constraint.
 func BenchmarkConstrained(b *testing.B) {
-	labels := map[string]string{"app": "a"}
-	for name, constrain := range map[string]func(x *world){
-		"plain": func(*world) {},
-		"spread": func(x *world) {
-			spreadOver(x, "zone", corev1.DoNotSchedule)
-			spreadOver(x, "host", corev1.ScheduleAnyway)
-		},
-		"anti-affinity": func(x *world) { apart(x, "host") },
-		"affinity": func(x *world) {
-			x.w.Template.Labels = labels
-			x.w.Template.Spec.Affinity = &corev1.Affinity{
-				NodeAffinity: &corev1.NodeAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.PreferredSchedulingTerm{
-					{Weight: 1, Preference: corev1.NodeSelectorTerm{MatchExpressions: []corev1.NodeSelectorRequirement{
-						{Key: "zone", Operator: corev1.NodeSelectorOpIn, Values: []string{"a", "b"}}}}}}},
-				PodAffinity: &corev1.PodAffinity{RequiredDuringSchedulingIgnoredDuringExecution: []corev1.PodAffinityTerm{podTermOn("zone", labels)}}}
-		},
-	} {
+	for _, c := range schedulertest.Constraints {
 		for _, nodes := range []int{1000, 5000} {
-			b.Run(fmt.Sprintf("%s/nodes=%d", name, nodes), func(b *testing.B) {
-				x := zoned(100, nodes/3, nodes/3, nodes-2*(nodes/3))
-				constrain(x)
-				benchConstrained(b, x, 50)
+			b.Run(fmt.Sprintf("%s/nodes=%d", c, nodes), func(b *testing.B) {
+				benchLoad(b, schedulertest.NewLoad(c, nodes, 50, 100))
 			})
 		}
 	}
 }
 
-// benchConstrained gives each workload a namespace of its own, and the pods of all
-// of them one view.
-func benchConstrained(b *testing.B, x *world, workloads int) {
+func benchLoad(b *testing.B, l *schedulertest.Load) {
+	b.ReportAllocs()
 	for b.Loop() {
-		v := x.view(x.order())
-		for i := range workloads {
-			w := *x.w
-			w.UID, w.Namespace = crdt.UID{1, byte(i)}, fmt.Sprint(i)
-			for j := range x.slots {
-				x.slots[j].ID = state.SlotID{Workload: w.UID, Index: j}
-			}
-			if placed := len(scheduler.Place(v, &w, x.slots).Decisions); placed != len(x.slots) {
-				b.Fatalf("%d placed", placed)
-			}
+		if placed := l.Place(); placed != l.Pods() {
+			b.Fatalf("%d placed", placed)
 		}
 	}
-	b.ReportMetric(float64(b.N*workloads*len(x.slots))/b.Elapsed().Seconds(), "pods/s")
+	b.ReportMetric(float64(b.N*l.Pods())/b.Elapsed().Seconds(), "pods/s")
 }
 
 // BenchmarkSettled plans again what is in place already, the common case: one

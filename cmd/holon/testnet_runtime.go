@@ -57,9 +57,23 @@ func (t *testnet) powerCut(ctx context.Context, n *testnetNode) error {
 		if err := t.eachContainer(ctx, n, []string{"paused"}, "unpause"); err != nil {
 			return err
 		}
-		return t.eachContainer(ctx, n, []string{"running"}, "kill", "--signal", "KILL")
+		return t.killRunning(ctx, n)
 	}
 	return t.killProcesses(n)
+}
+
+// killTries bounds how often a node's running containers are listed and killed.
+const killTries = 5
+
+// killRunning kills a node's containers. Podman lists one as running for a moment
+// after its end, and then refuses to kill it: the next list lacks it.
+func (t *testnet) killRunning(ctx context.Context, n *testnetNode) (err error) {
+	for range killTries {
+		if err = t.eachContainer(ctx, n, []string{"running"}, "kill", "--signal", "KILL"); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // forget ends whatever a node runs and what it left behind outside its directory.

@@ -103,3 +103,53 @@ func TestTrackerWaitsForEveryMember(t *testing.T) {
 		t.Errorf("%d times taken of 2 writes", n)
 	}
 }
+
+func TestDeathIsDeclaredWhenTheLastHasDeclaredIt(t *testing.T) {
+	o := newOpinions(3)
+	all := func(of int, state opinionState, by ...int) {
+		for _, m := range by {
+			o.say(m, of, state)
+		}
+	}
+	all(0, alive, 1, 2)
+	all(1, alive, 0, 2)
+	all(2, alive, 0)
+	if o.allAlive() == nil {
+		t.Error("member 1 has not said anything about member 2")
+	}
+	o.say(1, 2, alive)
+	if err := o.allAlive(); err != nil {
+		t.Error(err)
+	}
+	o.say(1, 0, dead)
+	if _, err := o.declared(0); err == nil {
+		t.Error("member 2 has declared nothing")
+	}
+	before := time.Now()
+	o.say(2, 0, dead)
+	after := time.Now()
+	o.say(1, 0, dead) // again: not news
+	if last, err := o.declared(0); err != nil || last.Before(before) || last.After(after) {
+		t.Errorf("declared at %v, %v; want between %v and %v", last, err, before, after)
+	}
+	if n := o.count(); n != 2 {
+		t.Errorf("%d verdicts, want 2", n)
+	}
+	o.forget(1)
+	if _, err := o.declared(0); err == nil {
+		t.Error("member 1 has begun anew and declared nothing")
+	}
+}
+
+func TestLinesAreWholeHoweverTheyArrive(t *testing.T) {
+	var got []string
+	l := &lines{of: func(line string) { got = append(got, line) }, began: make(chan struct{}, 1)}
+	for _, part := range []string{"1 ", "2\n2 1\njoi", "ned\n3", " 2\n"} {
+		if _, err := l.Write([]byte(part)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text := strings.Join(got, "|"); text != "1 2|2 1|3 2" || len(l.began) != 1 {
+		t.Errorf("read %q, joined %d times", text, len(l.began))
+	}
+}

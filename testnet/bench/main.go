@@ -25,10 +25,11 @@ import (
 
 type options struct {
 	bin, manifest, out, rows string
+	runtime                  string
 	rounds, cuts             int
 	quick                    bool
 	profile                  string
-	child                    string // what to do inside a network namespace of its own, see row_p5.go
+	child                    string // a job, see namespace.go
 }
 
 func main() {
@@ -39,6 +40,7 @@ func main() {
 	flag.StringVar(&o.rows, "rows", "", "rows to measure, as P1,P3,start; default: all")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds of each row: holon and its peers in turn")
 	flag.IntVar(&o.cuts, "cuts", 10, "power cuts per kind of node, and dead containers")
+	flag.StringVar(&o.runtime, "runtime", "process", "what runs pods on testnets: process or podman")
 	flag.BoolVar(&o.quick, "quick", false, "less of everything: figures are provisional")
 	flag.StringVar(&o.profile, "cpuprofile", "", "where a CPU profile of the bench goes: holon's parts run in it")
 	flag.StringVar(&o.child, "child", "", "for the bench itself")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -23,9 +24,17 @@ type child struct {
 }
 
 func startChild(dir, name string, args []string) (*child, error) {
+	return startTalking(dir, name, args, nil)
+}
+
+// startTalking is startChild for a process whose output is not a log.
+func startTalking(dir, name string, args []string, out io.Writer) (*child, error) {
 	c := &child{cmd: exec.Command(name, args...), done: make(chan struct{})}
 	c.cmd.Dir = dir
 	c.cmd.Stdout, c.cmd.Stderr = &c.log, &c.log
+	if out != nil {
+		c.cmd.Stdout = out
+	}
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := c.cmd.Start(); err != nil {
 		return nil, err
@@ -110,6 +119,15 @@ const (
 	patience  = 2 * time.Minute // until a measurement counts as failed
 	lookEvery = 10 * time.Millisecond
 )
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
 
 // withDir runs body in a directory that is removed afterwards.
 func withDir(body func(dir string) error) error { return withDirIn("", body) }

@@ -91,6 +91,9 @@ func spanOf(s series, unit string) string {
 // command is how to get a row again.
 func (b *bench) command(r row) string {
 	text := fmt.Sprintf("cd testnet/bench && go run . -rows %s -rounds %d -cuts %d", r.id, b.rounds, b.cuts)
+	if b.runtime != "process" {
+		text += " -runtime " + b.runtime
+	}
 	if b.quick {
 		text += " -quick"
 	}

@@ -3,17 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"strconv"
-	"strings"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // wireBytes is P5. Each cluster lives in a network namespace of its own, whose
@@ -61,83 +54,47 @@ func (w wire) perWrite() float64 { return w.Bytes / w.Writes }
 // again for three seconds.
 const wireCalm = 6 * time.Second
 
-const wireResult = "wire: "
-
-func (b *bench) wire(ctx context.Context, cluster string, members int, rate float64, record []byte) (wire, error) {
-	length := b.scaled(10, 5)
-	self, err := os.Executable()
-	if err != nil {
-		return wire{}, err
-	}
-	cmd := exec.CommandContext(ctx, self, "-child", fmt.Sprintf("%s %d %.0f %d", cluster, members, rate, length))
-	cmd.Stdin = bytes.NewReader(record)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Cloneflags: syscall.CLONE_NEWNET}
-	if os.Getuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-	}
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGINT) }
-	cmd.WaitDelay = time.Minute
-	out, err := output(cmd)
-	if err != nil {
-		return wire{}, fmt.Errorf("in a network namespace: %w", err)
-	}
-	var result wire
-	_, text, found := strings.Cut(out, wireResult)
-	if !found {
-		return wire{}, fmt.Errorf("no result in %q", out)
-	}
-	return result, json.Unmarshal([]byte(text), &result)
+func (b *bench) wire(ctx context.Context, cluster string, members int, rate float64, record []byte) (result wire, err error) {
+	job := fmt.Sprintf("wire %s %d %.0f %d", cluster, members, rate, b.scaled(10, 5))
+	return result, b.inNamespace(ctx, job, bytes.NewReader(record), &result)
 }
 
-// runChild is the bench inside a network namespace of its own.
-func runChild(ctx context.Context, o options) error {
-	if err := loopbackUp(); err != nil {
-		return fmt.Errorf("bring loopback up: %w", err)
-	}
+// wireJob is the part of P5 that runs in a network namespace of its own.
+func wireJob(ctx context.Context, _ *bench, job string) (any, error) {
 	var kind string
 	var members, length int
 	var rate float64
-	if _, err := fmt.Sscanf(o.child, "%s %d %f %d", &kind, &members, &rate, &length); err != nil {
-		return err
-	}
-	body := func(c cluster, result *wire) error {
-		return measureWire(ctx, c, rate, time.Duration(length)*time.Second, result)
+	if _, err := fmt.Sscanf(job, "%s %d %f %d", &kind, &members, &rate, &length); err != nil {
+		return nil, err
 	}
 	var result wire
-	var err error
+	body := func(c cluster) error {
+		return measureWire(ctx, c, rate, time.Duration(length)*time.Second, &result)
+	}
 	switch kind {
 	case "holon":
-		err = withParts(ctx, members, smallValue, func(p *parts) error {
-			err := body(p, &result)
+		return &result, withParts(ctx, members, smallValue, func(p *parts) error {
+			err := body(p)
 			result.Record = p.nodes[0].store.recordOf(write{})
 			return err
 		})
 	case "gossip":
-		record, readErr := io.ReadAll(os.Stdin)
-		if readErr != nil {
-			return readErr
+		record, err := io.ReadAll(os.Stdin)
+		if err != nil {
+			return nil, err
 		}
-		err = withGossip(ctx, members, func(w write) []byte { return withMarker(record, w) }, func(g *gossip) error { return body(g, &result) })
+		return &result, withGossip(ctx, members, func(w write) []byte { return withMarker(record, w) }, func(g *gossip) error { return body(g) })
 	case "etcd":
-		err = withDir(func(dir string) error {
+		return &result, withDir(func(dir string) error {
 			e, err := startEtcd(ctx, dir, smallValue, true)
 			if err != nil {
 				return err
 			}
 			defer e.close()
-			return body(e, &result)
+			return body(e)
 		})
-	default:
-		err = fmt.Errorf("there is no cluster %q", kind)
 	}
-	if err != nil {
-		return err
-	}
-	text, err := json.Marshal(result)
-	fmt.Println(wireResult + string(text))
-	return err
+	return nil, fmt.Errorf("there is no cluster %q", kind)
 }
 
 func measureWire(ctx context.Context, c cluster, rate float64, length time.Duration, result *wire) error {
@@ -168,43 +125,4 @@ func measureWire(ctx context.Context, c cluster, rate float64, length time.Durat
 	after, err := loopbackBytes()
 	*result = wire{Writes: rate * length.Seconds(), Bytes: after - idle, Idle: (idle - before) / quiet.Seconds()}
 	return err
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
-}
-
-// loopbackUp is `ip link set lo up`.
-func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	request, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	request.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, request)
-}
-
-// loopbackBytes reads how many bytes loopback has carried.
-func loopbackBytes() (float64, error) {
-	text, err := os.ReadFile("/proc/self/net/dev")
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		name, counts, _ := strings.Cut(line, ":")
-		if strings.TrimSpace(name) == "lo" {
-			return strconv.ParseFloat(strings.Fields(counts)[0], 64)
-		}
-	}
-	return 0, fmt.Errorf("no loopback in %q", text)
 }

@@ -17,7 +17,8 @@ import (
 	"time"
 )
 
-// testnet is one running testnet, with plain host processes as pods.
+// testnet is one running testnet; its pods are plain host processes unless -runtime
+// says otherwise.
 type testnet struct {
 	holon, root, dir string
 	nodes            []string
@@ -36,12 +37,20 @@ func (b *bench) start(ctx context.Context, n int) (*testnet, time.Duration, erro
 		t.nodes = append(t.nodes, fmt.Sprintf("n%d", k+1))
 	}
 	began := time.Now()
-	_, err = t.run(ctx, "testnet", "up", "--nodes", fmt.Sprint(n), "--runtime", "process", "--dir", t.dir)
+	_, err = t.run(ctx, "testnet", "up", "--nodes", fmt.Sprint(n), "--runtime", b.runtime, "--dir", t.dir)
 	took := time.Since(began)
 	if err != nil {
 		return nil, 0, errors.Join(err, t.end())
 	}
 	return t, took, nil
+}
+
+// webImage is the image of the manifest, where pods have one.
+const webImage = "localhost/holon-web:demo"
+
+func (b *bench) loadImage(ctx context.Context, t *testnet) error {
+	_, err := t.run(ctx, "testnet", "load-image", "--dir", t.dir, webImage, "/bin/web="+filepath.Join(filepath.Dir(b.holon), "web"))
+	return err
 }
 
 // end takes the testnet down, also when the bench was interrupted or `up` failed.
@@ -66,7 +75,19 @@ func (t *testnet) run(ctx context.Context, args ...string) (string, error) {
 
 // api gets a path from a node through its socket.
 func (t *testnet) api(ctx context.Context, node, path string, answer any) error {
-	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	body, err := t.open(ctx, node, path)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	return json.NewDecoder(body).Decode(answer)
+}
+
+// open begins to read a path of a node.
+func (t *testnet) open(ctx context.Context, node, path string) (io.ReadCloser, error) {
+	client := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
@@ -75,18 +96,18 @@ func (t *testnet) api(ctx context.Context, node, path string, answer any) error 
 	}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
+		defer response.Body.Close()
 		text, _ := io.ReadAll(response.Body)
-		return fmt.Errorf("%s%s: %s: %s", node, path, response.Status, text)
+		return nil, fmt.Errorf("%s%s: %s: %s", node, path, response.Status, text)
 	}
-	return json.NewDecoder(response.Body).Decode(answer)
+	return response.Body, nil
 }
 
 type pod struct {
