@@ -78,7 +78,7 @@ func (p *planner) place(s *state.Slot) {
 	case runner != "" && runner == s.Home.Node:
 		p.explain(s, false, "home is "+runner+", which serves")
 	case runner != "" && !moves:
-		p.explain(s, false, runner+" stands in: home "+s.Home.Node+" is "+v.whyNot(p.w, s))
+		p.explain(s, false, runner+" stands in: home "+s.Home.Node+" is "+v.whyNot(p.w, s)+v.whyStays(p.w, s))
 	case runner != "":
 		p.decide(Decision{Slot: s.ID, Home: &state.Home{Node: runner, Term: s.Home.Term + 1}})
 		p.explain(s, false, "stand-in "+runner+" becomes home: "+s.Home.Node+" is "+v.whyNot(p.w, s))

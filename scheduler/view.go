@@ -117,6 +117,19 @@ func (v *View) serves(w *state.Workload, slot state.SlotID, node string) bool {
 	return !refused
 }
 
+// whyStays says what keeps the home of a slot where it is although it could move.
+func (v *View) whyStays(w *state.Workload, s *state.Slot) string {
+	switch h := v.healthFor(w, s.Home.Node); {
+	case h == Serving || h == Lost || h == Unfit:
+		return ""
+	case !v.Majority:
+		return "; no home moves without a majority"
+	case v.Held:
+		return "; no home moves for a while, as many members vanished at once"
+	}
+	return ""
+}
+
 // whyNot says what keeps the home of a slot from serving it.
 func (v *View) whyNot(w *state.Workload, s *state.Slot) string {
 	if h := v.healthFor(w, s.Home.Node); h != Serving {
