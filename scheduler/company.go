@@ -20,7 +20,7 @@ type company struct {
 type neighbours struct {
 	topology *topology
 	pods     []int
-	self     int // 1: the slots of the workload are counted
+	self     int // by how much each slot of the workload counts
 	weight   int64
 }
 
@@ -74,18 +74,19 @@ func (p *planner) company() (c company) {
 // listen takes in what the pods that are there say of the workload, and what its own
 // will say of each other.
 func (c *company) listen(p *planner, own []podTerm) {
-	about, ours := p.v.tallies.about(p.w), map[string]bool{}
+	about, ours := p.v.tallies.about(p.w), map[string]int{} // a pod may say one thing twice
 	for _, t := range own {
 		if !t.selector.selects(p.w) {
 			continue
 		}
 		text := t.text()
-		if ours[text] = true; about[text] == nil {
+		if ours[text]++; about[text] == nil {
 			about[text] = &carried{term: t}
 		}
 	}
 	for text, y := range about {
-		n := p.neighbours(y.term.key, y.on, ours[text])
+		n := p.neighbours(y.term.key, y.on, false)
+		n.self = ours[text]
 		if n.weight = y.term.weight; n.weight == 0 {
 			c.shunned = append(c.shunned, n)
 		} else {

@@ -229,6 +229,23 @@ func TestPlaceIsTheReferenceAmongPods(t *testing.T) {
 	})
 }
 
+// A pod that wishes one thing twice counts twice for those of its own that come after.
+func TestAWishSaidTwiceCountsTwice(t *testing.T) {
+	apart := corev1.WeightedPodAffinityTerm{Weight: 1, PodAffinityTerm: podTermOn("zone", nil)}
+	for others := range 8 {
+		x := zoned(8, 2, 2)
+		x.w.Template.Spec.Affinity = &corev1.Affinity{PodAntiAffinity: &corev1.PodAntiAffinity{
+			PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{apart, apart}}}
+		indifferent := &state.Workload{Namespace: x.w.Namespace, Template: &corev1.PodTemplateSpec{}}
+		for range others {
+			x.others = append(x.others, other{indifferent, x.nodes[0].Name})
+		}
+		if have, want := x.place(), reference(x); !slices.Equal(flat(have.Decisions), flat(want)) {
+			t.Errorf("beside %d others: decided %+v, want %+v", others, flat(have.Decisions), flat(want))
+		}
+	}
+}
+
 // A term that two workloads carry stays while one of them is there.
 func TestATermStaysWhileSomebodyCarriesIt(t *testing.T) {
 	x := apart(zoned(1, 1), "zone")
