@@ -56,7 +56,7 @@ func (w *World) rejoin(n *Node) {
 	if w.cfg.Bug != KeepReplica {
 		n.replica = w.randomReplica()
 	}
-	n.key = seededKey(w.rng)
+	n.key, n.was = seededKey(w.rng), n.peer
 	n.recertify()
 	peer := n.peer
 	w.after(10*time.Second, func() { w.readmit(n, peer) })

@@ -30,7 +30,7 @@ func (n *Node) auditMove(key state.Key, before, after *crdt.Record) {
 	w := n.w
 	side, counted, there := w.reach.side(n), n.core.Counted(), 0
 	for i, other := range w.nodes {
-		if side[i] && counted[other.peer] {
+		if side[i] && (counted[other.peer] || counted[other.was]) {
 			there++
 		}
 	}

@@ -58,6 +58,7 @@ type Node struct {
 
 	admittedAt time.Duration // when it admitted somebody last
 	admittedBy p2p.PeerID    // who let it in again
+	was        p2p.PeerID    // before its disk burnt last: others believe in it for a moment
 	evicted    p2p.PeerID    // what it was when it was evicted, until its owner has noticed
 
 	pausedAt  time.Duration
