@@ -80,6 +80,20 @@ func (n *Node) putNodeObject() {
 	}
 }
 
+// readable opens every disk as a snapshot of it does: by a core that only reads.
+func (w *World) readable() {
+	for _, n := range w.nodes {
+		c, err := core.New(core.Config{Node: n.name, Peer: n.peer, Cluster: w.keys.id, ClusterKey: w.keys.public(), Replica: n.replica, Passive: true}, w.now, n.disk.load)
+		if err != nil {
+			w.violate("eventually: the disk of %s cannot be read: %v", n.name, err)
+			continue
+		}
+		if ready := c.Step(w.now, core.Asked{ID: 1, Op: core.Copy{}}); len(ready.Run) > 0 {
+			w.violate("eventually: a core that only reads the disk of %s orders %v", n.name, ready.Run)
+		}
+	}
+}
+
 func (w *World) replicas() []check.Replica {
 	var all []check.Replica
 	for _, n := range w.nodes {
@@ -97,6 +111,7 @@ func (w *World) eventually() {
 	}
 	w.bad = append(w.bad, check.Equal(replicas)...)
 	w.countAlike()
+	w.readable()
 	// Whoever was evicted, or evicts on a side of its own, purges by another list of members:
 	// what it tells others of that may be all that is left of a delete.
 	if w.Counts.Core.Divergences > 0 && w.Counts.RollbacksUnseen+w.Counts.MemberEvictions == 0 {

@@ -226,6 +226,9 @@ func podName(w *state.Workload, revision string, id state.RunID) string {
 // reconcile compares what shall run here with what does, and orders the
 // difference. It comes back when a back-off, a retry or another pause ends.
 func (c *Core) reconcile() {
+	if c.cfg.Passive {
+		return
+	}
 	n := &c.runner
 	c.unsettleRuns(c.index.touched) // by what this plan has written
 	if n.next != 0 && c.now >= n.next {
