@@ -94,11 +94,15 @@ func (w *watcher) run() {
 			a := w.attempts[e.Fd]
 			delete(w.attempts, e.Fd)
 			w.mu.Unlock()
-			unix.Close(int(e.Fd)) // and out of the epoll
-			if a != nil {
-				reap(a.shim.PID)
-				w.ended(a)
+			if a == nil {
+				continue
 			}
+			// Closing alone does not take it out while a child that is being started holds a
+			// copy: then it is reported again, under a number that is another file's by now.
+			unix.EpollCtl(w.epoll, unix.EPOLL_CTL_DEL, int(e.Fd), nil)
+			unix.Close(int(e.Fd))
+			reap(a.shim.PID)
+			w.ended(a)
 		}
 	}
 }
