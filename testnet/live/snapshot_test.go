@@ -142,7 +142,7 @@ func TestANewClusterOutOfASnapshot(t *testing.T) {
 	}
 	for range 20 {
 		status := d.must("status")
-		if strings.Contains(status, "n3") || !strings.Contains(status, "it sees the majority") {
+		if strings.Contains(status, "\nn3 ") || !strings.Contains(status, "it sees the majority") {
 			t.Fatalf("the new cluster sees an old node:\n%s", status)
 		}
 		if r := d.ask("get", "configmap", "old"); r.code == 0 {
