@@ -108,7 +108,7 @@ func TestDiskFillsUp(t *testing.T) {
 // the peer.
 func TestDiskFailsInABurst(t *testing.T) {
 	for name, fault := range map[string]struct{ breaks, mends, says string }{
-		"full":      {`dd if=/dev/zero of="$1/filler" bs=64k 2>/dev/null || true`, `rm "$1/filler"`, "disk full"},
+		"full": {`dd if=/dev/zero of="$1/filler" bs=64k 2>/dev/null || true`, `rm "$1/filler"`, "disk full"},
 		// Made read-only aside and moved into place: in place it is busy once the daemon has
 		// opened a file between the two calls.
 		"read-only": {`mkdir -p "$1.ro" && mount --bind "$1" "$1.ro" && mount -o remount,bind,ro "$1.ro" && mount --move "$1.ro" "$1"`, `umount "$1"`, "not writable"},
