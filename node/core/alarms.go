@@ -59,7 +59,7 @@ func (c *Core) noteTroubles() {
 	now := troubles{unfit: map[string]Instant{}, expels: map[string]map[corev1.Taint]Instant{}}
 	// Suspects count here: a suspicion that is refuted must not begin anew what waits for
 	// minutes.
-	if c.most(func(b *member) bool { return b.peer == c.cfg.Peer || b.live && !b.Left }) {
+	if c.most(c.inSight) {
 		now.together = firstSeen(old.together, c.now)
 	} else {
 		now.alone = firstSeen(old.alone, c.now)

@@ -27,7 +27,7 @@ import (
 // one that is there may be another one on each side of a split.
 type counted struct {
 	peers   map[p2p.PeerID]bool
-	waiting []membership // what records say and does not count yet, in the order of its writes
+	waiting []membership // what records say and does not count yet, sorted by peer
 	due     bool         // records have changed
 }
 
@@ -200,17 +200,22 @@ func (c *Core) majority() bool {
 // most reports whether something holds of more than half of those who count, and of those
 // who will.
 func (c *Core) most(holds func(*member) bool) bool {
-	of := func(peers map[p2p.PeerID]bool) bool {
-		count := 0
-		for peer := range peers {
-			if b := c.members.byPeer[peer]; b != nil && holds(b) {
-				count++
-			}
-		}
-		return 2*count > len(peers)
-	}
+	of := func(peers map[p2p.PeerID]bool) bool { return 2*c.members.count(peers, holds) > len(peers) }
 	return of(c.counted.peers) && (len(c.counted.waiting) == 0 || of(c.belonging()))
 }
+
+// count is of how many of the peers something holds.
+func (m *members) count(peers map[p2p.PeerID]bool, holds func(*member) bool) (count int) {
+	for peer := range peers {
+		if b := m.byPeer[peer]; b != nil && holds(b) {
+			count++
+		}
+	}
+	return count
+}
+
+// inSight reports whether a member is in reach or suspect; this node always is.
+func (c *Core) inSight(b *member) bool { return b.peer == c.cfg.Peer || b.live && !b.Left }
 
 // isThere reports whether a member is in reach beyond doubt. Suspects are not: a node that is
 // cut off suspects for seconds while it waits for the answers, and moved homes meanwhile
@@ -221,21 +226,14 @@ func (c *Core) isThere(b *member) bool {
 	if c.members.swim.Slow() {
 		since = max(since, c.now-freshProbes*c.cfg.Swim.ProbeInterval)
 	}
-	return b.peer == c.cfg.Peer || !b.Left && b.live && b.state != swim.Suspect && b.word >= since
+	return b.peer == c.cfg.Peer || c.inSight(b) && b.state != swim.Suspect && b.word >= since
 }
 
 // freshProbes is how many intervals of probes old a word may be that a slow node counts.
 const freshProbes = 10
 
 // countedThere is how many of those who count are there.
-func (c *Core) countedThere() (count int) {
-	for peer := range c.counted.peers {
-		if b := c.members.byPeer[peer]; b != nil && c.isThere(b) {
-			count++
-		}
-	}
-	return count
-}
+func (c *Core) countedThere() int { return c.members.count(c.counted.peers, c.isThere) }
 
 // awaited says in words what does not count yet.
 func (c *Core) awaited() (words []string) {

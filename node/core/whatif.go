@@ -103,8 +103,5 @@ func (c *Core) fate(view *scheduler.View, w *state.Workload, s *state.Slot, plan
 
 // majorityWithout reports whether more than half of the members would be seen.
 func (c *Core) majorityWithout(lose []string) bool {
-	return c.most(func(b *member) bool {
-		there := b.peer == c.cfg.Peer || b.live && !b.Left
-		return there && !slices.Contains(lose, b.Name)
-	})
+	return c.most(func(b *member) bool { return c.inSight(b) && !slices.Contains(lose, b.Name) })
 }
