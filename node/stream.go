@@ -3,7 +3,6 @@ package node
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,7 +20,7 @@ import (
 //	client -> owner   request (one JSON line), then frames: stdin, end of stdin, resize
 //	owner  -> client  frames: stdout, stderr, and last of all the result
 //
-// A frame is a type byte, a length (4 bytes, big endian) and that many bytes.
+// A frame is a part, see p2p.WritePart.
 const (
 	sessionProtocol = "/holon/session/1"
 	eventsProtocol  = "/holon/events/1"
@@ -81,26 +80,13 @@ func (f frameWriter) Write(p []byte) (int, error) {
 }
 
 func (f frameWriter) frame(p []byte) error {
-	head := append(make([]byte, 0, 5+len(p)), f.kind)
-	head = binary.BigEndian.AppendUint32(head, uint32(len(p)))
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_, err := f.w.Write(append(head, p...))
-	return err
+	return p2p.WritePart(f.w, f.kind, p)
 }
 
 func readFrame(r io.Reader) (kind byte, payload []byte, err error) {
-	var head [5]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return 0, nil, err
-	}
-	n := binary.BigEndian.Uint32(head[1:])
-	if n > sessionFrameMax {
-		return 0, nil, fmt.Errorf("session frame of %d bytes, at most %d", n, sessionFrameMax)
-	}
-	payload = make([]byte, n)
-	_, err = io.ReadFull(r, payload)
-	return head[0], payload, err
+	return p2p.ReadPart(r, sessionFrameMax, nil)
 }
 
 // serveStreams answers other nodes.

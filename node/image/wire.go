@@ -1,12 +1,12 @@
 package image
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
 	"sync"
 
+	"holon/p2p"
 	"holon/runtime"
 )
 
@@ -15,8 +15,8 @@ import (
 //	client -> server   request, one JSON line
 //	server -> client   ask, list: JSON. read, get: frames, of which the last is the end
 //
-// A frame is a type byte, a length (4 bytes, big endian) and that many bytes. A
-// reader passes over frames of a type that it does not know.
+// A frame is a part, see p2p.WritePart. A reader passes over frames of a type that it
+// does not know.
 const Protocol = "/holon/image/1"
 
 const (
@@ -80,10 +80,7 @@ type frames struct {
 func (f *frames) put(kind byte, payload []byte) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	buf := append(make([]byte, 0, 5+len(payload)), kind)
-	buf = binary.BigEndian.AppendUint32(buf, uint32(len(payload)))
-	_, err := f.w.Write(append(buf, payload...))
-	return err
+	return p2p.WritePart(f.w, kind, payload)
 }
 
 func (f *frames) putJSON(kind byte, v any) error {
@@ -96,16 +93,7 @@ func (f *frames) putJSON(kind byte, v any) error {
 
 // readFrame reads a frame into buf, which must hold frameMax.
 func readFrame(r io.Reader, buf []byte) (kind byte, payload []byte, err error) {
-	var start [5]byte
-	if _, err := io.ReadFull(r, start[:]); err != nil {
-		return 0, nil, err
-	}
-	n := binary.BigEndian.Uint32(start[1:])
-	if n > frameMax {
-		return 0, nil, fmt.Errorf("a frame of %d bytes, at most %d", n, frameMax)
-	}
-	_, err = io.ReadFull(r, buf[:n])
-	return start[0], buf[:n], err
+	return p2p.ReadPart(r, frameMax, buf)
 }
 
 func decodeRequest(line []byte) (request, error) {

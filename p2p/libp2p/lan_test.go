@@ -77,17 +77,25 @@ func inOwnNamespace(t *testing.T, inside func()) {
 
 func multicastLoopback(t *testing.T) {
 	t.Helper()
+	onLoopback(t, func(fd int, ifr *unix.Ifreq) error {
+		ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING | unix.IFF_MULTICAST)
+		return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
+	})
+}
+
+// onLoopback asks something of the loopback interface.
+func onLoopback(t *testing.T, ask func(fd int, ifr *unix.Ifreq) error) {
+	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
 	ifr, err := unix.NewIfreq("lo")
-	if err != nil {
-		t.Fatal(err)
+	if err == nil {
+		err = ask(fd, ifr)
 	}
-	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING | unix.IFF_MULTICAST)
-	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
 }
@@ -115,18 +123,9 @@ func TestOwnAddressesChange(t *testing.T) {
 
 func setLoopback(t *testing.T, ip string) {
 	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fd)
-	ifr, err := unix.NewIfreq("lo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(ifr.SetInet4Addr(net.ParseIP(ip).To4()), unix.IoctlIfreq(fd, unix.SIOCSIFADDR, ifr)); err != nil {
-		t.Fatal(err)
-	}
+	onLoopback(t, func(fd int, ifr *unix.Ifreq) error {
+		return errors.Join(ifr.SetInet4Addr(net.ParseIP(ip).To4()), unix.IoctlIfreq(fd, unix.SIOCSIFADDR, ifr))
+	})
 }
 
 func findEachOther(t *testing.T) {
