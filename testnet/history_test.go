@@ -99,7 +99,7 @@ const policiesPlayed = 30
 // treated, nodes expel pods, and people evict and rebalance.
 func TestWorkloadsWithPolicies(t *testing.T) {
 	if raceEnabled {
-		t.Skip("too slow under the race detector, and one goroutine each")
+		t.Skip("too slow under the race detector, and one goroutine each: make test plays it without, see WORLD_FLAGS")
 	}
 	var mu sync.Mutex
 	var total Counts
