@@ -83,30 +83,32 @@ func (b *budget) weigh(uid crdt.UID, w *state.Workload, c *Core) bool {
 
 // healthOf counts the slots of a workload as budgets do.
 func (c *Core) healthOf(w *state.Workload) (n state.BudgetCounts) {
+	served := c.served(w.UID)
 	for _, s := range c.index.wanted(w) {
 		n.Expected++
-		if s.Home.Node == "" || !c.serving(&s) {
+		if s.Home.Node == "" || !served[s.ID] {
 			continue
 		}
 		n.Healthy++
-		if at := c.assigned(&s); !c.slotReadyOn(&s, at) && (s.Run.Prev == "" || !c.ready(at, state.MakeRunID(s.ID, s.Run.Prev, at, s.Run.Nonce))) {
+		if !c.readyOn(&s, c.assigned(&s)) {
 			n.Moving++
 		}
 	}
 	return n
 }
 
-// serving reports whether some live node has a ready run of a slot, wherever it
-// belongs now.
-func (c *Core) serving(s *state.Slot) bool {
-	for node, runs := range c.status.runs[s.ID.Workload] {
+// served are the slots of a workload of which some live node has a ready run, wherever
+// they belong now.
+func (c *Core) served(uid crdt.UID) map[state.SlotID]bool {
+	slots := map[state.SlotID]bool{}
+	for node, runs := range c.status.runs[uid] {
 		for _, r := range runs {
-			if r.Slot == s.ID && r.Ready && !r.Stopping && c.ready(node, r.Run) {
-				return true
+			if r.Ready && !r.Stopping && c.ready(node, r.Run) {
+				slots[r.Slot] = true
 			}
 		}
 	}
-	return false
+	return slots
 }
 
 func (c *Core) deriveBudget(key state.Key) {

@@ -125,11 +125,6 @@ func (c *Core) spend(w *state.Workload, s *state.Slot, node string) error {
 	return &BudgetError{Budget: b.Key, Needs: desired, Has: b.sum.Healthy - b.sum.Moving}
 }
 
-// readyOn reports whether a node has a ready run of a slot, of either revision.
-func (c *Core) readyOn(s *state.Slot, node string) bool {
-	return c.slotReadyOn(s, node) || s.Run.Prev != "" && c.ready(node, state.MakeRunID(s.ID, s.Run.Prev, node, s.Run.Nonce))
-}
-
 // liveRun reports whether a run of a slot has started on a node and is not over.
 func (c *Core) liveRun(s *state.Slot, node string) bool {
 	for _, r := range c.status.runs[s.ID.Workload][node] {

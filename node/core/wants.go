@@ -117,6 +117,11 @@ func (c *Core) slotReadyOn(s *state.Slot, node string) bool {
 	return node != "" && c.ready(node, state.MakeRunID(s.ID, s.Run.Revision, node, s.Run.Nonce))
 }
 
+// readyOn reports whether a node has a ready run of a slot, of either revision.
+func (c *Core) readyOn(s *state.Slot, node string) bool {
+	return c.slotReadyOn(s, node) || s.Run.Prev != "" && c.ready(node, state.MakeRunID(s.ID, s.Run.Prev, node, s.Run.Nonce))
+}
+
 // handover reports whether a run that is not wanted here any more goes on until
 // its successor elsewhere is ready: nobody stops before the next one serves.
 func (c *Core) handover(r *run) bool {
