@@ -53,7 +53,7 @@ func (n *Node) follow(c core.Change) (o api.Object, shown bool) {
 	switch c.Key.Resource() {
 	case state.ConfigMaps, state.Secrets, state.Namespaces, state.PriorityClasses:
 		return api.Object{Key: apiKey(c.Key), Token: c.Token, Source: n.plain(c)}, true
-	case state.Deployments, state.Pods, state.Nodes, state.Budgets:
+	case state.Deployments, state.Pods, state.Jobs, state.Nodes, state.Budgets:
 		if c.Record.Live() == nil {
 			n.reasons.Delete(c.Key)
 			return api.Object{Key: apiKey(c.Key)}, true

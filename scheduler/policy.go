@@ -90,11 +90,21 @@ func (v *View) replacedAt(w *state.Workload, s *state.Slot) time.Duration {
 	switch {
 	case n == nil:
 	case n.Health == Lost:
-		return after(n.Since, w.UnreachableDelay)
+		return after(n.Since, v.silence(w))
 	case n.Health == Unfit:
 		return after(n.Since, w.NotReadyDelay)
 	}
 	return 0
+}
+
+// silence is how long the home of a slot is out of reach before another node runs it.
+// A Job that does not say waits as long as its home would take to move: what it does
+// may be done once more, but not for every short silence.
+func (v *View) silence(w *state.Workload) time.Duration {
+	if w.Job != nil && w.UnreachableDelay == 0 {
+		return v.lostAfter(w)
+	}
+	return w.UnreachableDelay
 }
 
 // Away reports whether the home of a slot cannot run it, and nobody waits for it.
@@ -136,7 +146,7 @@ func (p *planner) turn(at time.Duration) {
 // waiting says what a slot waits for whose home nobody replaces yet.
 func (p *planner) waiting(s *state.Slot) string {
 	why := "home " + s.Home.Node + " is " + p.v.whyNot(p.w, s)
-	delay := p.w.UnreachableDelay
+	delay := p.v.silence(p.w)
 	if n := p.v.Node(s.Home.Node); n.Health == Unfit {
 		delay = p.w.NotReadyDelay
 	}

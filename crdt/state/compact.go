@@ -51,11 +51,11 @@ func Compacted(key Key, o *crdt.Object, replica crdt.ReplicaID) (map[string][]by
 		values[GenerationPath(replica)] = strconv.AppendInt(nil, n, 10)
 	}
 	for path, g := range o.Registers {
-		if g.Value != nil && (path == ValidPath || strings.HasPrefix(path, conflictPrefix)) {
+		if g.Value != nil && (path == ValidPath || strings.HasPrefix(path, conflictPrefix) || jobEnd(path)) {
 			values[path] = g.Value
 		}
 	}
-	if r := key.Resource(); r == Deployments || r == Pods {
+	if IsWorkload(key.Resource()) {
 		values[IdentityPath] = EncodeRegister(identity(o).String())
 	}
 	return values, nil

@@ -103,6 +103,7 @@ var kinds = map[string][2]string{
 	Namespaces: {"v1", "Namespace"}, Nodes: {"v1", "Node"}, Pods: {"v1", "Pod"}, ConfigMaps: {"v1", "ConfigMap"},
 	Secrets:     {"v1", "Secret"},
 	Deployments: {"apps/v1", "Deployment"}, ReplicaSets: {"apps/v1", "ReplicaSet"},
+	Jobs:    {"batch/v1", "Job"},
 	Budgets: {"policy/v1", "PodDisruptionBudget"}, PriorityClasses: {"scheduling.k8s.io/v1", "PriorityClass"},
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -39,7 +40,15 @@ func (p *PodFace) Value() (map[string]any, error) {
 	}
 	merge(labels, p.Labels)
 	merge(notes, p.Notes)
-	if !p.Workload.Bare() {
+	switch w := p.Workload; {
+	case w.Job != nil:
+		meta["generateName"], meta["ownerReferences"] = w.Name+"-", ownerRef("batch/v1", "Job", w.Name, w.ObjectUID.String())
+		if w.Job.Indexed {
+			index := strconv.Itoa(p.Slot.Index)
+			meta["generateName"] = w.Name + "-" + index + "-"
+			labels[JobIndexLabel], notes[JobIndexLabel] = index, index
+		}
+	case !w.Bare():
 		labels[TemplateHashLabel] = p.Revision
 		meta["generateName"] = ReplicaSetName(p.Workload, p.Revision) + "-"
 		meta["ownerReferences"] = ownerRef("apps/v1", "ReplicaSet", ReplicaSetName(p.Workload, p.Revision), ReplicaSetUID(p.Workload, p.Revision))

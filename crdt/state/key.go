@@ -16,6 +16,7 @@ const (
 	Deployments = "deployments.apps"
 	ReplicaSets = "replicasets.apps" // derived, never stored
 	Budgets     = "poddisruptionbudgets.policy"
+	Jobs        = "jobs.batch"
 
 	PriorityClasses = "priorityclasses.scheduling.k8s.io"
 

@@ -39,6 +39,7 @@ type Workload struct {
 	// Object is of the last valid one. Empty: it is what runs.
 	Invalid   string
 	Conflicts []Conflict // that nobody has settled
+	Job       *Job       // nil: it is none
 }
 
 // Bare reports whether w is a Pod that nobody else owns.
@@ -56,7 +57,7 @@ const (
 
 // standsIn are the kinds whose slots get a stand-in unless they say otherwise. Of all
 // others the same thing must not run twice, or is of no use elsewhere.
-var standsIn = map[string]bool{Deployments: true}
+var standsIn = map[string]bool{Deployments: true, Jobs: true}
 
 // readPolicy reads what annotations and template say.
 func (w *Workload) readPolicy(annotations map[string]string) {
@@ -84,7 +85,12 @@ func DecodeObject(rec *crdt.Record) (o Object, ok bool, err error) {
 	return Object{UID: live.UID, Birth: live.Birth, Value: value}, true, nil
 }
 
-// DecodeWorkload reads a Deployment or a Pod from its record.
+// IsWorkload reports whether a resource wants replicas.
+func IsWorkload(resource string) bool {
+	return resource == Deployments || resource == Pods || resource == Jobs
+}
+
+// DecodeWorkload reads a workload from its record.
 func DecodeWorkload(key Key, rec *crdt.Record) (*Workload, error) {
 	obj, ok, err := DecodeObject(rec)
 	if err != nil || !ok {
@@ -101,6 +107,8 @@ func DecodeWorkload(key Key, rec *crdt.Record) (*Workload, error) {
 		err = w.fromDeployment(value)
 	case Pods:
 		err = w.fromPod(value)
+	case Jobs:
+		err = w.fromJob(value, rec.Live())
 	default:
 		err = fmt.Errorf("%s is not a workload", key)
 	}

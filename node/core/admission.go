@@ -94,7 +94,7 @@ func (c *Core) taken() (in taken) {
 		in.book(c.needsOfStranger(id))
 	}
 	for _, r := range c.runner.runs {
-		if r.admitted {
+		if r.admitted && !r.kept {
 			in.book(c.needsOf(r))
 		}
 	}

@@ -257,7 +257,7 @@ func (c *Core) countSpec(key state.Key, live *crdt.Object, delta map[string][]by
 }
 
 func hasSpec(key state.Key) bool {
-	return slices.Contains([]string{state.Deployments, state.Pods, state.Nodes, state.Budgets}, key.Resource())
+	return slices.Contains([]string{state.Deployments, state.Pods, state.Jobs, state.Nodes, state.Budgets}, key.Resource())
 }
 
 func (c *Core) deletePod(op DeletePod) error {

@@ -139,7 +139,7 @@ func (b *booking) book(w *state.Workload, slots map[int]state.Slot) {
 	var runs []string
 	for i := range w.Replicas {
 		s, ok := slots[i]
-		if !ok {
+		if !ok || !w.Wants(i) {
 			continue
 		}
 		if node := b.view.Assigned(w, &s); node != "" {

@@ -236,7 +236,10 @@ func (c *Core) deriveWorkload(uid crdt.UID, runs []placedRun) {
 		for i := range pods {
 			c.derivePod(w, &pods[i], shown)
 		}
-		if !w.Bare() {
+		switch {
+		case w.Job != nil:
+			c.deriveJob(w, shown)
+		case !w.Bare():
 			c.deriveDeployment(w, shown)
 		}
 		c.out.Explained = append(c.out.Explained, c.explain(w))
@@ -311,7 +314,7 @@ func (c *Core) podFaces(w *state.Workload, runs []placedRun) []state.PodFace {
 			shown := slices.IndexFunc(faces, func(f state.PodFace) bool { return f.Run == expected })
 			faces = faces[max(shown, 0):][:1]
 		}
-		if !found && (!w.Bare() || len(faces) == 0) {
+		if !found && (!w.Bare() || len(faces) == 0) && (w.Job == nil || !w.Job.Spent(s.ID.Index, s.Run.Nonce)) {
 			pending := c.podFace(w, s.ID, assigned, &state.RunStatus{Run: expected, Revision: revision, Phase: state.Pending, Slot: s.ID})
 			pending.Status = nil
 			pending.Why = cmp.Or(c.whyPlaced(w, s.ID.Index), "not planned yet")
@@ -319,7 +322,7 @@ func (c *Core) podFaces(w *state.Workload, runs []placedRun) []state.PodFace {
 		}
 	}
 	for _, r := range runs { // of slots that are not wanted any more
-		if r.status.Slot.Index >= w.Replicas && !w.Bare() {
+		if !w.Wants(r.status.Slot.Index) && !w.Bare() {
 			faces = append(faces, c.podFace(w, r.status.Slot, r.node, r.status))
 		}
 	}
@@ -327,8 +330,9 @@ func (c *Core) podFaces(w *state.Workload, runs []placedRun) []state.PodFace {
 }
 
 func (c *Core) podFace(w *state.Workload, slot state.SlotID, node string, r *state.RunStatus) state.PodFace {
+	r = withheld(w, r)
 	f := state.PodFace{
-		Workload: w, Slot: slot, Run: r.Run, Revision: r.Revision, Name: podName(w, r.Revision, r.Run),
+		Workload: w, Slot: slot, Run: r.Run, Revision: r.Revision, Name: podName(w, slot, r.Revision, r.Run),
 		UID: c.podUID(w, slot, r.Run), Node: node, Status: r, Template: c.index.template(w.UID, r.Revision),
 		NodeLost: node != "" && !c.live(node),
 	}

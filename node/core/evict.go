@@ -35,7 +35,7 @@ func (c *Core) evict(op Evict) error {
 	if w == nil || !ok {
 		return ErrNotFound
 	}
-	if s.ID.Index >= w.Replicas {
+	if !w.Wants(s.ID.Index) {
 		return nil // it stops anyway
 	}
 	if op.Node == "" && !w.Bare() {

@@ -18,6 +18,7 @@ type index struct {
 	podMeta    map[string]podMeta            // by pod UID
 	budgets    map[string]map[string]*budget // by namespace and name
 	priorities priorities
+	jobs       jobTimes
 	// retired workloads were deleted, or lost their name to an older object that
 	// was created on the other side of a partition.
 	retired map[crdt.UID]bool
@@ -60,7 +61,7 @@ func newIndex(node string) index {
 		nodes: map[string]state.Node{}, workloads: map[crdt.UID]*state.Workload{}, byKey: map[state.Key]crdt.UID{},
 		slots: map[crdt.UID]map[int]state.Slot{}, revisions: map[crdt.UID]map[string]revision{},
 		podMeta: map[string]podMeta{}, budgets: map[string]map[string]*budget{}, priorities: priorities{classes: map[string]state.PriorityClass{}}, retired: map[crdt.UID]bool{}, losers: map[crdt.UID]state.Key{},
-		touched: map[crdt.UID]bool{}, keys: map[state.Key]bool{}, dirtyAll: true,
+		jobs: jobTimes{}, touched: map[crdt.UID]bool{}, keys: map[state.Key]bool{}, dirtyAll: true,
 	}
 }
 
@@ -79,8 +80,11 @@ func (c *Core) reindex(key state.Key, rec *crdt.Record) {
 	x.touch(key)
 	var err error
 	switch key.Resource() {
-	case state.Deployments, state.Pods:
-		err = x.reindexWorkload(key, rec)
+	case state.Deployments, state.Pods, state.Jobs:
+		before := x.byKey[key]
+		if err = x.reindexWorkload(key, rec); err == nil {
+			x.jobs.follow(before, x.workloads[x.byKey[key]], c.now)
+		}
 	case state.Slots:
 		err = x.reindexSlot(key, rec)
 	case state.Revisions:
@@ -259,7 +263,7 @@ func (x *index) reindexPodMeta(key state.Key, rec *crdt.Record) error {
 // arrived here. A bare Pod has one at a time, whatever its slot began with: it has
 // no rollout.
 func (x *index) template(uid crdt.UID, hash string) *corev1.PodTemplateSpec {
-	if w := x.workloads[uid]; w != nil && (w.Revision == hash || w.Bare()) {
+	if w := x.workloads[uid]; w != nil && (w.Revision == hash || w.OneTemplate()) {
 		return w.Template
 	}
 	if r, ok := x.revisions[uid][hash]; ok {
@@ -268,16 +272,19 @@ func (x *index) template(uid crdt.UID, hash string) *corev1.PodTemplateSpec {
 	return nil
 }
 
-// wanted lists the slots of a workload in index order, one per replica, those
-// that were never written included.
+// wanted lists the slots of a workload that shall run in index order, those that
+// were never written included.
 func (x *index) wanted(w *state.Workload) []state.Slot {
-	slots := make([]state.Slot, w.Replicas)
-	for i := range slots {
+	slots := make([]state.Slot, 0, w.Replicas)
+	for i := range w.Replicas {
+		if !w.Wants(i) {
+			continue
+		}
 		s, ok := x.slots[w.UID][i]
 		if !ok {
 			s = state.Slot{ID: state.SlotID{Workload: w.UID, Index: i}, Namespace: w.Namespace, Owner: w.Key}
 		}
-		slots[i] = s
+		slots = append(slots, s)
 	}
 	return slots
 }

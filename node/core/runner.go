@@ -72,6 +72,7 @@ type run struct {
 	needs needs
 
 	wanted   bool
+	kept     bool // has ended for good, and stays for its log: a Job's
 	admitted bool
 	refused  string
 	message  string
@@ -130,6 +131,9 @@ func (c *Core) observed(pods []runtime.Status) {
 		n.seen[id] = pods[i]
 		if n.runs[id] == nil {
 			n.strangers[id] = true
+			if slot, err := state.ParseSlotID(pods[i].Slot); err == nil {
+				n.unsure[slot.Workload] = true // it may be one that is kept
+			}
 		} else if was, ok := before[id]; !ok || !slices.Equal(was.Containers, pods[i].Containers) {
 			n.stirred[id] = true
 		}
@@ -212,13 +216,16 @@ func (r *run) about() state.Key {
 	if r.workload == nil {
 		return ""
 	}
-	return state.MakeKey(state.Pods, r.workload.Namespace, podName(r.workload, r.revision, r.id))
+	return state.MakeKey(state.Pods, r.workload.Namespace, podName(r.workload, r.slot.ID, r.revision, r.id))
 }
 
 // podName is the name of the pod that shows a run.
-func podName(w *state.Workload, revision string, id state.RunID) string {
-	if w.Bare() {
+func podName(w *state.Workload, slot state.SlotID, revision string, id state.RunID) string {
+	switch {
+	case w.Bare():
 		return w.Name
+	case w.Job != nil:
+		return jobPodName(w, slot, id)
 	}
 	return state.PodName(w.Name+"-"+revision, id)
 }
@@ -307,6 +314,11 @@ func (c *Core) drive(r *run) {
 	}()
 	switch {
 	case r.busy || r.retryAt > c.now:
+	case r.kept:
+		if !here {
+			n.drop(r)
+			c.status.dirty = true
+		}
 	case !r.wanted && !here && !r.stopped && !r.admitted:
 		n.drop(r)
 		c.status.dirty = true
@@ -320,6 +332,7 @@ func (c *Core) drive(r *run) {
 		n.blocked[r.id] = true
 	case !here || c.incomplete(r):
 		c.ensure(r)
+	case c.ended(r):
 	default:
 		c.restartExited(r)
 	}

@@ -264,7 +264,7 @@ func (c *Core) planWorkload(w *state.Workload) []deed {
 
 // planIn plans one workload in a view and changes nothing but that.
 func (c *Core) planIn(view *scheduler.View, w *state.Workload) (plan scheduler.Plan, deeds []deed) {
-	if !w.Bare() && c.index.revisions[w.UID][w.Revision].template == nil {
+	if !w.OneTemplate() && c.index.revisions[w.UID][w.Revision].template == nil {
 		deeds = append(deeds, c.newRevision(w))
 	}
 	deeds = append(deeds, c.rivals(w.UID)...)
@@ -273,7 +273,10 @@ func (c *Core) planIn(view *scheduler.View, w *state.Workload) (plan scheduler.P
 	for i := range plan.Decisions {
 		deeds = append(deeds, c.placement(w, plan.Decisions[i]))
 	}
-	if !w.Bare() {
+	switch {
+	case w.Job != nil:
+		deeds = append(deeds, c.jobDeeds(w, slots, &plan)...)
+	case !w.Bare():
 		deeds = append(deeds, c.rollout(w, slots)...)
 		deeds = append(deeds, c.forgetRevisions(w)...)
 	}

@@ -31,17 +31,18 @@ func (c *Core) wantWorkload(uid crdt.UID) {
 		if r.wanted {
 			before = append(before, r)
 		}
-		r.wanted = false
+		r.wanted, r.kept = false, false
 	}
 	if w := c.index.workloads[uid]; w != nil && !n.stopping && !c.sched.booking.view.Stopped(w) {
 		for i := range c.index.here[uid] {
-			if i < w.Replicas {
+			if w.Wants(i) {
 				c.wantSlot(w, c.index.slots[uid][i])
 			}
 		}
 		for _, r := range n.of[uid] {
 			r.wanted = r.wanted || c.handover(r)
 		}
+		c.keepEnded(w)
 	}
 	for _, r := range n.of[uid] {
 		n.stirred[r.id] = true
@@ -85,6 +86,9 @@ func (c *Core) wantSlot(w *state.Workload, s state.Slot) {
 		}
 		template := c.index.template(w.UID, revision)
 		id := state.MakeRunID(s.ID, revision, c.cfg.Node, s.Run.Nonce)
+		if w.Job != nil && w.Job.Spent(s.ID.Index, s.Run.Nonce) {
+			continue
+		}
 		r := c.runner.runs[id]
 		if template == nil { // on its way: the workload's newer one was here first
 			if r != nil && r.slot.ID == s.ID { // not an orphan that is being stopped
@@ -126,7 +130,7 @@ func (c *Core) readyOn(s *state.Slot, node string) bool {
 // its successor elsewhere is ready: nobody stops before the next one serves.
 func (c *Core) handover(r *run) bool {
 	w := c.index.workloads[r.slot.ID.Workload]
-	if w == nil || r.stopped || r.slot.ID.Index >= w.Replicas || r.refused != "" {
+	if w == nil || r.stopped || !w.Wants(r.slot.ID.Index) || r.refused != "" {
 		return false
 	}
 	s, ok := c.index.slots[w.UID][r.slot.ID.Index]
