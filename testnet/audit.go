@@ -167,7 +167,7 @@ func (n *Node) slotOf(run *runtime.Spec) (state.Slot, bool) {
 		return state.Slot{}, false
 	}
 	w, err := state.DecodeWorkload(s.Owner, n.newest[s.Owner])
-	return s, err == nil && w != nil && w.UID == id.Workload && id.Index < w.Replicas
+	return s, err == nil && w != nil && w.UID == id.Workload && w.Wants(id.Index)
 }
 
 // runs reports whether a run is one that its home shall execute.

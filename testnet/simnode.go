@@ -130,13 +130,15 @@ func (n *Node) recertify() {
 	}
 }
 
-// program is what containers do: most stay, those of a crashing image exit, and
-// those of a stubborn one take no hint.
+// program is what containers do: most stay, those of a crashing image exit,
+// those of one that is done as well, and those of a stubborn one take no hint.
 func (w *World) program(_ runtime.Spec, c runtime.Container, _ int) (runtimetest.Program, error) {
 	p := runtimetest.Program{RunFor: runtimetest.Never, TermCode: 143, TermDelay: 20 * time.Millisecond}
 	switch c.Image {
 	case "crash":
 		p.RunFor, p.ExitCode = 2*time.Second, 1
+	case "done":
+		p.RunFor = 2 * time.Second
 	case "stubborn":
 		p.IgnoreTerm = true
 	}

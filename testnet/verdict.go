@@ -135,7 +135,7 @@ func (w *World) eventually() {
 func (w *World) fits(replicas []check.Replica) bool {
 	wanted := int64(0)
 	for key, rec := range replicas[0].Records {
-		if r := key.Resource(); r != state.Deployments && r != state.Pods {
+		if !state.IsWorkload(key.Resource()) {
 			continue
 		}
 		workload, err := state.DecodeWorkload(key, rec)
@@ -155,7 +155,7 @@ func (w *World) fits(replicas []check.Replica) bool {
 func (w *World) deleteAll() {
 	n := w.nodes[0]
 	for _, key := range slices.Sorted(maps.Keys(n.seen)) {
-		if r := key.Resource(); r == state.Deployments || r == state.Pods {
+		if state.IsWorkload(key.Resource()) {
 			n.remove(key)
 		}
 	}

@@ -72,7 +72,7 @@ func ExactlyOnce(replicas []Replica, fits bool) []string {
 	records := replicas[0].Records
 	found := running(replicas)
 	for _, key := range slices.Sorted(maps.Keys(records)) {
-		if r := key.Resource(); r != state.Deployments && r != state.Pods {
+		if !state.IsWorkload(key.Resource()) {
 			continue
 		}
 		w, err := state.DecodeWorkload(key, records[key])
@@ -80,6 +80,9 @@ func ExactlyOnce(replicas []Replica, fits bool) []string {
 			continue
 		}
 		for i := range w.Replicas {
+			if !w.Wants(i) {
+				continue
+			}
 			slot := state.SlotID{Workload: w.UID, Index: i}
 			runs := found[slot.String()]
 			delete(found, slot.String())
@@ -108,7 +111,7 @@ func NothingLeaked(replicas []Replica, burnt bool) []string {
 		for _, key := range slices.Sorted(maps.Keys(r.Records)) {
 			resource, _, name := key.Split()
 			switch resource {
-			case state.Slots, state.Revisions, state.Deployments, state.Pods:
+			case state.Slots, state.Revisions, state.Deployments, state.Pods, state.Jobs:
 				orphan := burnt && len(name) > uidLen && !known[name[:uidLen]]
 				if r.Records[key].Live() != nil && !orphan {
 					bad = append(bad, fmt.Sprintf("finally: %s still holds %s", r.Node, key))
@@ -126,7 +129,7 @@ const uidLen = 36
 func (r *Replica) workloads() map[string]bool {
 	known := map[string]bool{}
 	for key, rec := range r.Records {
-		if resource := key.Resource(); resource == state.Deployments || resource == state.Pods {
+		if state.IsWorkload(key.Resource()) {
 			for uid := range rec.Objects {
 				known[uid.String()] = true
 			}
