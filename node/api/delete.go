@@ -157,7 +157,7 @@ func derivedPod(o Object) bool {
 	m, _ := o.Value()["metadata"].(map[string]any)
 	owners, _ := m["ownerReferences"].([]any)
 	for _, owner := range owners {
-		if ref, _ := owner.(map[string]any); ref["kind"] == "ReplicaSet" {
+		if ref, _ := owner.(map[string]any); ref["kind"] == "ReplicaSet" || ref["kind"] == "Job" {
 			return true
 		}
 	}

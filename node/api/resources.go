@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
@@ -82,6 +83,7 @@ const (
 	Deployments = "deployments.apps"
 	ReplicaSets = "replicasets.apps"
 	Budgets     = "poddisruptionbudgets.policy"
+	Jobs        = "jobs.batch"
 
 	PriorityClasses = "priorityclasses.scheduling.k8s.io"
 )
@@ -177,6 +179,18 @@ var kinds = []*kind{
 			return append(valid.AdviseTemplate(d.Spec.Template.Annotations), adviseOnSecrets(&d.Spec.Template.Spec, "spec.template.spec")...)
 		}),
 		columns: deploymentColumns, row: row(deploymentRow),
+	},
+	{
+		GroupVersionKind: schema.GroupVersionKind{Group: "batch", Version: "v1", Kind: "Job"},
+		plural:           "jobs", singular: "job",
+		categories: []string{"all"}, namespaced: true, verbs: allVerbs,
+		make:     func() runtime.Object { return &batchv1.Job{} },
+		fields:   jobFields,
+		defaults: by(valid.DefaultJob), validate: on(valid.Job), validateUpdate: onUpdate(valid.JobUpdate),
+		advise: adviceOn(func(j *batchv1.Job) []string {
+			return append(valid.AdviseTemplate(j.Spec.Template.Annotations), adviseOnSecrets(&j.Spec.Template.Spec, "spec.template.spec")...)
+		}),
+		columns: jobColumns, row: row(jobRow),
 	},
 	{
 		GroupVersionKind: schema.GroupVersionKind{Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},

@@ -224,6 +224,14 @@ func jobPodName(w *state.Workload, slot state.SlotID, id state.RunID) string {
 	return state.PodName(w.Name, id)
 }
 
+// jobIndex is the variable that tells a container of an Indexed Job which one it is.
+func jobIndex(r *run) []runtime.Env {
+	if r.workload.Job == nil || !r.workload.Job.Indexed {
+		return nil
+	}
+	return []runtime.Env{{Name: "JOB_COMPLETION_INDEX", Value: strconv.Itoa(r.slot.ID.Index)}}
+}
+
 // madeJob is what the face of a Job was made of.
 type madeJob struct {
 	workload *state.Workload

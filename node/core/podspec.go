@@ -31,6 +31,7 @@ func (c *Core) podSpec(r *run) (*runtime.Spec, []SealedUse, error) {
 	if spec.Hostname == "" {
 		spec.Hostname = spec.Name
 	}
+	index := jobIndex(r)
 	for i := range t.Spec.Volumes {
 		v, uses, err := c.volume(spec.Namespace, &t.Spec.Volumes[i])
 		if err != nil {
@@ -51,6 +52,7 @@ func (c *Core) podSpec(r *run) (*runtime.Spec, []SealedUse, error) {
 			use.Container = i
 			sealed = append(sealed, use)
 		}
+		container.Env = append(container.Env, index...)
 		spec.Containers = append(spec.Containers, container)
 	}
 	return spec, sealed, nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
@@ -29,6 +30,7 @@ var kinds = map[string]kind{
 	"configmaps":                        {make: of[corev1.ConfigMap], whole: on(ConfigMap), update: onUpdate(ConfigMapUpdate)},
 	"priorityclasses.scheduling.k8s.io": {make: of[schedulingv1.PriorityClass], whole: on(PriorityClass), update: onUpdate(PriorityClassUpdate)},
 	"poddisruptionbudgets.policy":       {make: of[policyv1.PodDisruptionBudget], whole: on(PodDisruptionBudget)},
+	"jobs.batch":                        {make: of[batchv1.Job], whole: on(Job), update: onUpdate(JobUpdate)},
 	"deployments.apps":                  {make: of[appsv1.Deployment], whole: on(Deployment), update: onUpdate(DeploymentUpdate)},
 }
 
