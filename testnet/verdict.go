@@ -29,6 +29,8 @@ func (w *World) calm() {
 			n.start()
 		}
 	}
+	w.Run(newsMax)
+	w.letInStrangers()
 	// Who lost its disk asks members in turn to let it in, and they may have to hear of
 	// each other first (seed 5441 of the histories). What it left running is swept only
 	// when it has been back for a while.
@@ -66,6 +68,9 @@ func (w *World) forgetTheGone() {
 		}
 	}
 }
+
+// newsMax is how long word of who belongs may take once all links work again.
+const newsMax = 5 * time.Second
 
 // backMax bounds how many seconds the calm waits for those who join again.
 const backMax = 60

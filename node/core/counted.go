@@ -147,8 +147,13 @@ func (c *Core) noteHolder(peer p2p.PeerID, context *crdt.Context) {
 	}
 }
 
-// counts reports whether more than half of those who count hold a change.
+// counts reports whether more than half of those who count hold a change. Where nobody
+// counts any more, all having been forgotten, there is nobody to ask (seed 6747 of the
+// histories).
 func (c *Core) counts(m *membership) bool {
+	if len(c.counted.peers) == 0 {
+		return c.knowsIntroducers()
+	}
 	holders := 0
 	for peer := range c.counted.peers {
 		if peer == c.cfg.Peer || m.own && peer == m.peer || m.holders[peer] {
@@ -189,12 +194,17 @@ func (c *Core) majority() bool {
 	if c.cfg.Ablate == MajorityRule {
 		return true
 	}
+	return c.knowsIntroducers() && c.most(c.isThere)
+}
+
+// knowsIntroducers is false of a newcomer that does not know yet how many they are.
+func (c *Core) knowsIntroducers() bool {
 	for _, m := range c.cfg.Known {
 		if c.members.byPeer[m.ID] == nil {
-			return false // a newcomer that does not know yet how many they are
+			return false
 		}
 	}
-	return c.most(c.isThere)
+	return true
 }
 
 // most reports whether something holds of more than half of those who count, and of those
@@ -246,6 +256,9 @@ func (c *Core) awaited() (words []string) {
 	}
 	return words
 }
+
+// Belonging are the peers that count, or will, by the records.
+func (c *Core) Belonging() map[p2p.PeerID]bool { return c.belonging() }
 
 // Counted are the peers of whom more than half make a majority here.
 func (c *Core) Counted() map[p2p.PeerID]bool { return maps.Clone(c.counted.peers) }
