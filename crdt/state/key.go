@@ -52,6 +52,12 @@ func (k Key) Resource() string {
 // Internal says whether k is of holon's own bookkeeping, which no user wrote.
 func (k Key) Internal() bool { return strings.HasSuffix(k.Resource(), ".holon.dev") }
 
+// Lasting says that an object of this key is never deleted. So no account of dots proves that it
+// was: a database that was rolled back in secret issues some again, and whoever knows
+// them as others' would purge, with everybody's consent, a member (seed 9231 of the
+// histories).
+func Lasting(k Key) bool { return k.Resource() == Members }
+
 // Validate reports what is wrong with a key that came from outside.
 func (k Key) Validate() error {
 	parts := strings.Split(string(k), "/")

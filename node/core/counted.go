@@ -147,13 +147,8 @@ func (c *Core) noteHolder(peer p2p.PeerID, context *crdt.Context) {
 	}
 }
 
-// counts reports whether more than half of those who count hold a change. Where nobody
-// counts any more, all having been forgotten, there is nobody to ask (seed 6747 of the
-// histories).
+// counts reports whether more than half of those who count hold a change.
 func (c *Core) counts(m *membership) bool {
-	if len(c.counted.peers) == 0 {
-		return c.knowsIntroducers()
-	}
 	holders := 0
 	for peer := range c.counted.peers {
 		if peer == c.cfg.Peer || m.own && peer == m.peer || m.holders[peer] {
@@ -194,17 +189,12 @@ func (c *Core) majority() bool {
 	if c.cfg.Ablate == MajorityRule {
 		return true
 	}
-	return c.knowsIntroducers() && c.most(c.isThere)
-}
-
-// knowsIntroducers is false of a newcomer that does not know yet how many they are.
-func (c *Core) knowsIntroducers() bool {
 	for _, m := range c.cfg.Known {
 		if c.members.byPeer[m.ID] == nil {
-			return false
+			return false // a newcomer that does not know yet how many they are
 		}
 	}
-	return true
+	return c.most(c.isThere)
 }
 
 // most reports whether something holds of more than half of those who count, and of those

@@ -54,7 +54,7 @@ func (t *tree) encode() []byte {
 func (c *Core) compare(from p2p.PeerID, d digestBody) {
 	s := &c.sync
 	if d.Root == c.store.tree.root {
-		c.meet() // where gossip brings everything no pull is ever completed
+		c.meet(from) // where gossip brings everything no pull is ever completed
 	}
 	if d.Root == c.store.tree.root || !d.Level || !c.level() || d.Floor != c.floors.id {
 		delete(s.differs, from)
