@@ -57,7 +57,7 @@ func startFakeNode(t testing.TB, dir string) *fakeNode {
 	})
 	cert, key, err := ca.AdminCert()
 	must(t, err)
-	config, err := api.Kubeconfig(ca.CertPEM(), cert, key, []api.Endpoint{{Name: "n1", URL: "https://" + server.Addr().String()}}, "n1")
+	config, err := api.Kubeconfig(api.AdminUser, ca.CertPEM(), cert, key, []api.Endpoint{{Name: "n1", URL: "https://" + server.Addr().String()}}, "n1")
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, kubeconfigName), config, 0o600))
 	f.seed(t)

@@ -10,9 +10,12 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"holon/node/api"
 )
 
 // resource is one kind of object and how its names are spelled.
@@ -38,6 +41,11 @@ var builtin = []resource{
 	{"", "v1", "secrets", "secret", "Secret", nil, true, corev1.Secret{}},
 	{"", "v1", "namespaces", "namespace", "Namespace", []string{"ns"}, false, corev1.Namespace{}},
 	{"", "v1", "nodes", "node", "Node", []string{"no"}, false, corev1.Node{}},
+	{"rbac.authorization.k8s.io", "v1", "roles", "role", "Role", nil, true, rbacv1.Role{}},
+	{"rbac.authorization.k8s.io", "v1", "rolebindings", "rolebinding", "RoleBinding", nil, true, rbacv1.RoleBinding{}},
+	{"rbac.authorization.k8s.io", "v1", "clusterroles", "clusterrole", "ClusterRole", nil, false, rbacv1.ClusterRole{}},
+	{"rbac.authorization.k8s.io", "v1", "clusterrolebindings", "clusterrolebinding", "ClusterRoleBinding", nil, false, rbacv1.ClusterRoleBinding{}},
+	{"holon.dev", "v1", "revocations", "revocation", "Revocation", nil, false, api.Revocation{}},
 	{"", "v1", "events", "event", "Event", []string{"ev"}, true, corev1.Event{}},
 }
 

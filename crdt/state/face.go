@@ -104,6 +104,9 @@ var kinds = map[string][2]string{
 	Secrets:     {"v1", "Secret"},
 	Deployments: {"apps/v1", "Deployment"}, ReplicaSets: {"apps/v1", "ReplicaSet"},
 	Budgets: {"policy/v1", "PodDisruptionBudget"}, PriorityClasses: {"scheduling.k8s.io/v1", "PriorityClass"},
+	Roles: {"rbac.authorization.k8s.io/v1", "Role"}, RoleBindings: {"rbac.authorization.k8s.io/v1", "RoleBinding"},
+	ClusterRoles: {"rbac.authorization.k8s.io/v1", "ClusterRole"}, ClusterRoleBindings: {"rbac.authorization.k8s.io/v1", "ClusterRoleBinding"},
+	Revocations: {"holon.dev/v1", "Revocation"},
 }
 
 // WithMeta completes a stored object: its kind, name and UID are in its key and

@@ -19,6 +19,12 @@ const (
 
 	PriorityClasses = "priorityclasses.scheduling.k8s.io"
 
+	Roles               = "roles.rbac.authorization.k8s.io"
+	RoleBindings        = "rolebindings.rbac.authorization.k8s.io"
+	ClusterRoles        = "clusterroles.rbac.authorization.k8s.io"
+	ClusterRoleBindings = "clusterrolebindings.rbac.authorization.k8s.io"
+	Revocations         = "revocations.holon.dev" // of credentials, never deleted
+
 	Members   = "members.holon.dev"   // one per admitted peer, named by peer ID
 	Slots     = "slots.holon.dev"     // one per slot, named <workload UID>-<index>
 	Revisions = "revisions.holon.dev" // one per pod template, named <workload UID>-<hash>
@@ -50,7 +56,9 @@ func (k Key) Resource() string {
 }
 
 // Internal says whether k is of holon's own bookkeeping, which no user wrote.
-func (k Key) Internal() bool { return strings.HasSuffix(k.Resource(), ".holon.dev") }
+func (k Key) Internal() bool {
+	return strings.HasSuffix(k.Resource(), ".holon.dev") && k.Resource() != Revocations
+}
 
 // Lasting says that an object of this key is never deleted. So no account of dots proves that it
 // was: a database that was rolled back in secret issues some again, and whoever knows

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"holon/crdt/state/valid"
+	"holon/node/api/rbac"
 )
 
 // kind is all that the server knows about one kind of object. The handlers are
@@ -34,7 +35,10 @@ type kind struct {
 	// asked objects live on their nodes and are gathered when somebody looks.
 	asked bool
 
-	make     func() runtime.Object
+	make func() runtime.Object
+	// review answers an object of a kind that is a question and is not kept; see
+	// reviewKinds.
+	review   func(*rbac.Policy, rbac.User, runtime.Object)
 	fields   fieldTable
 	defaults func(runtime.Object)
 	// validate checks a whole object, validateCreate what only the server may set,
@@ -84,6 +88,12 @@ const (
 	Budgets     = "poddisruptionbudgets.policy"
 
 	PriorityClasses = "priorityclasses.scheduling.k8s.io"
+
+	Roles               = "roles.rbac.authorization.k8s.io"
+	RoleBindings        = "rolebindings.rbac.authorization.k8s.io"
+	ClusterRoles        = "clusterroles.rbac.authorization.k8s.io"
+	ClusterRoleBindings = "clusterrolebindings.rbac.authorization.k8s.io"
+	Revocations         = "revocations.holon.dev"
 )
 
 func core(kind string) schema.GroupVersionKind {
@@ -97,7 +107,9 @@ func apps(kind string) schema.GroupVersionKind {
 var scaleKind = schema.GroupVersionKind{Group: "autoscaling", Version: "v1", Kind: "Scale"}
 
 // kinds is everything that is served, in the order of discovery.
-var kinds = []*kind{
+var kinds = slices.Concat(ordinaryKinds, grantKinds, reviewKinds, []*kind{revocationKind})
+
+var ordinaryKinds = []*kind{
 	{
 		GroupVersionKind: core("Namespace"), plural: "namespaces", singular: "namespace", short: []string{"ns"},
 		verbs:    []string{"create", "delete", "get", "list", "patch", "update", "watch"},

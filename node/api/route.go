@@ -72,6 +72,9 @@ func (s *Server) serveObjects(w http.ResponseWriter, r *http.Request) error {
 	case "watch":
 		return s.watch(w, r, t)
 	case "create":
+		if t.kind.review != nil {
+			return s.answerReview(w, r, t)
+		}
 		return s.create(w, r, t)
 	case "update":
 		return s.update(w, r, t)

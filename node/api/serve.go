@@ -62,6 +62,7 @@ type Server struct {
 	short, long slots
 	terminating terminating
 	events      eventMirror
+	access      authorizer
 }
 
 // New opens the listeners, so that a taken address is known at once. Nothing is
@@ -69,7 +70,7 @@ type Server struct {
 func New(config Config) (*Server, error) {
 	s := &Server{
 		config: config, log: config.Logger,
-		short: newSlots(shortRequestsMax), long: newSlots(longRequestsMax),
+		short: newSlots(shortRequestsMax), long: newSlots(longRequestsMax), access: authorizer{cache: config.Cache},
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	if s.log == nil {

@@ -408,7 +408,7 @@ func TestDiscovery(t *testing.T) {
 	f := serve(t)
 	groups, resources, err := f.kube.Discovery().ServerGroupsAndResources()
 	check(t, err)
-	if len(groups) != 5 {
+	if len(groups) != 8 {
 		t.Errorf("groups: %v", groups)
 	}
 	names := map[string]bool{}
@@ -420,7 +420,7 @@ func TestDiscovery(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{"pods", "pods/log", "pods/exec", "nodes", "namespaces", "events", "configmaps", "deployments", "deployments/scale", "replicasets", "pods/eviction", "poddisruptionbudgets", "priorityclasses"} {
+	for _, want := range []string{"pods", "pods/log", "pods/exec", "nodes", "namespaces", "events", "configmaps", "deployments", "deployments/scale", "replicasets", "pods/eviction", "poddisruptionbudgets", "priorityclasses", "roles", "clusterrolebindings", "revocations", "credentials"} {
 		if !names[want] {
 			t.Errorf("%s is not discovered", want)
 		}
