@@ -38,7 +38,10 @@ func (c *client) kubeconfigFor(ctx context.Context, user string, groups []string
 			current = m.Name
 		}
 	}
-	if len(endpoints) > 0 && current == "" {
+	if len(endpoints) == 0 {
+		return nil, "", fmt.Errorf("%s knows no node whose API is reached over the network: start one with --api-listen", c.where)
+	}
+	if current == "" {
 		current = endpoints[0].Name
 	}
 	body, err := json.Marshal(api.CredentialRequest{User: user, Groups: groups})

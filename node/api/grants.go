@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -10,8 +12,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"holon/crdt/state"
 	"holon/crdt/state/valid"
 	"holon/node/api/rbac"
 )
@@ -73,6 +77,24 @@ func validClusterRole(r *rbacv1.ClusterRole) field.ErrorList {
 		errs = append(errs, field.Forbidden(field.NewPath("metadata", "name"), "every cluster has this role, and nobody changes it: take another name"))
 	}
 	return errs
+}
+
+// builtInRoles are the ClusterRoles that are always there, as objects.
+func builtInRoles() ([]Object, error) {
+	var all []Object
+	for _, name := range slices.Sorted(maps.Keys(rbac.BuiltIn)) {
+		key := Key{Resource: ClusterRoles, Name: name}
+		value, err := toMap(&rbacv1.ClusterRole{
+			TypeMeta:   metav1.TypeMeta{APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole"},
+			ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID(state.DerivedUID("clusterrole", name).String())},
+			Rules:      rbac.BuiltIn[name],
+		})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, Object{Key: key, Source: Decoded(value)})
+	}
+	return all, nil
 }
 
 var (

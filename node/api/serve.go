@@ -85,6 +85,13 @@ func New(config Config) (*Server, error) {
 	if err := s.SetHosts(config.Hosts); err != nil {
 		return nil, err
 	}
+	roles, err := builtInRoles()
+	if err != nil {
+		return nil, err
+	}
+	if err := config.Cache.Apply(roles, nil); err != nil {
+		return nil, err
+	}
 	if err := s.listen(); err != nil {
 		s.closeListeners()
 		return nil, err
