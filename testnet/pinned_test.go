@@ -22,6 +22,7 @@ func TestPinnedHistories(t *testing.T) {
 		{1799, "", "a node that only a burnt one had let in stayed alone"},
 		{5852, "", "what waits for a paused node is news to it when it goes on"},
 		{6747, "", "everybody who counted burnt, and the last one had let in the next"},
+		{7928, "", "what a node had said before its disk was rolled back kept others from comparing stores with it"},
 		{9231, "", "a newcomer agreed with a database that was rolled back, and was purged as another record"},
 		{1043, "lossy", "a newcomer that knew only itself took itself for a majority"},
 	} {
