@@ -24,27 +24,9 @@ import (
 )
 
 const (
-	shortRequestsMax = 256  // answered side by side
-	longRequestsMax  = 4096 // watches, followed logs, exec
 	// answerTimeout is how long a short request may take, its answer included.
 	answerTimeout = time.Minute
 )
-
-// slots bounds how many requests run side by side.
-type slots chan struct{}
-
-func newSlots(n int) slots { return make(slots, n) }
-
-func (s slots) take() bool {
-	select {
-	case s <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-func (s slots) release() { <-s }
 
 // inFlight counts requests until the server closes, and says when the last has ended.
 type inFlight struct {
@@ -107,11 +89,11 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	if long {
 		pool = s.long
 	}
-	if !pool.take() {
-		writeError(seen, r, tooMany("this node is answering %d requests already: try again in a moment", cap(pool)))
+	if err := pool.take(user); err != nil {
+		writeError(seen, r, err)
 		return
 	}
-	defer pool.release()
+	defer pool.release(user)
 	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), userKey{}, user))
 	defer cancel()
 	if long {

@@ -59,7 +59,7 @@ type Server struct {
 	life        context.Context // ends when the server shall close
 	end         context.CancelFunc
 	requests    inFlight
-	short, long slots
+	short, long *slots
 	terminating terminating
 	events      eventMirror
 	access      authorizer
