@@ -276,6 +276,9 @@ func (f *fakeNode) Logs(_ context.Context, namespace, pod string, o api.LogOptio
 	return err
 }
 
+// PortForward is what no command asks for.
+func (f *fakeNode) PortForward(context.Context, string, string, int, api.Stream) error { return api.ErrInvalid }
+
 // Exec knows a few commands.
 func (f *fakeNode) Exec(ctx context.Context, _, pod, container string, command []string, s api.Stream) (int, error) {
 	switch command[0] {

@@ -137,6 +137,7 @@ var ordinaryKinds = []*kind{
 		subresources: []subresource{
 			{"log", core("Pod"), []string{"get"}},
 			{"exec", core("PodExecOptions"), []string{"create", "get"}},
+			{"portforward", core("PodPortForwardOptions"), []string{"create", "get"}},
 			{"eviction", evictionKind, []string{"create"}},
 		},
 		make:     func() runtime.Object { return &corev1.Pod{} },

@@ -122,6 +122,11 @@ func (s *Server) serveSubresource(w http.ResponseWriter, r *http.Request, t *tar
 			return notAllowed(t, r.Method, "")
 		}
 		return s.exec(w, r, t)
+	case Pods + "/portforward":
+		if r.Method != http.MethodGet && r.Method != http.MethodPost {
+			return notAllowed(t, r.Method, "")
+		}
+		return s.portForward(w, r, t)
 	case Pods + "/eviction":
 		return s.evict(w, r, t)
 	case Deployments + "/scale":
