@@ -62,12 +62,14 @@ var imports = map[string][]string{
 		"crdt", "crdt/state", "crdt/state/valid", "scheduler", "node/core", "p2p", "p2p/cert", "p2p/swim",
 		"runtime", "runtime/runtimetest", "testnet/check", "testnet/story",
 	},
-	"testnet/check":      {"crdt", "crdt/state", "scheduler", "node/core", "runtime"},
-	"examples/web":       {}, // the server of examples/web.yaml
-	"testnet/golden":     {},
-	"testnet/live":       {"testnet/live/hosts", "testnet/story"},
-	"testnet/live/hosts": {},
-	"testnet/story":      {},
+	"testnet/check":        {"crdt", "crdt/state", "scheduler", "node/core", "runtime"},
+	"examples/web":         {}, // the server of examples/web.yaml
+	"testnet/golden":       {},
+	"testnet/live":         {"testnet/live/hosts", "testnet/story"},
+	"testnet/live/hosts":   {},
+	"testnet/story":        {},
+	"testnet/kube":         {}, // modules of its own: what clients of Kubernetes need
+	"testnet/kube/kubectl": {},
 	"testnet/bench": { // a module of its own, for the sake of what holon is compared with
 		"crdt", "crdt/badger", "crdt/state", "node", "node/api", "node/core", "p2p", "p2p/cert", "p2p/libp2p", "p2p/swim", "runtime",
 		"scheduler/schedulertest",
