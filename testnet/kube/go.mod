@@ -5,7 +5,6 @@ module holon/testnet/kube
 go 1.26.6
 
 require (
-	k8s.io/client-go v0.35.0
 	k8s.io/component-base v0.35.0
 	k8s.io/kubectl v0.35.0
 )
@@ -13,6 +12,7 @@ require (
 require (
 	golang.org/x/tools v0.38.0 // indirect
 	k8s.io/api v0.35.0 // indirect
+	k8s.io/client-go v0.35.0 // indirect
 )
 
 require (
