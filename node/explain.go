@@ -51,6 +51,12 @@ func (n *Node) ownerOf(k api.Key) api.Key {
 	for _, ref := range refs {
 		if r, ok := ref.(map[string]any); ok {
 			name, _ := r["name"].(string)
+			switch r["kind"] {
+			case "StatefulSet":
+				return api.Key{Resource: state.StatefulSets, Namespace: k.Namespace, Name: name}
+			case "DaemonSet":
+				return api.Key{Resource: state.DaemonSets, Namespace: k.Namespace, Name: name}
+			}
 			if cut := strings.LastIndexByte(name, '-'); cut > 0 {
 				return api.Key{Resource: state.Deployments, Namespace: k.Namespace, Name: name[:cut]}
 			}

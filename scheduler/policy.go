@@ -28,7 +28,9 @@ func (v *View) healthFor(w *state.Workload, name string) Health {
 		return Gone
 	case n.Health == Lost && v.lostAt(w, n) <= v.Now:
 		return LostLong
-	case n.Health == Serving && v.expelledAt(w, n) <= v.Now:
+	case n.Health == Drained && !n.Silent && w.Daemon():
+		return Serving // to those who come with the node
+	case n.Health == Serving && v.expelledAt(w, n) <= v.Now && !w.Daemon():
 		return Expelling
 	}
 	return n.Health

@@ -44,6 +44,9 @@ type Node struct {
 	Unschedulable bool // cordoned: keeps what it has, takes nothing new
 	Health        Health
 	Since         time.Duration // of Health, where it is Lost or Unfit
+	Daemon        int           // index of the slots that DaemonSets have here
+	Silent        bool          // out of reach, whatever Health says
+	Unknown       bool          // has not said yet what it is
 	Unsteady      bool          // comes and goes: gets a slot only where nobody else fits
 	Expels        []Expulsion   // NoExecute taints, which are among Taints, too
 	HostPortsOnly bool

@@ -35,6 +35,9 @@ var builtin = []resource{
 	{"", "v1", "pods", "pod", "Pod", []string{"po"}, true, corev1.Pod{}},
 	{"apps", "v1", "deployments", "deployment", "Deployment", []string{"deploy"}, true, appsv1.Deployment{}},
 	{"apps", "v1", "replicasets", "replicaset", "ReplicaSet", []string{"rs"}, true, appsv1.ReplicaSet{}},
+	{"apps", "v1", "statefulsets", "statefulset", "StatefulSet", []string{"sts"}, true, appsv1.StatefulSet{}},
+	{"apps", "v1", "daemonsets", "daemonset", "DaemonSet", []string{"ds"}, true, appsv1.DaemonSet{}},
+	{"apps", "v1", "controllerrevisions", "controllerrevision", "ControllerRevision", nil, true, appsv1.ControllerRevision{}},
 	{"policy", "v1", "poddisruptionbudgets", "poddisruptionbudget", "PodDisruptionBudget", []string{"pdb"}, true, policyv1.PodDisruptionBudget{}},
 	{"scheduling.k8s.io", "v1", "priorityclasses", "priorityclass", "PriorityClass", []string{"pc"}, false, schedulingv1.PriorityClass{}},
 	{"", "v1", "configmaps", "configmap", "ConfigMap", []string{"cm"}, true, corev1.ConfigMap{}},
@@ -50,7 +53,7 @@ var builtin = []resource{
 }
 
 // allKinds is what `get all` means.
-var allKinds = []string{"pods", "deployments", "replicasets"}
+var allKinds = []string{"pods", "deployments", "replicasets", "statefulsets", "daemonsets"}
 
 // groupResource is the plural with its group: "deployments.apps", "pods".
 func (r resource) groupResource() string { return withGroup(r.Plural, r.Group) }

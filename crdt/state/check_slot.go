@@ -40,7 +40,7 @@ func (c *checker) checkSlotOwners() {
 		switch {
 		case s.Owner == "":
 			c.find(Broken, key, "it has no owner")
-		case resource != Deployments && resource != Pods:
+		case !IsWorkload(resource):
 			c.find(Broken, key, "its owner %s is not a workload", s.Owner)
 		case namespace != s.Namespace:
 			c.find(Broken, key, "its owner %s lives in another namespace", s.Owner)
@@ -111,7 +111,7 @@ func (c *checker) checkRuns() {
 			c.find(Broken, key, "revision %s replaces itself", s.Run.Revision)
 		}
 		w := c.workloads[s.ID.Workload]
-		if w == nil || w.Bare() || s.ID.Index >= w.Replicas {
+		if w == nil || w.Bare() || !w.Daemon() && !w.Counts(s.ID.Index) {
 			return // nobody runs it; a bare pod is its own template
 		}
 		for _, revision := range []string{s.Run.Revision, s.Run.Prev} {

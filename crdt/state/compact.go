@@ -55,7 +55,7 @@ func Compacted(key Key, o *crdt.Object, replica crdt.ReplicaID) (map[string][]by
 			values[path] = g.Value
 		}
 	}
-	if r := key.Resource(); r == Deployments || r == Pods {
+	if IsWorkload(key.Resource()) {
 		values[IdentityPath] = EncodeRegister(identity(o).String())
 	}
 	return values, nil

@@ -39,11 +39,7 @@ func (p *PodFace) Value() (map[string]any, error) {
 	}
 	merge(labels, p.Labels)
 	merge(notes, p.Notes)
-	if !p.Workload.Bare() {
-		labels[TemplateHashLabel] = p.Revision
-		meta["generateName"] = ReplicaSetName(p.Workload, p.Revision) + "-"
-		meta["ownerReferences"] = ownerRef("apps/v1", "ReplicaSet", ReplicaSetName(p.Workload, p.Revision), ReplicaSetUID(p.Workload, p.Revision))
-	}
+	p.owned(meta, labels)
 	notes["holon.dev/slot"], notes["holon.dev/run"] = p.Slot.String(), string(p.Run)
 	meta["labels"], meta["annotations"] = labels, notes
 	timestamp(meta, "creationTimestamp", p.Workload.Created)
@@ -70,6 +66,24 @@ func (p *PodFace) Value() (map[string]any, error) {
 		spec["priority"] = int64(p.Priority)
 	}
 	return map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": p.status()}, nil
+}
+
+// owned adds what a pod has of its owner.
+func (p *PodFace) owned(meta, labels map[string]any) {
+	w := p.Workload
+	switch {
+	case w.Bare():
+	case w.Set():
+		p.ofSet(meta, labels)
+	case w.Daemon():
+		labels[RevisionLabel] = p.Revision
+		meta["generateName"] = w.Name + "-"
+		meta["ownerReferences"] = ownerRef("apps/v1", "DaemonSet", w.Name, w.ObjectUID.String())
+	default:
+		labels[TemplateHashLabel] = p.Revision
+		meta["generateName"] = ReplicaSetName(w, p.Revision) + "-"
+		meta["ownerReferences"] = ownerRef("apps/v1", "ReplicaSet", ReplicaSetName(w, p.Revision), ReplicaSetUID(w, p.Revision))
+	}
 }
 
 // terminating marks a pod that is on its way out. Since when is not known; that

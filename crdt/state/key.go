@@ -8,14 +8,17 @@ import (
 // The resources that holon stores, as "<plural>.<group>" (the core group has no
 // dot). The last six never leave the store: they are holon's own bookkeeping.
 const (
-	Namespaces  = "namespaces"
-	Nodes       = "nodes"
-	Pods        = "pods"
-	ConfigMaps  = "configmaps"
-	Secrets     = "secrets" // their values sealed, see SealedPath
-	Deployments = "deployments.apps"
-	ReplicaSets = "replicasets.apps" // derived, never stored
-	Budgets     = "poddisruptionbudgets.policy"
+	Namespaces          = "namespaces"
+	Nodes               = "nodes"
+	Pods                = "pods"
+	ConfigMaps          = "configmaps"
+	Secrets             = "secrets" // their values sealed, see SealedPath
+	Deployments         = "deployments.apps"
+	ReplicaSets         = "replicasets.apps" // derived, never stored
+	StatefulSets        = "statefulsets.apps"
+	DaemonSets          = "daemonsets.apps"
+	ControllerRevisions = "controllerrevisions.apps" // derived, never stored
+	Budgets             = "poddisruptionbudgets.policy"
 
 	PriorityClasses = "priorityclasses.scheduling.k8s.io"
 

@@ -77,15 +77,17 @@ var (
 
 // Resources as Key.Resource spells them.
 const (
-	Namespaces  = "namespaces"
-	Nodes       = "nodes"
-	Pods        = "pods"
-	ConfigMaps  = "configmaps"
-	Secrets     = "secrets"
-	EventsOf    = "events"
-	Deployments = "deployments.apps"
-	ReplicaSets = "replicasets.apps"
-	Budgets     = "poddisruptionbudgets.policy"
+	Namespaces   = "namespaces"
+	Nodes        = "nodes"
+	Pods         = "pods"
+	ConfigMaps   = "configmaps"
+	Secrets      = "secrets"
+	EventsOf     = "events"
+	Deployments  = "deployments.apps"
+	StatefulSets = "statefulsets.apps"
+	DaemonSets   = "daemonsets.apps"
+	ReplicaSets  = "replicasets.apps"
+	Budgets      = "poddisruptionbudgets.policy"
 
 	PriorityClasses = "priorityclasses.scheduling.k8s.io"
 
@@ -187,10 +189,11 @@ var ordinaryKinds = []*kind{
 		fields:       deploymentFields,
 		defaults:     by(valid.DefaultDeployment), validate: on(valid.Deployment), validateUpdate: onUpdate(valid.DeploymentUpdate),
 		advise: adviceOn(func(d *appsv1.Deployment) []string {
-			return append(valid.AdviseTemplate(d.Spec.Template.Annotations), adviseOnSecrets(&d.Spec.Template.Spec, "spec.template.spec")...)
+			return adviseTemplate(&d.Spec.Template)
 		}),
 		columns: deploymentColumns, row: row(deploymentRow),
 	},
+	statefulSetKind, daemonSetKind,
 	{
 		GroupVersionKind: schema.GroupVersionKind{Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
 		plural:           "poddisruptionbudgets", singular: "poddisruptionbudget", short: []string{"pdb"},
@@ -222,6 +225,7 @@ var ordinaryKinds = []*kind{
 		selectable: []string{"status.replicas"},
 		columns:    replicaSetColumns, row: row(replicaSetRow),
 	},
+	controllerRevisionKind,
 }
 
 // on, onUpdate, by and row give functions of concrete types the shape of the table.

@@ -236,7 +236,12 @@ func (c *Core) deriveWorkload(uid crdt.UID, runs []placedRun) {
 		for i := range pods {
 			c.derivePod(w, &pods[i], shown)
 		}
-		if !w.Bare() {
+		switch {
+		case w.Set():
+			c.deriveSet(w, shown)
+		case w.Daemon():
+			c.deriveDaemon(w, shown)
+		case !w.Bare():
 			c.deriveDeployment(w, shown)
 		}
 		c.out.Explained = append(c.out.Explained, c.explain(w))
@@ -292,7 +297,11 @@ func (c *Core) podFaces(w *state.Workload, runs []placedRun) []state.PodFace {
 	for _, r := range runs {
 		bySlot[r.status.Slot.Index] = append(bySlot[r.status.Slot.Index], r)
 	}
-	for _, s := range c.index.wanted(w) {
+	slots := c.wanted(w)
+	if w.Set() {
+		slots, _ = c.openSlots(w, slots) // the others have no pod yet
+	}
+	for _, s := range slots {
 		assigned := c.assigned(&s)
 		if assigned == "" && c.sched.booking.view != nil {
 			assigned = s.Home.Node // lost, and nobody stands in
@@ -302,16 +311,16 @@ func (c *Core) podFaces(w *state.Workload, runs []placedRun) []state.PodFace {
 			revision = w.Revision
 		}
 		expected := state.MakeRunID(s.ID, revision, assigned, s.Run.Nonce)
-		found := false
+		found, before := false, len(faces)
 		for _, r := range bySlot[s.ID.Index] {
 			faces = append(faces, c.podFace(w, s.ID, r.node, r.status))
 			found = found || r.status.Run == expected
 		}
-		if w.Bare() && len(faces) > 1 { // a bare pod has one name: show who runs it in this view
-			shown := slices.IndexFunc(faces, func(f state.PodFace) bool { return f.Run == expected })
-			faces = faces[max(shown, 0):][:1]
+		if of := faces[before:]; w.OneName() && len(of) > 1 { // show who runs it in this view
+			shown := slices.IndexFunc(of, func(f state.PodFace) bool { return f.Run == expected })
+			faces = append(faces[:before], of[max(shown, 0)])
 		}
-		if !found && (!w.Bare() || len(faces) == 0) {
+		if !found && (!w.OneName() || len(faces) == before) {
 			pending := c.podFace(w, s.ID, assigned, &state.RunStatus{Run: expected, Revision: revision, Phase: state.Pending, Slot: s.ID})
 			pending.Status = nil
 			pending.Why = cmp.Or(c.whyPlaced(w, s.ID.Index), "not planned yet")
@@ -319,16 +328,17 @@ func (c *Core) podFaces(w *state.Workload, runs []placedRun) []state.PodFace {
 		}
 	}
 	for _, r := range runs { // of slots that are not wanted any more
-		if r.status.Slot.Index >= w.Replicas && !w.Bare() {
-			faces = append(faces, c.podFace(w, r.status.Slot, r.node, r.status))
+		if c.wants(w, r.status.Slot.Index) || w.Bare() || w.Set() && showsSlot(faces, r.status.Slot) {
+			continue
 		}
+		faces = append(faces, c.podFace(w, r.status.Slot, r.node, r.status))
 	}
 	return faces
 }
 
 func (c *Core) podFace(w *state.Workload, slot state.SlotID, node string, r *state.RunStatus) state.PodFace {
 	f := state.PodFace{
-		Workload: w, Slot: slot, Run: r.Run, Revision: r.Revision, Name: podName(w, r.Revision, r.Run),
+		Workload: w, Slot: slot, Run: r.Run, Revision: r.Revision, Name: podName(w, slot, r.Revision, r.Run),
 		UID: c.podUID(w, slot, r.Run), Node: node, Status: r, Template: c.index.template(w.UID, r.Revision),
 		NodeLost: node != "" && !c.live(node),
 	}
@@ -348,7 +358,7 @@ func (c *Core) podFace(w *state.Workload, slot state.SlotID, node string, r *sta
 func (c *Core) deriveDeployment(w *state.Workload, shown map[state.Key]bool) {
 	total := state.Counts{Wanted: w.Replicas}
 	perRevision := map[string]state.Counts{}
-	for _, s := range c.index.wanted(w) {
+	for _, s := range c.wanted(w) {
 		if s.Home.Node == "" {
 			continue
 		}

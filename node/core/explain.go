@@ -27,9 +27,9 @@ func setOrDelete(set map[crdt.UID]bool, uid crdt.UID, in bool) {
 // explain gives the reasons of a workload's slots, in words.
 func (c *Core) explain(w *state.Workload) Explanation {
 	e := Explanation{Key: w.Key, workload: w.UID, live: c.sched.booking.live, Majority: c.sched.booking.view != nil && c.sched.booking.view.Majority}
-	for i, s := range c.index.wanted(w) {
+	for _, s := range c.wanted(w) {
 		slot := SlotExplanation{Slot: s, StandIn: c.standsIn(&s)}
-		if why := c.whyPlaced(w, i); why != "" {
+		if why := c.whyPlaced(w, s.ID.Index); why != "" {
 			slot.Reasons = []string{why}
 		}
 		e.Slots = append(e.Slots, slot)
@@ -39,10 +39,15 @@ func (c *Core) explain(w *state.Workload) Explanation {
 
 // whyPlaced is what the last plan said of a slot; empty: it was not planned yet.
 func (c *Core) whyPlaced(w *state.Workload, slot int) string {
-	if reasons := c.sched.reasons[w.UID]; slot < len(reasons) {
-		return reasons[slot].Text
+	reasons := c.sched.reasons[w.UID]
+	at := slot - w.First // of a DaemonSet it is elsewhere
+	if at < 0 || at >= len(reasons) || reasons[at].Slot.Index != slot {
+		at = slices.IndexFunc(reasons, func(r scheduler.Reason) bool { return r.Slot.Index == slot })
 	}
-	return ""
+	if at < 0 {
+		return ""
+	}
+	return reasons[at].Text
 }
 
 // Explanation is why a workload is where it is, from this node's view.

@@ -79,7 +79,7 @@ func (c *Core) reindex(key state.Key, rec *crdt.Record) {
 	x.touch(key)
 	var err error
 	switch key.Resource() {
-	case state.Deployments, state.Pods:
+	case state.Deployments, state.Pods, state.StatefulSets, state.DaemonSets:
 		err = x.reindexWorkload(key, rec)
 	case state.Slots:
 		err = x.reindexSlot(key, rec)
@@ -266,18 +266,4 @@ func (x *index) template(uid crdt.UID, hash string) *corev1.PodTemplateSpec {
 		return r.template
 	}
 	return nil
-}
-
-// wanted lists the slots of a workload in index order, one per replica, those
-// that were never written included.
-func (x *index) wanted(w *state.Workload) []state.Slot {
-	slots := make([]state.Slot, w.Replicas)
-	for i := range slots {
-		s, ok := x.slots[w.UID][i]
-		if !ok {
-			s = state.Slot{ID: state.SlotID{Workload: w.UID, Index: i}, Namespace: w.Namespace, Owner: w.Key}
-		}
-		slots[i] = s
-	}
-	return slots
 }

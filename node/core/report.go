@@ -25,7 +25,7 @@ func (n *runner) reportRun(c *Core, r *run) state.RunStatus {
 	s := state.RunStatus{
 		Slot: r.slot.ID, Run: r.id, Revision: r.revision, Phase: state.Pending,
 		Refused: r.refused, Message: r.message, IP: pod.IP, Stopping: !r.wanted,
-		Namespace: r.workload.Namespace, Name: podName(r.workload, r.revision, r.id),
+		Namespace: r.workload.Namespace, Name: podName(r.workload, r.slot.ID, r.revision, r.id),
 	}
 	if s.IP == "" && here && c.host.Runtime.HostPortsOnly {
 		s.IP = c.host.HostIP

@@ -51,6 +51,7 @@ type runner struct {
 	unsureAll bool
 	stirred   map[state.RunID]bool // runs for which there may be something to order
 	blocked   map[state.RunID]bool // those of them that wait until fewer starts are under way
+	held      map[crdt.UID]bool    // sets that wait until other nodes let go of their slots
 	pausing   map[state.RunID]bool // all that wait for a time, and some that did
 	lastSeen  Instant              // when the runtime was observed last; 0: never since boot
 	draining  bool                 // this node goes down: slots shall move away, nothing starts
@@ -92,7 +93,7 @@ func newRunner() runner {
 	return runner{
 		runs: map[state.RunID]*run{}, of: map[crdt.UID]map[state.RunID]*run{}, seen: map[state.RunID]runtime.Status{},
 		strangers: map[state.RunID]bool{}, outside: map[state.RunID]bool{}, unsure: map[crdt.UID]bool{}, stirred: map[state.RunID]bool{},
-		blocked: map[state.RunID]bool{}, pausing: map[state.RunID]bool{}, dirty: true, unsureAll: true,
+		blocked: map[state.RunID]bool{}, pausing: map[state.RunID]bool{}, held: map[crdt.UID]bool{}, dirty: true, unsureAll: true,
 	}
 }
 
@@ -212,13 +213,18 @@ func (r *run) about() state.Key {
 	if r.workload == nil {
 		return ""
 	}
-	return state.MakeKey(state.Pods, r.workload.Namespace, podName(r.workload, r.revision, r.id))
+	return state.MakeKey(state.Pods, r.workload.Namespace, podName(r.workload, r.slot.ID, r.revision, r.id))
 }
 
 // podName is the name of the pod that shows a run.
-func podName(w *state.Workload, revision string, id state.RunID) string {
-	if w.Bare() {
+func podName(w *state.Workload, slot state.SlotID, revision string, id state.RunID) string {
+	switch {
+	case w.Bare():
 		return w.Name
+	case w.Set():
+		return state.SetPodName(w.Name, slot.Index)
+	case w.Daemon():
+		return state.PodName(w.Name, id)
 	}
 	return state.PodName(w.Name+"-"+revision, id)
 }

@@ -268,8 +268,8 @@ func (c *Core) planIn(view *scheduler.View, w *state.Workload) (plan scheduler.P
 		deeds = append(deeds, c.newRevision(w))
 	}
 	deeds = append(deeds, c.rivals(w.UID)...)
-	slots := c.index.wanted(w)
-	plan = scheduler.Place(view, w, slots)
+	slots := c.wantedIn(view, w)
+	plan = c.place(view, w, slots)
 	for i := range plan.Decisions {
 		deeds = append(deeds, c.placement(w, plan.Decisions[i]))
 	}
@@ -321,7 +321,7 @@ func (c *Core) placement(w *state.Workload, d scheduler.Decision) deed {
 				return rec.Set(uid, at, map[string][]byte{
 					state.SlotOwner:      state.EncodeRegister(w.Key),
 					state.SlotOwnerBirth: state.EncodeRegister(w.Birth),
-					state.SlotRun:        state.EncodeRegister(state.Run{Revision: w.Revision}),
+					state.SlotRun:        state.EncodeRegister(state.Run{Revision: c.firstRevision(w, d.Slot.Index)}),
 				})
 			})
 			if err != nil {
