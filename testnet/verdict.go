@@ -140,14 +140,14 @@ func (w *World) eventually() {
 func (w *World) fits(replicas []check.Replica) bool {
 	wanted := int64(0)
 	for key, rec := range replicas[0].Records {
-		if r := key.Resource(); r != state.Deployments && r != state.Pods {
+		if !state.IsWorkload(key.Resource()) {
 			continue
 		}
 		workload, err := state.DecodeWorkload(key, rec)
 		if err != nil || workload == nil {
 			continue
 		}
-		wanted += int64(workload.Replicas) * state.Requests(&workload.Template.Spec).CPU
+		wanted += int64(check.Wanted(workload, replicas)) * state.Requests(&workload.Template.Spec).CPU
 		for _, c := range workload.Template.Spec.Containers {
 			if c.Image == "crash" {
 				return false
@@ -160,7 +160,7 @@ func (w *World) fits(replicas []check.Replica) bool {
 func (w *World) deleteAll() {
 	n := w.nodes[0]
 	for _, key := range slices.Sorted(maps.Keys(n.seen)) {
-		if r := key.Resource(); r == state.Deployments || r == state.Pods {
+		if state.IsWorkload(key.Resource()) {
 			n.remove(key)
 		}
 	}

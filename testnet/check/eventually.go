@@ -72,21 +72,20 @@ func ExactlyOnce(replicas []Replica, fits bool) []string {
 	records := replicas[0].Records
 	found := running(replicas)
 	for _, key := range slices.Sorted(maps.Keys(records)) {
-		if r := key.Resource(); r != state.Deployments && r != state.Pods {
+		if !state.IsWorkload(key.Resource()) {
 			continue
 		}
 		w, err := state.DecodeWorkload(key, records[key])
 		if err != nil || w == nil {
 			continue
 		}
-		for i := range w.Replicas {
-			slot := state.SlotID{Workload: w.UID, Index: i}
+		for _, slot := range wantedSlots(w, replicas) {
 			runs := found[slot.String()]
 			delete(found, slot.String())
 			if len(runs) == 1 || len(runs) == 0 && !fits {
 				continue
 			}
-			bad = append(bad, fmt.Sprintf("eventually: slot %d of %s runs %d times: %v", i, key, len(runs), runs))
+			bad = append(bad, fmt.Sprintf("eventually: slot %d of %s runs %d times: %v", slot.Index, key, len(runs), runs))
 		}
 	}
 	for _, slot := range slices.Sorted(maps.Keys(found)) {
@@ -108,7 +107,7 @@ func NothingLeaked(replicas []Replica, burnt bool) []string {
 		for _, key := range slices.Sorted(maps.Keys(r.Records)) {
 			resource, _, name := key.Split()
 			switch resource {
-			case state.Slots, state.Revisions, state.Deployments, state.Pods:
+			case state.Slots, state.Revisions, state.Deployments, state.Pods, state.StatefulSets, state.DaemonSets:
 				orphan := burnt && len(name) > uidLen && !known[name[:uidLen]]
 				if r.Records[key].Live() != nil && !orphan {
 					bad = append(bad, fmt.Sprintf("finally: %s still holds %s", r.Node, key))
@@ -126,7 +125,7 @@ const uidLen = 36
 func (r *Replica) workloads() map[string]bool {
 	known := map[string]bool{}
 	for key, rec := range r.Records {
-		if resource := key.Resource(); resource == state.Deployments || resource == state.Pods {
+		if state.IsWorkload(key.Resource()) {
 			for uid := range rec.Objects {
 				known[uid.String()] = true
 			}

@@ -47,7 +47,7 @@ func Compacted(node string, key state.Key, uid crdt.UID, before, shown *crdt.Rec
 // slotsOf is the UID that the slots of what lives under a key go by, zero if it
 // has none.
 func slotsOf(key state.Key, rec *crdt.Record) crdt.UID {
-	if r := key.Resource(); r != state.Deployments && r != state.Pods {
+	if !state.IsWorkload(key.Resource()) {
 		return crdt.UID{}
 	}
 	w, err := state.DecodeWorkload(key, rec)
