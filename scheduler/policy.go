@@ -147,3 +147,7 @@ func (p *planner) waiting(s *state.Slot) string {
 	}
 	return fmt.Sprintf("%s, and nobody stands in before that has lasted for %v (%s or its toleration)", why, delay, valid.StandInDelayAnnotation)
 }
+
+// MayStandIn reports whether a stand-in counts that was named for a slot of a workload:
+// of a StatefulSet it does no more once it is not allowed.
+func MayStandIn(w *state.Workload) bool { return w.StandIn || !w.Set() }

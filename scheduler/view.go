@@ -147,7 +147,7 @@ func (v *View) Assigned(w *state.Workload, s *state.Slot) string {
 	if v.Stopped(w) || v.replacedAt(w, s) > v.Now {
 		return ""
 	}
-	return s.Assigned(func(node string) bool { return v.serves(w, s.ID, node) })
+	return s.Assigned(func(node string) bool { return (node == s.Home.Node || MayStandIn(w)) && v.serves(w, s.ID, node) })
 }
 
 // demand remembers one workload: callers go through them one by one.

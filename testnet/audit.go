@@ -122,7 +122,7 @@ func (n *Node) auditOrder(o core.Order) {
 	if s.Home.Node != n.name {
 		w.Counts.HandBacks++
 	} else if n.runs(&s, o.Run) && !n.drains && !n.drained() && !n.halts(&s) {
-		w.violate("anytime: %s stops run %s, which is at home and wanted", n.name, o.Run)
+		w.violate("anytime: %s stops run %s of slot %d of %s, which is at home and wanted", n.name, o.Run, s.ID.Index, s.Owner)
 	}
 }
 

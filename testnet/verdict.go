@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"holon/crdt"
 	"holon/crdt/state"
 	"holon/node/core"
 	"holon/testnet/check"
@@ -140,6 +141,9 @@ func (w *World) eventually() {
 func (w *World) fits(replicas []check.Replica) bool {
 	wanted := int64(0)
 	for key, rec := range replicas[0].Records {
+		if crashesInSet(key, rec) {
+			return false // a set may run it on, below its partition or until its pod is deleted
+		}
 		if !state.IsWorkload(key.Resource()) {
 			continue
 		}
@@ -155,6 +159,16 @@ func (w *World) fits(replicas []check.Replica) bool {
 		}
 	}
 	return 2*wanted <= room.CPU*int64(len(w.nodes))
+}
+
+// crashesInSet reports whether a record is a template of a StatefulSet that crashes.
+func crashesInSet(key state.Key, rec *crdt.Record) bool {
+	live := rec.Live()
+	if key.Resource() != state.Revisions || live == nil {
+		return false
+	}
+	owner := string(live.Registers[state.RevisionOwner].Value)
+	return strings.Contains(owner, state.StatefulSets) && strings.Contains(string(live.Registers[state.RevisionTemplate].Value), `"image":"crash"`)
 }
 
 func (w *World) deleteAll() {

@@ -137,10 +137,11 @@ func (c *Core) observed(pods []runtime.Status) {
 	}
 	for id := range before {
 		if _, here := n.seen[id]; !here && n.runs[id] != nil {
-			n.stirred[id] = true
+			n.stirred[id], n.unsure[n.runs[id].slot.ID.Workload] = true, true // it may have to start elsewhere now
 		}
 	}
 	n.unsureAll = n.unsureAll || n.draining // where nothing new starts, it counts what is there
+	n.unsettleHeld() // one of theirs may have begun here in a former life
 	n.lastSeen = c.now
 	n.dirty, c.status.dirty = true, true
 }

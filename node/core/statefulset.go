@@ -35,11 +35,12 @@ func (c *Core) takenElsewhere(s *state.Slot) bool {
 	return false
 }
 
-// begun reports whether the present run of a slot is here already.
+// begun reports whether the present run of a slot is here already, or may be, as it was
+// ordered and nothing has been seen since.
 func (c *Core) begun(s *state.Slot) bool {
 	id := state.MakeRunID(s.ID, s.Run.Revision, c.cfg.Node, s.Run.Nonce)
 	r := c.runner.runs[id]
-	return c.runner.seen[id].ID != "" || r != nil && r.busy && !r.stopped
+	return c.runner.seen[id].ID != "" || r != nil && r.ensured != 0 && !r.stopped
 }
 
 // mentions reports whether a node says something of a slot; refusals: also that it
@@ -61,6 +62,9 @@ func (n *runner) unsettleHeld() {
 // keepsSet reports whether a run of a set's slot goes on here although it belongs
 // elsewhere: until somebody else can have it.
 func (c *Core) keepsSet(w *state.Workload, r *run, s *state.Slot) bool {
+	if c.runner.seen[r.id].ID == "" {
+		return false // it starts where it belongs
+	}
 	at := c.assigned(s)
 	if at == "" || at == c.cfg.Node {
 		return true

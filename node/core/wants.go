@@ -3,6 +3,7 @@ package core
 import (
 	"holon/crdt"
 	"holon/crdt/state"
+	"holon/scheduler"
 )
 
 // wantRuns marks the runs that belong here now, of the workloads of which that may
@@ -75,7 +76,7 @@ func (c *Core) wantSlot(w *state.Workload, s state.Slot) {
 		if c.leaves(w) && s.HasStandIn() && c.slotReadyOn(&s, s.StandIn.Node) {
 			return
 		}
-	case s.HasStandIn() && s.StandIn.Node == c.cfg.Node && c.sched.booking.view.Away(w, &s):
+	case s.HasStandIn() && s.StandIn.Node == c.cfg.Node && scheduler.MayStandIn(w) && c.sched.booking.view.Away(w, &s):
 	default:
 		return
 	}
