@@ -105,11 +105,11 @@ func (n *Node) auditFirstHome(s *state.Slot) {
 	}
 }
 
-// readyIn reports whether this node sees a ready run of a slot.
+// readyIn reports whether this node sees a ready run of a slot, of any revision: the same
+// plan may have given it another one.
 func (n *Node) readyIn(s *state.Slot) bool {
 	return slices.ContainsFunc(n.core.View().Members, func(m core.MemberView) bool {
-		r := m.Status.Find(state.MakeRunID(s.ID, s.Run.Revision, m.Name, s.Run.Nonce))
-		return r != nil && r.Ready
+		return m.Status != nil && slices.ContainsFunc(m.Status.Runs, func(r state.RunStatus) bool { return r.Slot == s.ID && r.Ready })
 	})
 }
 
@@ -194,4 +194,19 @@ func (n *Node) sees(other *Node) bool {
 func (n *Node) wantsHere(wl *state.Workload) bool {
 	key := state.MakeKey(state.Nodes, "", n.name)
 	return check.Hosts(wl, n.newest[key])
+}
+
+// crowded reports whether a node has no room for its pod of a DaemonSet beside what runs
+// there: nobody is stopped for it, and no other node is asked.
+func crowded(wl *state.Workload, replicas []check.Replica) bool {
+	need := state.Requests(&wl.Template.Spec).CPU
+	return slices.ContainsFunc(replicas, func(r check.Replica) bool {
+		used, here := int64(0), false
+		for i := range r.Pods {
+			used += r.Pods[i].Requests.CPU
+			id, _ := state.ParseSlotID(r.Pods[i].Slot)
+			here = here || id.Workload == wl.UID
+		}
+		return !here && used+need > room.CPU
+	})
 }

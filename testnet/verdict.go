@@ -151,6 +151,9 @@ func (w *World) fits(replicas []check.Replica) bool {
 		if err != nil || workload == nil {
 			continue
 		}
+		if workload.Daemon() && crowded(workload, replicas) {
+			return false
+		}
 		wanted += int64(check.Wanted(workload, replicas)) * state.Requests(&workload.Template.Spec).CPU
 		for _, c := range workload.Template.Spec.Containers {
 			if c.Image == "crash" {

@@ -41,6 +41,7 @@ const (
 	KeepRuns      Bug = "keep-runs"      // never stops a pod: ExactlyOnce, NothingLeaked
 	OpenDoor      Bug = "open-door"      // admits runs beyond its room: Allocatable
 	EagerHomes    Bug = "eager-homes"    // believes in a majority always: HomeMoves
+	RunTwice      Bug = "run-twice"      // starts what others still run: auditStart
 	// Each of these leaves out one rule of the accounting.
 	NoStalePath  Bug = "no-stale-path"
 	NoIngestRule Bug = "no-ingest-rule"
@@ -51,7 +52,7 @@ const (
 // ablates is the core's rule that a bug switches off.
 func (b Bug) ablates() core.Rule {
 	return map[Bug]core.Rule{
-		EagerHomes: core.MajorityRule, NoStalePath: core.StaleRule, NoIngestRule: core.IngestRule,
+		EagerHomes: core.MajorityRule, RunTwice: core.SetRule, NoStalePath: core.StaleRule, NoIngestRule: core.IngestRule,
 		NoOrphanRule: core.OrphanRule, KeepReplica: core.ReplicaRule,
 	}[b]
 }
@@ -61,7 +62,7 @@ func (b Bug) Rule() string {
 	return map[Bug]string{
 		SendFirst: "before it was on its disk", AckFirst: "acknowledged", ReuseCounters: "twice",
 		DeafSync:    "differs between",
-		NoStalePath: "", NoIngestRule: "", KeepReplica: "", NoOrphanRule: "is not here", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home",
+		NoStalePath: "", NoIngestRule: "", KeepReplica: "", NoOrphanRule: "is not here", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home", RunTwice: "in sight, says that it has it",
 	}[b]
 }
 

@@ -297,11 +297,10 @@ func (c *Core) podFaces(w *state.Workload, runs []placedRun) []state.PodFace {
 	for _, r := range runs {
 		bySlot[r.status.Slot.Index] = append(bySlot[r.status.Slot.Index], r)
 	}
-	slots := c.wanted(w)
-	if w.Set() {
-		slots, _ = c.openSlots(w, slots) // the others have no pod yet
-	}
-	for _, s := range slots {
+	for _, s := range c.wanted(w) {
+		if w.InOrder && s.Home.Node == "" && !c.nextInOrder(w, s.ID.Index) {
+			continue // it has no pod yet
+		}
 		assigned := c.assigned(&s)
 		if assigned == "" && c.sched.booking.view != nil {
 			assigned = s.Home.Node // lost, and nobody stands in

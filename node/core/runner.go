@@ -141,7 +141,7 @@ func (c *Core) observed(pods []runtime.Status) {
 		}
 	}
 	n.unsureAll = n.unsureAll || n.draining // where nothing new starts, it counts what is there
-	n.unsettleHeld() // one of theirs may have begun here in a former life
+	n.unsettleHeld()                        // one of theirs may have begun here in a former life
 	n.lastSeen = c.now
 	n.dirty, c.status.dirty = true, true
 }

@@ -19,7 +19,7 @@ import (
 // refuses it has not let go of it before it says nothing of it any more, but a
 // stand-in need not wait for a home that cannot.
 func (c *Core) takenElsewhere(s *state.Slot) bool {
-	if c.begun(s) {
+	if c.begun(s) || c.cfg.Ablate == SetRule {
 		return false
 	}
 	atHome := s.Home.Node == c.cfg.Node
@@ -91,66 +91,55 @@ func (c *Core) lingers(w *state.Workload, r *run) bool {
 	return false
 }
 
-// place plans the slots of a workload. Those of an ordered set that have never run wait
-// until all below them are ready, and a set moves one ready slot at a time, while
-// all others are ready: in between nobody runs it.
+// place plans the slots of a workload, but for those of a set whose turn has not come.
 func (c *Core) place(view *scheduler.View, w *state.Workload, slots []state.Slot) scheduler.Plan {
 	if !w.Set() {
 		return scheduler.Place(view, w, slots)
 	}
-	open, held := c.openSlots(w, slots)
+	var open []state.Slot
+	var held []scheduler.Reason
+	for i, why := range c.turns(view, w, slots) {
+		if why == "" {
+			open = append(open, slots[i])
+		} else {
+			held = append(held, scheduler.Reason{Slot: slots[i].ID, Text: why, Pending: slots[i].Home.Node == ""})
+		}
+	}
 	plan := scheduler.Place(view, w, open)
 	plan.Reasons = slices.Concat(plan.Reasons, held)
 	slices.SortFunc(plan.Reasons, func(a, b scheduler.Reason) int { return a.Slot.Index - b.Slot.Index })
-	c.moveInTurn(view, w, slots, &plan)
 	return plan
 }
 
-// openSlots parts the slots that may be placed from those whose turn has not come.
-func (c *Core) openSlots(w *state.Workload, slots []state.Slot) (open []state.Slot, held []scheduler.Reason) {
-	waitsFor := -1
+// turns says of each slot of a set what it waits for; "": for nothing. In an ordered set
+// one that has never run waits until all below it are ready. One that is ready and shall
+// move waits while any other is not, or moves: in between nobody runs it.
+func (c *Core) turns(view *scheduler.View, w *state.Workload, slots []state.Slot) []string {
+	why, waitsFor, unready := make([]string, len(slots)), -1, 0
 	for i := range slots {
 		s := &slots[i]
+		ready := s.Home.Node != "" && c.slotReady(s, s.Run.Revision)
 		if s.Home.Node == "" && w.InOrder && waitsFor >= 0 {
-			text := fmt.Sprintf("starts once %s is ready", state.SetPodName(w.Name, waitsFor))
-			held = append(held, scheduler.Reason{Slot: s.ID, Text: text, Pending: true})
-			continue
+			why[i] = fmt.Sprintf("starts once %s is ready", state.SetPodName(w.Name, waitsFor))
 		}
-		open = append(open, *s)
-		if waitsFor < 0 && (s.Home.Node == "" || !c.slotReady(s, s.Run.Revision)) {
-			waitsFor = s.ID.Index
-		}
-	}
-	return open, held
-}
-
-// moveInTurn takes back the moves of ready slots, but for one while all others are
-// ready.
-func (c *Core) moveInTurn(view *scheduler.View, w *state.Workload, slots []state.Slot, plan *scheduler.Plan) {
-	ready, all := map[state.SlotID]bool{}, true
-	for i := range slots {
-		s := &slots[i]
-		ready[s.ID] = s.Home.Node != "" && c.slotReady(s, s.Run.Revision)
-		all = all && ready[s.ID]
-	}
-	plan.Decisions = slices.DeleteFunc(plan.Decisions, func(d scheduler.Decision) bool {
-		if d.Home == nil || !ready[d.Slot] {
-			return false
-		}
-		if all {
-			all = false
-			return false
-		}
-		if at := slices.Index(plan.Booked, d.Home.Node); at >= 0 && view.Release(w, d.Home.Node) {
-			plan.Booked = slices.Delete(plan.Booked, at, at+1)
-		}
-		for i := range plan.Reasons {
-			if plan.Reasons[i].Slot == d.Slot {
-				plan.Reasons[i].Text = "moves to " + d.Home.Node + " once all other slots are ready"
+		if !ready {
+			unready++
+			if waitsFor < 0 {
+				waitsFor = s.ID.Index
 			}
 		}
-		return true
-	})
+	}
+	for i := range slots {
+		s := &slots[i]
+		if s.Home.Node == "" || !c.slotReadyOn(s, s.Home.Node) || view.Assigned(w, s) != "" {
+			continue
+		}
+		if unready > 0 {
+			why[i] = s.Home.Node + " shall not run it any more; it moves once all other slots are ready"
+		}
+		unready++
+	}
+	return why
 }
 
 // rolloutSet gives the slots of a set the present template: from the highest ordinal
@@ -204,4 +193,9 @@ func (c *Core) renew(w *state.Workload, s *state.Slot) error {
 		run.Revision, run.Prev = w.Revision, ""
 	}
 	return c.set(state.SlotKey(s.Namespace, s.ID), s.UID, map[string][]byte{state.SlotRun: state.EncodeRegister(run)})
+}
+
+// nextInOrder reports whether all slots below one that was never placed have been.
+func (c *Core) nextInOrder(w *state.Workload, index int) bool {
+	return index == w.First || c.index.slots[w.UID][index-1].Home.Node != ""
 }
