@@ -99,7 +99,7 @@ func (n *Node) auditFirstHome(s *state.Slot) {
 		below, ok, err := state.DecodeSlot(key, n.newest[key])
 		if err != nil || !ok || below.Home.Node == "" {
 			n.w.violate("anytime: %s starts slot %s and slot %d has never been placed", n.name, s.ID, i)
-		} else if below.Home.Node != n.name && !n.readyIn(&below) {
+		} else if below.Home.Node != n.name && below.StandIn.Node != n.name && !n.readyIn(&below) {
 			n.w.violate("anytime: %s starts slot %s and slot %d is not ready", n.name, s.ID, i)
 		}
 	}

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"encoding/binary"
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -21,7 +20,11 @@ const daemonBits = 48
 // counted.
 func DaemonIndex(node string) int {
 	sum := hash("daemon", node)
-	return ReplicasMax + int(binary.BigEndian.Uint64(sum[:8])>>(64-daemonBits))
+	index := 0
+	for _, b := range sum[:daemonBits/8] {
+		index = index<<8 | int(b)
+	}
+	return ReplicasMax + index
 }
 
 // slotIndexMax bounds the index of a slot.

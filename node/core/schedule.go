@@ -328,7 +328,11 @@ func (c *Core) placement(w *state.Workload, d scheduler.Decision) deed {
 				return err
 			}
 		}
-		c.fact(false, w.Key, "Scheduled", "slot %d belongs on %s", d.Slot.Index, d.Home.Node)
+		if w.Daemon() {
+			c.fact(false, w.Key, "Scheduled", "%s gets a pod", d.Home.Node)
+		} else {
+			c.fact(false, w.Key, "Scheduled", "slot %d belongs on %s", d.Slot.Index, d.Home.Node)
+		}
 		return c.setRanked(key, uid, state.SlotHome, d.Home.Term, state.EncodeRegister(d.Home))
 	}}
 }
