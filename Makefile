@@ -13,7 +13,7 @@ SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 TEST_FLAGS := -race -p 2 -timeout 40m
 # The seeded world is one goroutine per history: the race detector, which the line
 # before has it pass with a few, would only make the many slow.
-WORLD_FLAGS := -run '^(TestHistories|TestWorkloadsWithPolicies)$$' -v -count=1 -timeout 12h
+WORLD_FLAGS := -run '^(TestHistories|TestWorkloadsWithPolicies|TestSets)$$' -v -count=1 -timeout 12h
 LIVE       := ./testnet/live/...
 # The live tests make mounts, network namespaces and containers, so they run as
 # root; what runs as root is only the test binary, not the compiler.
@@ -44,6 +44,14 @@ build: ## write bin/holon: static, stripped, no C
 .PHONY: web
 web: ## write bin/web: the server of examples/web.yaml
 	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o bin/web ./examples/web
+
+# Clients to prove holon with, unchanged; built once.
+bin/kubectl bin/helm: testnet/kube/go.mod
+	@mkdir -p bin
+	cd testnet/kube && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o ../../$@ $(if $(filter %helm,$@),helm.sh/helm/v3/cmd/helm,./kubectl)
+
+.PHONY: clients
+clients: bin/kubectl bin/helm ## write bin/kubectl and bin/helm, for the tests
 
 .PHONY: deps
 deps: ## install the Debian packages that the tests and the demo need
@@ -76,11 +84,12 @@ needs:
 	fi
 
 .PHONY: test
-test: needs deps build web ## everything: vet, unit, properties, simulation, scripts, live testnet
+test: needs deps build web clients ## everything: vet, unit, properties, simulation, scripts, live testnet
 	go vet $(GOTAGS) ./...
 	go test $(GOTAGS) $(TEST_FLAGS) $$(go list $(GOTAGS) ./... | grep -v /testnet/live)
 	go test ./testnet $(WORLD_FLAGS) -histories=500
 	go test $(GOTAGS) $(LIVE_FLAGS) $(LIVE)
+	cd testnet/kube && go vet ./... && go test -count=1 ./...
 
 .PHONY: test-long
 test-long: needs deps build web ## the same with far more seeds, histories and crashes (HOLON_TEST_LONG=1)

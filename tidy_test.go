@@ -49,7 +49,8 @@ var imports = map[string][]string{
 	"runtime/podman":        {"runtime"},
 	"runtime/process":       {"runtime"},
 	"node/core":             {"crdt", "crdt/seal", "crdt/state", "scheduler", "p2p", "p2p/cert", "p2p/swim", "runtime"}, // of runtime and p2p the data types
-	"node/api":              {"crdt", "crdt/seal", "crdt/state", "crdt/state/valid", "crdt/state/schema"},               // seal for a Backend of its tests
+	"node/api/rbac":         {},
+	"node/api":              {"crdt", "crdt/seal", "crdt/state", "crdt/state/valid", "crdt/state/schema", "node/api/rbac"},               // seal for a Backend of its tests
 	"node/image":            {"p2p", "runtime"},
 	"node":                  {"crdt", "crdt/seal", "crdt/state", "crdt/snapshot", "node/core", "node/api", "node/image", "p2p", "p2p/cert", "runtime", "scheduler"},
 	"cmd/holon": {
@@ -61,12 +62,14 @@ var imports = map[string][]string{
 		"crdt", "crdt/state", "crdt/state/valid", "scheduler", "node/core", "p2p", "p2p/cert", "p2p/swim",
 		"runtime", "runtime/runtimetest", "testnet/check", "testnet/story",
 	},
-	"testnet/check":      {"crdt", "crdt/state", "scheduler", "node/core", "runtime"},
-	"examples/web":       {}, // the server of examples/web.yaml
-	"testnet/golden":     {},
-	"testnet/live":       {"testnet/live/hosts", "testnet/story"},
-	"testnet/live/hosts": {},
-	"testnet/story":      {},
+	"testnet/check":        {"crdt", "crdt/state", "scheduler", "node/core", "runtime"},
+	"examples/web":         {}, // the server of examples/web.yaml
+	"testnet/golden":       {},
+	"testnet/live":         {"testnet/live/hosts", "testnet/story"},
+	"testnet/live/hosts":   {},
+	"testnet/story":        {},
+	"testnet/kube":         {}, // modules of its own: what clients of Kubernetes need
+	"testnet/kube/kubectl": {},
 	"testnet/bench": { // a module of its own, for the sake of what holon is compared with
 		"crdt", "crdt/badger", "crdt/state", "node", "node/api", "node/core", "p2p", "p2p/cert", "p2p/libp2p", "p2p/swim", "runtime",
 		"scheduler/schedulertest",
@@ -82,7 +85,7 @@ var testLibraries = []string{"testing", "pgregory.net/rapid", "github.com/rogpep
 
 // pure packages compute; they never wait, spawn, read a clock or roll dice of
 // their own. What they need of the world comes in as an argument.
-var pure = []string{"crdt", "crdt/seal", "crdt/state", "crdt/snapshot", "crdt/state/schema", "crdt/state/valid", "p2p/cert", "p2p/swim", "scheduler", "node/core"}
+var pure = []string{"crdt", "crdt/seal", "crdt/state", "crdt/snapshot", "crdt/state/schema", "crdt/state/valid", "p2p/cert", "p2p/swim", "scheduler", "node/core", "node/api/rbac"}
 
 // impureImports are banned from pure packages with everything below them,
 // except what pureExceptions names.

@@ -275,6 +275,17 @@ func (n *Node) Exec(ctx context.Context, namespace, pod, container string, comma
 	}, s)
 }
 
+// PortForward carries a connection to a port of a pod, on the node that runs it.
+func (n *Node) PortForward(ctx context.Context, namespace, pod string, port int, s api.Stream) error {
+	p, err := n.pod(namespace, pod)
+	if err != nil {
+		return err
+	}
+	n.log.Info("port-forward asked for", "pod", namespace+"/"+pod, "port", port, "run", p.run, "owner", p.node, "user", s.Actor)
+	_, err = n.session(ctx, p.node, sessionRequest{Run: runtime.RunID(p.run), Port: port, Stdin: true, User: s.Actor}, s)
+	return err
+}
+
 // peerOf finds the peer that bears a name, and how long it has been in its state.
 func (n *Node) peerOf(name string) (p2p.PeerID, time.Duration) {
 	for _, m := range n.view.Load().Members {

@@ -51,8 +51,13 @@ func (n *Node) ownerOf(k api.Key) api.Key {
 	for _, ref := range refs {
 		if r, ok := ref.(map[string]any); ok {
 			name, _ := r["name"].(string)
-			if r["kind"] == "Job" {
+			switch r["kind"] {
+			case "Job":
 				return api.Key{Resource: state.Jobs, Namespace: k.Namespace, Name: name}
+			case "StatefulSet":
+				return api.Key{Resource: state.StatefulSets, Namespace: k.Namespace, Name: name}
+			case "DaemonSet":
+				return api.Key{Resource: state.DaemonSets, Namespace: k.Namespace, Name: name}
 			}
 			if cut := strings.LastIndexByte(name, '-'); cut > 0 {
 				return api.Key{Resource: state.Deployments, Namespace: k.Namespace, Name: name[:cut]}

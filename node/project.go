@@ -51,9 +51,10 @@ func (n *Node) projectAll(records iter.Seq[core.Change]) {
 func (n *Node) follow(c core.Change) (o api.Object, shown bool) {
 	n.noteConflicts(c)
 	switch c.Key.Resource() {
-	case state.ConfigMaps, state.Secrets, state.Namespaces, state.PriorityClasses:
+	case state.ConfigMaps, state.Secrets, state.Namespaces, state.PriorityClasses,
+		state.Roles, state.RoleBindings, state.ClusterRoles, state.ClusterRoleBindings, state.Revocations:
 		return api.Object{Key: apiKey(c.Key), Token: c.Token, Source: n.plain(c)}, true
-	case state.Deployments, state.Pods, state.Jobs, state.Nodes, state.Budgets:
+	case state.Deployments, state.Pods, state.StatefulSets, state.DaemonSets, state.Jobs, state.Nodes, state.Budgets:
 		if c.Record.Live() == nil {
 			n.reasons.Delete(c.Key)
 			return api.Object{Key: apiKey(c.Key)}, true
@@ -131,6 +132,11 @@ func (s *shared) Value(k api.Key) map[string]any {
 		panic(fmt.Sprintf("node: %v makes no object any more: %v", k, err)) // it did for plain
 	}
 	return state.AddMeta(state.MakeKey(k.Resource, k.Namespace, k.Name), obj.UID.String(), obj.Value)
+}
+
+// Versions implements api.Versioned.
+func (s *shared) Versions(k api.Key) []map[string]any {
+	return state.Versions(state.MakeKey(k.Resource, k.Namespace, k.Name), (*core.Stored)(s).Record())
 }
 
 // fresh is one that was just decoded.

@@ -15,7 +15,8 @@ import (
 	"holon/runtime"
 )
 
-// Protocols of byte streams between nodes. A session carries logs or an exec:
+// Protocols of byte streams between nodes. A session carries logs, an exec or a
+// connection to a port:
 //
 //	client -> owner   request (one JSON line), then frames: stdin, end of stdin, resize
 //	owner  -> client  frames: stdout, stderr, and last of all the result
@@ -49,6 +50,7 @@ type sessionRequest struct {
 	Command   []string            `json:"command,omitempty"`
 	TTY       bool                `json:"tty,omitempty"`
 	Stdin     bool                `json:"stdin,omitempty"`
+	Port      int                 `json:"port,omitempty"` // to be connected to; no container, no command
 	User      string              `json:"user,omitempty"`
 }
 
@@ -121,7 +123,10 @@ func (n *Node) serveSession(ctx context.Context, from p2p.PeerID, s p2p.Stream) 
 		s.Reset()
 		return
 	}
-	if req.Logs == nil {
+	switch {
+	case req.Port != 0:
+		n.log.Info("port-forward for another node", "port", req.Port, "run", req.Run, "entry", n.nameOf(from), "user", req.User)
+	case req.Logs == nil:
 		n.log.Info("exec for another node", "container", req.Container, "run", req.Run, "entry", n.nameOf(from), "user", req.User)
 	}
 	var mu sync.Mutex
@@ -183,9 +188,12 @@ func (n *Node) feedSession(ctx context.Context, in io.Reader, stdin *io.PipeWrit
 func (n *Node) runSession(ctx context.Context, req sessionRequest, stdin io.Reader, stdout, stderr io.Writer, resize <-chan runtime.Size) sessionResult {
 	var result sessionResult
 	var err error
-	if req.Logs != nil {
+	switch {
+	case req.Logs != nil:
 		err = n.cfg.Runtime.Logs(ctx, req.Run, req.Container, *req.Logs, stdout)
-	} else {
+	case req.Port != 0:
+		err = n.forward(ctx, req, stdin, stdout)
+	default:
 		result.ExitCode, err = n.cfg.Runtime.Exec(ctx, req.Run, req.Container, runtime.ExecOptions{
 			Command: req.Command, TTY: req.TTY, Stdin: stdin, Stdout: stdout, Stderr: stderr,
 			Size: firstSize(ctx, req, resize), Resize: resize,
@@ -195,6 +203,31 @@ func (n *Node) runSession(ctx context.Context, req sessionRequest, stdin io.Read
 		result.Kind, result.Error = runtime.KindOf(err), err.Error()
 	}
 	return result
+}
+
+// forward connects to a port of a pod and carries what is said both ways until the pod
+// has ended its side, or ctx ends. A stdin that blocks for ever keeps one goroutine
+// until it returns.
+func (n *Node) forward(ctx context.Context, req sessionRequest, stdin io.Reader, stdout io.Writer) error {
+	conn, err := n.cfg.Runtime.Dial(ctx, req.Run, req.Port)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if stdin != nil {
+		go func() {
+			_, _ = io.Copy(conn, stdin) // whatever ends it, nothing more will be said
+			if half, ok := conn.(interface{ CloseWrite() error }); ok {
+				_ = half.CloseWrite()
+			}
+		}()
+	}
+	_, err = io.Copy(stdout, conn)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // firstSizeWait is how long a command waits for the size of its terminal:

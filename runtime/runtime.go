@@ -12,6 +12,7 @@ package runtime
 import (
 	"context"
 	"io"
+	"net"
 	"time"
 )
 
@@ -57,6 +58,12 @@ type Runtime interface {
 	// Exec runs a command in the container's context until it exits or ctx
 	// ends, which kills it, and returns its exit code.
 	Exec(ctx context.Context, id RunID, container string, opts ExecOptions) (exitCode int, err error)
+
+	// Dial connects to a TCP port in the pod's network, as a program in it would to
+	// localhost. Where pods share the host's network only ports that the pod
+	// declares are reached. It fails with NotFound, or with Failed if nothing
+	// listens.
+	Dial(ctx context.Context, id RunID, port int) (net.Conn, error)
 
 	// Close releases what the daemon holds. Pods go on running.
 	Close() error

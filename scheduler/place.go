@@ -75,6 +75,8 @@ func (p *planner) place(s *state.Slot) {
 	switch {
 	case v.Stopped(p.w):
 		p.explain(s, true, fmt.Sprintf("no majority has been seen for %v (%s): it runs here again once there is one", p.w.StopWhenAlone, valid.StopWhenAloneAnnotation))
+	case p.w.Daemon():
+		p.daemon(s)
 	case runner != "" && runner == s.Home.Node:
 		p.explain(s, false, "home is "+runner+", which serves")
 	case runner != "" && !moves:
@@ -94,13 +96,15 @@ func (p *planner) place(s *state.Slot) {
 // homeMoves reports whether the cause for which a home does not serve is one
 // that may raise its term. A silence that may soon end is none, and neither silence
 // nor a drain is where the workload gets no stand-in: that must not run twice, and
-// its home may still run it. Without a majority, or while homes are held, nothing is.
+// its home may still run it. A StatefulSet's home in reach can be seen to have stopped. Without a majority, or while homes are held, nothing is.
 func (p *planner) homeMoves(s *state.Slot) bool {
 	switch p.v.healthFor(p.w, s.Home.Node) {
 	case Lost, Unfit:
 		return false
-	case LostLong, Drained, Expelling:
+	case LostLong:
 		return p.v.HomesMove() && p.w.StandIn
+	case Drained, Expelling:
+		return p.v.HomesMove() && (p.w.StandIn || p.w.Set() && !p.v.Node(s.Home.Node).Silent)
 	}
 	return p.v.HomesMove()
 }

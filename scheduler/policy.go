@@ -28,7 +28,9 @@ func (v *View) healthFor(w *state.Workload, name string) Health {
 		return Gone
 	case n.Health == Lost && v.lostAt(w, n) <= v.Now:
 		return LostLong
-	case n.Health == Serving && v.expelledAt(w, n) <= v.Now:
+	case n.Health == Drained && !n.Silent && w.Daemon():
+		return Serving // to those who come with the node
+	case n.Health == Serving && v.expelledAt(w, n) <= v.Now && !w.Daemon():
 		return Expelling
 	}
 	return n.Health
@@ -155,3 +157,7 @@ func (p *planner) waiting(s *state.Slot) string {
 	}
 	return fmt.Sprintf("%s, and nobody stands in before that has lasted for %v (%s or its toleration)", why, delay, valid.StandInDelayAnnotation)
 }
+
+// MayStandIn reports whether a stand-in counts that was named for a slot of a workload:
+// of a StatefulSet it does no more once it is not allowed.
+func MayStandIn(w *state.Workload) bool { return w.StandIn || !w.Set() }

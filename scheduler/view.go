@@ -44,6 +44,9 @@ type Node struct {
 	Unschedulable bool // cordoned: keeps what it has, takes nothing new
 	Health        Health
 	Since         time.Duration // of Health, where it is Lost or Unfit
+	Daemon        int           // index of the slots that DaemonSets have here
+	Silent        bool          // out of reach, whatever Health says
+	Unknown       bool          // has not said yet what it is
 	Unsteady      bool          // comes and goes: gets a slot only where nobody else fits
 	Expels        []Expulsion   // NoExecute taints, which are among Taints, too
 	HostPortsOnly bool
@@ -144,7 +147,7 @@ func (v *View) Assigned(w *state.Workload, s *state.Slot) string {
 	if v.Stopped(w) || v.replacedAt(w, s) > v.Now {
 		return ""
 	}
-	return s.Assigned(func(node string) bool { return v.serves(w, s.ID, node) })
+	return s.Assigned(func(node string) bool { return (node == s.Home.Node || MayStandIn(w)) && v.serves(w, s.ID, node) })
 }
 
 // demand remembers one workload: callers go through them one by one.

@@ -25,6 +25,10 @@ func (n *Node) audit(ready *core.Ready) (issued []func()) {
 		switch change.Key.Resource() {
 		case state.Slots:
 			n.auditSlot(change.Key, before, change.Record)
+		case state.StatefulSets:
+			for uid := range crdt.Join(change.Record, nil).Objects {
+				w.sets[uid] = true
+			}
 		case state.Pods:
 			for uid := range crdt.Join(change.Record, nil).Objects {
 				w.bare[uid] = true
@@ -70,6 +74,9 @@ func (n *Node) auditSlot(key state.Key, before, after *crdt.Record) {
 	}
 	if now.Home != old.Home {
 		w.homed(now.ID, now.Home)
+		if old.Home.Node == "" {
+			n.auditFirstHome(&now)
+		}
 	}
 	if now.StandIn != old.StandIn {
 		w.Counts.StandIns++
@@ -94,8 +101,12 @@ func (n *Node) auditOrder(o core.Order) {
 		w.Counts.BackOffs++
 	}
 	if o.Kind == core.Ensure {
-		if s, ok := n.slotOf(o.Spec); ok && s.Home.Node != n.name {
+		s, ok := n.slotOf(o.Spec)
+		if ok && s.Home.Node != n.name {
 			w.Counts.StandInStarts++
+		}
+		if ok {
+			n.auditStart(o, &s)
 		}
 		return
 	}
@@ -111,7 +122,7 @@ func (n *Node) auditOrder(o core.Order) {
 	if s.Home.Node != n.name {
 		w.Counts.HandBacks++
 	} else if n.runs(&s, o.Run) && !n.drains && !n.drained() && !n.halts(&s) {
-		w.violate("anytime: %s stops run %s, which is at home and wanted", n.name, o.Run)
+		w.violate("anytime: %s stops run %s of slot %d of %s, which is at home and wanted", n.name, o.Run, s.ID.Index, s.Owner)
 	}
 }
 
@@ -167,7 +178,7 @@ func (n *Node) slotOf(run *runtime.Spec) (state.Slot, bool) {
 		return state.Slot{}, false
 	}
 	w, err := state.DecodeWorkload(s.Owner, n.newest[s.Owner])
-	return s, err == nil && w != nil && w.UID == id.Workload && w.Wants(id.Index)
+	return s, err == nil && w != nil && w.UID == id.Workload && (w.Daemon() && n.wantsHere(w) || w.Counts(id.Index))
 }
 
 // runs reports whether a run is one that its home shall execute.
@@ -193,6 +204,7 @@ func (n *Node) auditHost() {
 	w := n.w
 	pods := n.host.Statuses(w.now)
 	w.bad = append(w.bad, check.Allocatable(n.name, room, pods, n.request)...)
+	n.auditTwice(pods)
 	clear(n.running)
 	for _, p := range pods {
 		id, err := state.ParseSlotID(p.Slot)

@@ -106,6 +106,41 @@ func (w *World) letInAgain(evicted p2p.PeerID) {
 	}
 }
 
+// letInStrangers does what owners do who find their nodes alone when all links work: those
+// join again who were evicted though the answer to that was lost (seed 2777 of the
+// histories), and those of whom only the node knew that let them in, until its disk
+// burnt (seed 1799).
+func (w *World) letInStrangers() {
+	insiders := w.insiders()
+	for _, n := range w.nodes {
+		if n.up && insiders != nil && !insiders[n.peer] {
+			n.evicted = ""
+			w.burn(n)
+		}
+	}
+}
+
+// insiders are the members of whom the most of the nodes know that they belong.
+func (w *World) insiders() map[p2p.PeerID]bool {
+	var most map[p2p.PeerID]bool
+	count := 0
+	for _, n := range w.nodes {
+		if !n.up {
+			continue
+		}
+		belong, up := n.core.Belonging(), 0
+		for _, other := range w.nodes {
+			if other.up && belong[other.peer] {
+				up++
+			}
+		}
+		if up > count {
+			most, count = belong, up
+		}
+	}
+	return most
+}
+
 // readmit tries until somebody has admitted the node.
 func (w *World) readmit(n *Node, as p2p.PeerID) {
 	if n.up || n.peer != as {

@@ -27,6 +27,8 @@ type Shape struct {
 	Blackouts bool
 	// Policies: workloads say how they want to be treated, and nodes have taints.
 	Policies bool
+	// Sets: clients also make StatefulSets and DaemonSets, and label nodes.
+	Sets bool
 }
 
 // Play runs one history: operations among faults, then calm, then everything is
@@ -69,6 +71,10 @@ func (w *World) operate() {
 		return
 	}
 	w.Counts.Ops++
+	if w.shape.Sets && w.rng.IntN(3) == 0 {
+		n.operateSets()
+		return
+	}
 	switch k := w.rng.IntN(100); {
 	case k < 20:
 		n.putConfigMap(fmt.Sprintf("c%d", w.rng.IntN(6)))

@@ -31,8 +31,11 @@ var kinds = map[string]func(*Config, *Shape){
 	"slow": func(c *Config, s *Shape) {
 		c.DelayMax, c.SyncMax, s.Every = 150*time.Millisecond, 200*time.Millisecond, 300*time.Millisecond
 	},
-	"policies":    func(_ *Config, s *Shape) { s.Policies = true },
-	"long-splits": func(_ *Config, s *Shape) { s.Every, s.Odds = 500*time.Millisecond, 12 },
+	"policies":          func(_ *Config, s *Shape) { s.Policies = true },
+	"sets":              func(_ *Config, s *Shape) { s.Sets = true },
+	"sets-and-policies": func(_ *Config, s *Shape) { s.Sets, s.Policies = true, true },
+	"sets-split":        func(_ *Config, s *Shape) { s.Sets, s.Odds = true, 2 },
+	"long-splits":       func(_ *Config, s *Shape) { s.Every, s.Odds = 500*time.Millisecond, 12 },
 }
 
 // historyOf draws a world from its seed and the kind asked for.

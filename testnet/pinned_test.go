@@ -19,6 +19,11 @@ func TestPinnedHistories(t *testing.T) {
 		{125, "", "a node that joined again through one that lagged behind did not bear its name"},
 		{183, "", "runs were admitted at boot before it was known what runs already"},
 		{2091, "dead-sleep", "the former run of an update was an orphan because its template was late"},
+		{1799, "", "a node that only a burnt one had let in stayed alone"},
+		{5852, "", "what waits for a paused node is news to it when it goes on"},
+		{6747, "", "everybody who counted burnt, and the last one had let in the next"},
+		{7928, "", "what a node had said before its disk was rolled back kept others from comparing stores with it"},
+		{9231, "", "a newcomer agreed with a database that was rolled back, and was purged as another record"},
 		{1043, "lossy", "a newcomer that knew only itself took itself for a majority"},
 	} {
 		t.Run(pin.why, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/datadriven"
+	"sigs.k8s.io/yaml"
 
 	"holon/crdt/state"
 	"holon/node/core"
@@ -27,6 +28,8 @@ import (
 //	conflicts web [on=n2]                    prints its conflicts, and its conditions about merges
 //	take web [on=n2], drop web [on=n2]       settles the one whose field is below it
 //	delete web [on=n2]
+//	set web, daemon web [on=n2]              creates or changes one, with the YAML below it
+//	label n2 disk=ssd [on=n1]
 //	introduce                                has every node make its Node object
 //	cordon n2, drain n2, uncordon n2 [on=n1] says so in the record of a node
 //	policy web handback=10s [on=n2]          annotates it with holon.dev/handback and so on
@@ -85,6 +88,10 @@ func (p *player) play(d *datadriven.TestData) {
 		p.apply(p.node(on), d)
 	case "create":
 		p.create(p.node(on), deployment(args[0]), d.Input)
+	case "set":
+		p.write(p.node(on), state.MakeKey(state.StatefulSets, "default", args[0]), d)
+	case "daemon":
+		p.write(p.node(on), state.MakeKey(state.DaemonSets, "default", args[0]), d)
 	case "conflicts":
 		p.showConflicts(p.node(on), deployment(args[0]))
 	case "take":
@@ -117,6 +124,12 @@ func (p *player) play(d *datadriven.TestData) {
 		p.whatIf(p.node(on), args)
 	case "taint", "untaint":
 		p.node(on).taint(args[0], args[1:]...)
+	case "label":
+		key, value, _ := strings.Cut(args[1], "=")
+		if len(d.CmdArgs[1].Vals) > 0 {
+			value = d.CmdArgs[1].Vals[0]
+		}
+		p.node(on).put(state.MakeKey(state.Nodes, "", args[0]), map[string]any{"metadata": map[string]any{"labels": map[string]any{key: value}}})
 	case "introduce":
 		for _, n := range p.nodes {
 			n.putNodeObject()
@@ -358,4 +371,17 @@ func (p *player) showWhy(n *Node, key state.Key) {
 		}
 		fmt.Fprintf(&p.said, "slot %d%s: %s\n", s.Slot.ID.Index, standIn, strings.Join(s.Reasons, "; "))
 	}
+}
+
+// write puts the fields that are below the command into an object.
+func (p *player) write(n *Node, key state.Key, d *datadriven.TestData) {
+	var read any
+	if err := yaml.Unmarshal([]byte(d.Input), &read); err != nil {
+		d.Fatalf(p.t, "%v", err)
+	}
+	value, err := state.Unstructured(read)
+	if err != nil {
+		d.Fatalf(p.t, "%v", err)
+	}
+	n.put(key, value)
 }

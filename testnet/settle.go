@@ -45,7 +45,7 @@ func (n *Node) compact() {
 	var mine []state.Key
 	for _, key := range slices.Sorted(maps.Keys(n.seen)) {
 		r := key.Resource()
-		if (r == state.Deployments || r == state.ConfigMaps || r == state.Pods) && n.seen[key].Live() != nil {
+		if (state.IsWorkload(r) || r == state.ConfigMaps) && n.seen[key].Live() != nil {
 			mine = append(mine, key)
 		}
 	}

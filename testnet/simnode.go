@@ -69,6 +69,7 @@ type Node struct {
 	copies  []*disk                // of its disk as it once was
 	counted core.Counters          // of this boot, those that are in the world's
 	stopped map[runtime.RunID]bool // runs that were ever ordered to stop
+	sets    map[state.SlotID]bool  // slots of StatefulSets that ran here when last seen
 	running map[state.SlotID]bool  // slots of bare pods that ran here when last seen
 }
 
@@ -105,7 +106,7 @@ func seededKey(rng interface{ Uint32() uint32 }) ed25519.PrivateKey {
 func (k clusterKeys) public() ed25519.PublicKey { return k.private.Public().(ed25519.PublicKey) }
 
 func (w *World) newNode(i int) *Node {
-	n := &Node{w: w, index: i, name: fmt.Sprintf("n%d", i+1), key: seededKey(w.rng), disk: newDisk(), specs: map[runtime.RunID]runtime.Spec{}, stopped: map[runtime.RunID]bool{}, running: map[state.SlotID]bool{}}
+	n := &Node{w: w, index: i, name: fmt.Sprintf("n%d", i+1), key: seededKey(w.rng), disk: newDisk(), specs: map[runtime.RunID]runtime.Spec{}, stopped: map[runtime.RunID]bool{}, running: map[state.SlotID]bool{}, sets: map[state.SlotID]bool{}}
 	n.recertify()
 	n.replica = w.randomReplica()
 	n.absent = w.absentAfter()

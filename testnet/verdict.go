@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"holon/crdt"
 	"holon/crdt/state"
 	"holon/node/core"
 	"holon/testnet/check"
@@ -29,6 +30,8 @@ func (w *World) calm() {
 			n.start()
 		}
 	}
+	w.Run(newsMax)
+	w.letInStrangers()
 	// Who lost its disk asks members in turn to let it in, and they may have to hear of
 	// each other first (seed 5441 of the histories). What it left running is swept only
 	// when it has been back for a while.
@@ -66,6 +69,9 @@ func (w *World) forgetTheGone() {
 		}
 	}
 }
+
+// newsMax is how long word of who belongs may take once all links work again.
+const newsMax = 5 * time.Second
 
 // backMax bounds how many seconds the calm waits for those who join again.
 const backMax = 60
@@ -135,6 +141,9 @@ func (w *World) eventually() {
 func (w *World) fits(replicas []check.Replica) bool {
 	wanted := int64(0)
 	for key, rec := range replicas[0].Records {
+		if crashesInSet(key, rec) {
+			return false // a set may run it on, below its partition or until its pod is deleted
+		}
 		if !state.IsWorkload(key.Resource()) {
 			continue
 		}
@@ -142,7 +151,10 @@ func (w *World) fits(replicas []check.Replica) bool {
 		if err != nil || workload == nil {
 			continue
 		}
-		wanted += int64(workload.Replicas) * state.Requests(&workload.Template.Spec).CPU
+		if workload.Daemon() && crowded(workload, replicas) {
+			return false
+		}
+		wanted += int64(check.Wanted(workload, replicas)) * state.Requests(&workload.Template.Spec).CPU
 		for _, c := range workload.Template.Spec.Containers {
 			if c.Image == "crash" {
 				return false
@@ -150,6 +162,16 @@ func (w *World) fits(replicas []check.Replica) bool {
 		}
 	}
 	return 2*wanted <= room.CPU*int64(len(w.nodes))
+}
+
+// crashesInSet reports whether a record is a template of a StatefulSet that crashes.
+func crashesInSet(key state.Key, rec *crdt.Record) bool {
+	live := rec.Live()
+	if key.Resource() != state.Revisions || live == nil {
+		return false
+	}
+	owner := string(live.Registers[state.RevisionOwner].Value)
+	return strings.Contains(owner, state.StatefulSets) && strings.Contains(string(live.Registers[state.RevisionTemplate].Value), `"image":"crash"`)
 }
 
 func (w *World) deleteAll() {

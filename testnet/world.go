@@ -41,6 +41,7 @@ const (
 	KeepRuns      Bug = "keep-runs"      // never stops a pod: ExactlyOnce, NothingLeaked
 	OpenDoor      Bug = "open-door"      // admits runs beyond its room: Allocatable
 	EagerHomes    Bug = "eager-homes"    // believes in a majority always: HomeMoves
+	RunTwice      Bug = "run-twice"      // starts what others still run: auditStart
 	// Each of these leaves out one rule of the accounting.
 	NoStalePath  Bug = "no-stale-path"
 	NoIngestRule Bug = "no-ingest-rule"
@@ -51,7 +52,7 @@ const (
 // ablates is the core's rule that a bug switches off.
 func (b Bug) ablates() core.Rule {
 	return map[Bug]core.Rule{
-		EagerHomes: core.MajorityRule, NoStalePath: core.StaleRule, NoIngestRule: core.IngestRule,
+		EagerHomes: core.MajorityRule, RunTwice: core.SetRule, NoStalePath: core.StaleRule, NoIngestRule: core.IngestRule,
 		NoOrphanRule: core.OrphanRule, KeepReplica: core.ReplicaRule,
 	}[b]
 }
@@ -61,7 +62,7 @@ func (b Bug) Rule() string {
 	return map[Bug]string{
 		SendFirst: "before it was on its disk", AckFirst: "acknowledged", ReuseCounters: "twice",
 		DeafSync:    "differs between",
-		NoStalePath: "", NoIngestRule: "", KeepReplica: "", NoOrphanRule: "is not here", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home",
+		NoStalePath: "", NoIngestRule: "", KeepReplica: "", NoOrphanRule: "is not here", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home", RunTwice: "in sight, says that it has it",
 	}[b]
 }
 
@@ -78,6 +79,8 @@ type World struct {
 	reach  reach
 	sides  sides
 	bare   map[crdt.UID]bool                // workloads that are bare pods
+	sets   map[crdt.UID]bool                // UIDs of every StatefulSet
+	twice  map[twicePair]time.Duration      // since when two nodes that see each other run a slot of one
 	homes  map[state.SlotID]map[string]bool // every home that a slot was given
 	facts  facts
 	bad    []string
@@ -118,7 +121,7 @@ const eventsMax = 5_000_000
 // New makes a world whose nodes have joined one cluster.
 func New(cfg Config) *World {
 	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x9e3779b97f4a7c15)), ledger: check.NewLedger(), now: time.Hour,
-		bare: map[crdt.UID]bool{}, homes: map[state.SlotID]map[string]bool{}}
+		bare: map[crdt.UID]bool{}, sets: map[crdt.UID]bool{}, twice: map[twicePair]time.Duration{}, homes: map[state.SlotID]map[string]bool{}}
 	w.net, w.reach, w.sides = newNetwork(w), newReach(w), sides{w: w}
 	w.keys = newClusterKeys(w.rng)
 	for i := range cfg.Nodes {

@@ -58,7 +58,7 @@ func newScaleCommand(a *app) *cobra.Command {
 func (a *app) scaleOne(ctx context.Context, c *client, p picked, replicas, current int, output string) error {
 	name := p.name(p.object.GetName())
 	o := objectView{p.object}
-	if o.numberOr(-1, "spec", "replicas") < 0 && p.Kind != "Deployment" {
+	if o.numberOr(-1, "spec", "replicas") < 0 && p.Kind != "Deployment" && p.Kind != "StatefulSet" {
 		return fmt.Errorf("%s has no replicas to scale", name)
 	}
 	patch := map[string]any{"spec": map[string]any{"replicas": replicas}}

@@ -160,7 +160,7 @@ func printWhy(w io.Writer, why api.Why) {
 		say(w, "- %s\n", r)
 	}
 	for _, s := range why.Slots {
-		say(w, "\nSlot %d: home %s", s.Index, orElse(s.Home, "none yet"))
+		say(w, "\n%s: home %s", slotName(s.Index), orElse(s.Home, "none yet"))
 		if s.StandIn != "" {
 			say(w, ", stand-in %s", s.StandIn)
 		}

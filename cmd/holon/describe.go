@@ -76,13 +76,15 @@ func (c *client) describeOne(ctx context.Context, p picked, showEvents bool) (st
 	d := newDescription()
 	o := objectView{p.object}
 	render := map[string]func(context.Context, *client, *description, objectView) error{
-		"pods":             describePod,
-		"deployments.apps": describeDeployment,
-		"replicasets.apps": describeReplicaSet,
-		"nodes":            describeNode,
-		"configmaps":       describeConfigMap,
-		"secrets":          describeSecret,
-		"namespaces":       describeNamespace,
+		"pods":              describePod,
+		"deployments.apps":  describeDeployment,
+		"statefulsets.apps": describeStatefulSet,
+		"daemonsets.apps":   describeDaemonSet,
+		"replicasets.apps":  describeReplicaSet,
+		"nodes":             describeNode,
+		"configmaps":        describeConfigMap,
+		"secrets":           describeSecret,
+		"namespaces":        describeNamespace,
 	}[p.groupResource()]
 	if render == nil {
 		render = describeAny

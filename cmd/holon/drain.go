@@ -36,7 +36,11 @@ Bare Pods, and Deployments annotated holon.dev/stand-in: never, stay, as they mu
 not run twice; so does what has nowhere to go. Such pods are named at the end of the
 timeout, with what keeps them.
 
-Disruption budgets are not asked: no healthy pod stops before its successor is ready.`,
+A pod of a StatefulSet must not run twice either, and moves all the same: it stops,
+then starts elsewhere, one of a set at a time. Those of DaemonSets belong to the node
+and stay; nobody waits for them.
+
+Disruption budgets are not asked: no other healthy pod stops before its successor is ready.`,
 		Example: `  holon drain n2 && ssh n2 reboot
   holon drain n2 --timeout 30m
   holon drain n2 --dry-run        # what runs there?

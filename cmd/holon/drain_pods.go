@@ -4,6 +4,7 @@ import (
 	"context"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -13,7 +14,7 @@ var podsPath = mustBuiltin("pods").path("", "")
 type drainPod struct {
 	namespace, name, slot, node string
 	ready                       bool
-	done                        bool // its work is over
+	done                        bool // its work is over, or it comes with the node
 	lost                        bool // its node is out of reach
 }
 
@@ -27,8 +28,13 @@ func drainPodOf(o *unstructured.Unstructured) drainPod {
 	phase := text("status", "phase")
 	return drainPod{
 		namespace: o.GetNamespace(), name: o.GetName(), slot: o.GetAnnotations()["holon.dev/slot"], node: text("spec", "nodeName"),
-		ready: ready == "True", done: phase == "Succeeded" || phase == "Failed", lost: text("status", "reason") == "NodeUnreachable",
+		ready: ready == "True", done: phase == "Succeeded" || phase == "Failed" || ofDaemonSet(o), lost: text("status", "reason") == "NodeUnreachable",
 	}
+}
+
+func ofDaemonSet(o *unstructured.Unstructured) bool {
+	owner := metav1.GetControllerOf(o)
+	return owner != nil && owner.Kind == "DaemonSet"
 }
 
 // successor is a pod of the same slot on another node, one that is ready if there is

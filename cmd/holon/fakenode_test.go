@@ -32,6 +32,7 @@ type fakeNode struct {
 	tokens []api.TokenInfo
 
 	conflicts []api.Conflict
+	server    string // its own URL; set before anybody can ask
 }
 
 var _ api.Backend = (*fakeNode)(nil)
@@ -48,6 +49,7 @@ func startFakeNode(t testing.TB, dir string) *fakeNode {
 		Backend: f, Cache: f.cache, CA: ca, Listen: "127.0.0.1:0", SocketPath: filepath.Join(dir, socketName),
 	})
 	must(t, err)
+	f.server = "https://" + server.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- server.Run(ctx) }()
@@ -57,7 +59,7 @@ func startFakeNode(t testing.TB, dir string) *fakeNode {
 	})
 	cert, key, err := ca.AdminCert()
 	must(t, err)
-	config, err := api.Kubeconfig(ca.CertPEM(), cert, key, []api.Endpoint{{Name: "n1", URL: "https://" + server.Addr().String()}}, "n1")
+	config, err := api.Kubeconfig(api.AdminUser, ca.CertPEM(), cert, key, []api.Endpoint{{Name: "n1", URL: f.server}}, "n1")
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, kubeconfigName), config, 0o600))
 	f.seed(t)
@@ -274,6 +276,11 @@ func (f *fakeNode) Logs(_ context.Context, namespace, pod string, o api.LogOptio
 	return err
 }
 
+// PortForward is what no command asks for.
+func (f *fakeNode) PortForward(context.Context, string, string, int, api.Stream) error {
+	return api.ErrInvalid
+}
+
 // Exec knows a few commands.
 func (f *fakeNode) Exec(ctx context.Context, _, pod, container string, command []string, s api.Stream) (int, error) {
 	switch command[0] {
@@ -334,7 +341,7 @@ func (f *fakeNode) Status(context.Context) (api.ClusterStatus, error) {
 	return api.ClusterStatus{
 		Cluster: "testers", Node: "n1", Peer: "12D3", Runtime: "process", Majority: true, Counted: 3, Reached: 2, Records: 4,
 		Sentences: []string{"n2 is unreachable"},
-		Members:   []api.MemberInfo{{Name: "n1", Peer: "12D3", State: "alive"}, {Name: "n2", Peer: "12D4", State: "unreachable", Since: "5s"}},
+		Members:   []api.MemberInfo{{Name: "n1", Peer: "12D3", State: "alive", Server: f.server}, {Name: "n2", Peer: "12D4", State: "unreachable", Since: "5s"}},
 	}, nil
 }
 

@@ -99,13 +99,28 @@ func (c *client) warnBy(a *app) *client {
 }
 
 func newKubeconfigCommand(a *app) *cobra.Command {
-	var dir string
+	var dir, user string
+	var groups []string
 	c := &cobra.Command{
-		Use:     "kubeconfig",
-		Short:   "Print the kubeconfig of the local node",
-		Example: "  holon kubeconfig > ~/.kube/config\n  KUBECONFIG=<(holon kubeconfig) kubectl get nodes",
+		Use:   "kubeconfig",
+		Short: "Print the kubeconfig of the local node, or one for another user",
+		Long: `Print the kubeconfig of the local node's owner, who may do everything.
+
+With --user it makes a credential for somebody else and prints a kubeconfig with it
+and every node's API. It may do what Roles and RoleBindings say of the user and the
+groups; 'kubectl create rolebinding' makes them. The serial, with which it can be
+revoked, is printed on standard error.`,
+		Example: "  holon kubeconfig > ~/.kube/config\n  KUBECONFIG=<(holon kubeconfig) kubectl get nodes\n  holon kubeconfig --user eve --group devs > eve.kubeconfig",
 		Args:    noArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case user != "" && dir != "":
+				return usagef("--data-dir reads the file of a node; a credential for a user is made by a node that runs: leave one of the two out")
+			case user != "":
+				return a.printKubeconfigFor(cmd.Context(), user, groups)
+			case len(groups) > 0:
+				return usagef("--group goes with --user")
+			}
 			if dir == "" {
 				dir = dataDir()
 				if a.socket != "" {
@@ -125,6 +140,8 @@ func newKubeconfigCommand(a *app) *cobra.Command {
 	}
 	c.Flags().StringVar(&dir, "data-dir", "", "data directory of the node (default: as for 'holon up')")
 	_ = c.MarkFlagDirname("data-dir")
+	c.Flags().StringVar(&user, "user", "", "make a credential for this user")
+	c.Flags().StringSliceVar(&groups, "group", nil, "and for these groups; system:masters may do everything")
 	return c
 }
 

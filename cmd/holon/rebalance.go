@@ -26,7 +26,7 @@ func newRebalanceCommand(a *app) *cobra.Command {
 		Long: `Give slots another home where they are better off: with fewer pods of their workload
 around, or as many and a fifth more of the node free. Each pod goes on until its
 successor is ready. Disruption budgets are kept, and what must not run twice (bare
-Pods, Deployments annotated holon.dev/stand-in: never) stays.
+Pods, StatefulSets, DaemonSets, Deployments annotated holon.dev/stand-in: never) stays.
 
 Nothing is ever moved so by itself. The node that is asked has to see the majority.`,
 		Example: `  holon rebalance --dry-run

@@ -11,9 +11,12 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"holon/node/api"
 )
 
 // resource is one kind of object and how its names are spelled.
@@ -34,17 +37,25 @@ var builtin = []resource{
 	{"apps", "v1", "deployments", "deployment", "Deployment", []string{"deploy"}, true, appsv1.Deployment{}},
 	{"apps", "v1", "replicasets", "replicaset", "ReplicaSet", []string{"rs"}, true, appsv1.ReplicaSet{}},
 	{"batch", "v1", "jobs", "job", "Job", nil, true, batchv1.Job{}},
+	{"apps", "v1", "statefulsets", "statefulset", "StatefulSet", []string{"sts"}, true, appsv1.StatefulSet{}},
+	{"apps", "v1", "daemonsets", "daemonset", "DaemonSet", []string{"ds"}, true, appsv1.DaemonSet{}},
+	{"apps", "v1", "controllerrevisions", "controllerrevision", "ControllerRevision", nil, true, appsv1.ControllerRevision{}},
 	{"policy", "v1", "poddisruptionbudgets", "poddisruptionbudget", "PodDisruptionBudget", []string{"pdb"}, true, policyv1.PodDisruptionBudget{}},
 	{"scheduling.k8s.io", "v1", "priorityclasses", "priorityclass", "PriorityClass", []string{"pc"}, false, schedulingv1.PriorityClass{}},
 	{"", "v1", "configmaps", "configmap", "ConfigMap", []string{"cm"}, true, corev1.ConfigMap{}},
 	{"", "v1", "secrets", "secret", "Secret", nil, true, corev1.Secret{}},
 	{"", "v1", "namespaces", "namespace", "Namespace", []string{"ns"}, false, corev1.Namespace{}},
 	{"", "v1", "nodes", "node", "Node", []string{"no"}, false, corev1.Node{}},
+	{"rbac.authorization.k8s.io", "v1", "roles", "role", "Role", nil, true, rbacv1.Role{}},
+	{"rbac.authorization.k8s.io", "v1", "rolebindings", "rolebinding", "RoleBinding", nil, true, rbacv1.RoleBinding{}},
+	{"rbac.authorization.k8s.io", "v1", "clusterroles", "clusterrole", "ClusterRole", nil, false, rbacv1.ClusterRole{}},
+	{"rbac.authorization.k8s.io", "v1", "clusterrolebindings", "clusterrolebinding", "ClusterRoleBinding", nil, false, rbacv1.ClusterRoleBinding{}},
+	{"holon.dev", "v1", "revocations", "revocation", "Revocation", nil, false, api.Revocation{}},
 	{"", "v1", "events", "event", "Event", []string{"ev"}, true, corev1.Event{}},
 }
 
 // allKinds is what `get all` means.
-var allKinds = []string{"pods", "deployments", "replicasets"}
+var allKinds = []string{"pods", "deployments", "replicasets", "statefulsets", "daemonsets"}
 
 // groupResource is the plural with its group: "deployments.apps", "pods".
 func (r resource) groupResource() string { return withGroup(r.Plural, r.Group) }

@@ -65,15 +65,16 @@ func (a *app) rolloutStatus(ctx context.Context, args []string, watch bool) erro
 	if err != nil {
 		return err
 	}
-	if r.Kind != "Deployment" {
-		return usagef("%s have no rollout; deployments do", r.Plural)
+	progress := progresses[r.Kind]
+	if progress == nil {
+		return usagef("%s have no rollout; deployments, statefulsets and daemonsets do", r.Plural)
 	}
 	said := ""
 	return c.waitObject(ctx, r, c.namespaceOf(r), name, func(event string, o *objectView) (bool, error) {
 		if o == nil || event == "DELETED" {
 			return false, fmt.Errorf("%s %q not found", r.groupResource(), name)
 		}
-		text, done, err := deploymentProgress(*o)
+		text, done, err := progress(*o)
 		if err != nil {
 			return false, err
 		}
@@ -133,8 +134,8 @@ func rolloutRestartCommand(a *app) *cobra.Command {
 			stamp := map[string]any{"kubectl.kubernetes.io/restartedAt": time.Now().Format(time.RFC3339)}
 			patch := map[string]any{"spec": map[string]any{"template": map[string]any{"metadata": map[string]any{"annotations": stamp}}}}
 			for _, p := range found {
-				if p.Kind != "Deployment" {
-					return usagef("%s have no rollout; deployments do", p.Plural)
+				if progresses[p.Kind] == nil {
+					return usagef("%s have no rollout; deployments, statefulsets and daemonsets do", p.Plural)
 				}
 				if err := a.patchOne(cmd.Context(), c, p, types.MergePatchType, patch, output, "restarted"); err != nil {
 					return err

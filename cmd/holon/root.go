@@ -90,7 +90,7 @@ func newRootCommand(a *app) *cobra.Command {
 		&cobra.Group{ID: groupTestnet, Title: "Try things out:"},
 	)
 	a.addGlobalFlags(root)
-	addGrouped(root, groupNode, newUpCommand(), newTokenCommand(a), newKubeconfigCommand(a), newDownCommand(a), newNodeCommand(a))
+	addGrouped(root, groupNode, newUpCommand(), newTokenCommand(a), newKubeconfigCommand(a), newCredentialCommand(a), newDownCommand(a), newNodeCommand(a))
 	addGrouped(root, groupWorkloads, newApplyCommand(a), newGetCommand(a), newDescribeCommand(a), newLogsCommand(a), newExecCommand(a),
 		newScaleCommand(a), newDeleteCommand(a), newCreateCommand(a), newLabelCommand(a), newAnnotateCommand(a), newPatchCommand(a),
 		newRolloutCommand(a), newWaitCommand(a))

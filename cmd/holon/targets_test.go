@@ -12,7 +12,7 @@ func TestParseTargets(t *testing.T) {
 	for args, want := range map[string]string{
 		"pods":              "pods:",
 		"po,deploy":         "po: deploy:",
-		"all":               "pods: deployments: replicasets:",
+		"all":               "pods: deployments: replicasets: statefulsets: daemonsets:",
 		"pod web db":        "pod:web,db",
 		"deploy/web":        "deploy:web",
 		"deploy/web pod/db": "deploy:web pod:db",

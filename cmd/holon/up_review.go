@@ -13,7 +13,7 @@ func reviewForProcesses(resource string, value map[string]any) []string {
 	path := "spec"
 	switch resource {
 	case state.Pods:
-	case state.Deployments, state.Jobs:
+	case state.Deployments, state.StatefulSets, state.DaemonSets, state.Jobs:
 		template, _ := spec["template"].(map[string]any)
 		spec, _ = template["spec"].(map[string]any)
 		path = "spec.template.spec"

@@ -144,7 +144,7 @@ func (c *checker) decode(key Key, rec *crdt.Record) error {
 			c.slots[key] = s
 		}
 		return err
-	case Deployments, Pods, Jobs:
+	case Deployments, Pods, StatefulSets, DaemonSets, Jobs:
 		for uid := range rec.Objects {
 			c.known[uid] = true
 		}

@@ -111,7 +111,7 @@ func (c *checker) checkRuns() {
 			c.find(Broken, key, "revision %s replaces itself", s.Run.Revision)
 		}
 		w := c.workloads[s.ID.Workload]
-		if w == nil || w.OneTemplate() || s.ID.Index >= w.Replicas {
+		if w == nil || w.OneTemplate() || !w.Daemon() && !w.Counts(s.ID.Index) {
 			return // nobody runs it; a bare pod is its own template
 		}
 		for _, revision := range []string{s.Run.Revision, s.Run.Prev} {

@@ -101,10 +101,14 @@ func object(parent map[string]any, key string) map[string]any {
 // kinds tells apiVersion and kind of each resource that the API shows.
 var kinds = map[string][2]string{
 	Namespaces: {"v1", "Namespace"}, Nodes: {"v1", "Node"}, Pods: {"v1", "Pod"}, ConfigMaps: {"v1", "ConfigMap"},
-	Secrets:     {"v1", "Secret"},
+	Secrets:      {"v1", "Secret"},
+	StatefulSets: {"apps/v1", "StatefulSet"}, DaemonSets: {"apps/v1", "DaemonSet"}, ControllerRevisions: {"apps/v1", "ControllerRevision"},
 	Deployments: {"apps/v1", "Deployment"}, ReplicaSets: {"apps/v1", "ReplicaSet"},
 	Jobs:    {"batch/v1", "Job"},
 	Budgets: {"policy/v1", "PodDisruptionBudget"}, PriorityClasses: {"scheduling.k8s.io/v1", "PriorityClass"},
+	Roles: {"rbac.authorization.k8s.io/v1", "Role"}, RoleBindings: {"rbac.authorization.k8s.io/v1", "RoleBinding"},
+	ClusterRoles: {"rbac.authorization.k8s.io/v1", "ClusterRole"}, ClusterRoleBindings: {"rbac.authorization.k8s.io/v1", "ClusterRoleBinding"},
+	Revocations: {"holon.dev/v1", "Revocation"},
 }
 
 // WithMeta completes a stored object: its kind, name and UID are in its key and

@@ -104,3 +104,13 @@ func (j *Job) completedIndexes() string {
 	flush()
 	return text
 }
+
+func (p *PodFace) ofJob(meta, labels, notes map[string]any) {
+	w := p.Workload
+	meta["generateName"], meta["ownerReferences"] = w.Name+"-", ownerRef("batch/v1", "Job", w.Name, w.ObjectUID.String())
+	if w.Job.Indexed {
+		index := strconv.Itoa(p.Slot.Index)
+		meta["generateName"] = w.Name + "-" + index + "-"
+		labels[JobIndexLabel], notes[JobIndexLabel] = index, index
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -40,19 +39,7 @@ func (p *PodFace) Value() (map[string]any, error) {
 	}
 	merge(labels, p.Labels)
 	merge(notes, p.Notes)
-	switch w := p.Workload; {
-	case w.Job != nil:
-		meta["generateName"], meta["ownerReferences"] = w.Name+"-", ownerRef("batch/v1", "Job", w.Name, w.ObjectUID.String())
-		if w.Job.Indexed {
-			index := strconv.Itoa(p.Slot.Index)
-			meta["generateName"] = w.Name + "-" + index + "-"
-			labels[JobIndexLabel], notes[JobIndexLabel] = index, index
-		}
-	case !w.Bare():
-		labels[TemplateHashLabel] = p.Revision
-		meta["generateName"] = ReplicaSetName(p.Workload, p.Revision) + "-"
-		meta["ownerReferences"] = ownerRef("apps/v1", "ReplicaSet", ReplicaSetName(p.Workload, p.Revision), ReplicaSetUID(p.Workload, p.Revision))
-	}
+	p.owned(meta, labels, notes)
 	notes["holon.dev/slot"], notes["holon.dev/run"] = p.Slot.String(), string(p.Run)
 	meta["labels"], meta["annotations"] = labels, notes
 	timestamp(meta, "creationTimestamp", p.Workload.Created)
@@ -79,6 +66,26 @@ func (p *PodFace) Value() (map[string]any, error) {
 		spec["priority"] = int64(p.Priority)
 	}
 	return map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": p.status()}, nil
+}
+
+// owned adds what a pod has of its owner.
+func (p *PodFace) owned(meta, labels, notes map[string]any) {
+	w := p.Workload
+	switch {
+	case w.Bare():
+	case w.Job != nil:
+		p.ofJob(meta, labels, notes)
+	case w.Set():
+		p.ofSet(meta, labels)
+	case w.Daemon():
+		labels[RevisionLabel] = p.Revision
+		meta["generateName"] = w.Name + "-"
+		meta["ownerReferences"] = ownerRef("apps/v1", "DaemonSet", w.Name, w.ObjectUID.String())
+	default:
+		labels[TemplateHashLabel] = p.Revision
+		meta["generateName"] = ReplicaSetName(w, p.Revision) + "-"
+		meta["ownerReferences"] = ownerRef("apps/v1", "ReplicaSet", ReplicaSetName(w, p.Revision), ReplicaSetUID(w, p.Revision))
+	}
 }
 
 // terminating marks a pod that is on its way out. Since when is not known; that

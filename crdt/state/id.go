@@ -33,8 +33,8 @@ func ParseSlotID(text string) (SlotID, error) {
 		return SlotID{}, fmt.Errorf("slot %q: %w", text, err)
 	}
 	index, err := strconv.Atoi(text[cut+1:])
-	if err != nil || index < 0 || index >= ReplicasMax {
-		return SlotID{}, fmt.Errorf("slot %q: index is not in [0, %d)", text, ReplicasMax)
+	if err != nil || index < 0 || index >= slotIndexMax {
+		return SlotID{}, fmt.Errorf("slot %q: index is not in [0, %d)", text, slotIndexMax)
 	}
 	id := SlotID{Workload: uid, Index: index}
 	if id.String() != text {
@@ -43,7 +43,7 @@ func ParseSlotID(text string) (SlotID, error) {
 	return id, nil
 }
 
-// ReplicasMax bounds the slots of one workload.
+// ReplicasMax bounds the slots of one workload that are counted.
 const ReplicasMax = 10_000
 
 // RunID names one execution of one slot on one node. It is a hash of what makes

@@ -91,7 +91,7 @@ const (
 	JobIndexLabel   = "batch.kubernetes.io/job-completion-index" // an annotation, too
 )
 
-func (w *Workload) fromJob(value map[string]any, o *crdt.Object) error {
+func (w *Workload) fromJob(value map[string]any) error {
 	var j batchv1.Job
 	if err := Convert(value, &j); err != nil {
 		return err
@@ -114,11 +114,16 @@ func (w *Workload) fromJob(value map[string]any, o *crdt.Object) error {
 	w.Template.Labels = withLabels(w.Template.Labels, jobLabels(w))
 	w.readPolicy(j.Annotations)
 	w.Created = creation(value)
-	if err := job.readEnds(w.Key, o); err != nil {
+	w.Job = job
+	return nil
+}
+
+// judge reads how the attempts at a Job of so many slots ended, and what follows.
+func (j *Job) judge(key Key, o *crdt.Object, slots int) error {
+	if err := j.readEnds(key, o); err != nil {
 		return err
 	}
-	job.conclude(w.Replicas)
-	w.Job = job
+	j.conclude(slots)
 	return nil
 }
 
@@ -250,15 +255,6 @@ func (j *Job) Ended(run RunID) *Attempt {
 		}
 	}
 	return nil
-}
-
-// Wants reports whether a slot shall run: all of a Deployment, and of a Job the
-// first that have not succeeded, as many as may run at once.
-func (w *Workload) Wants(index int) bool {
-	if w.Job != nil {
-		return w.Job.open[index]
-	}
-	return index < w.Replicas
 }
 
 // OneTemplate reports whether w has the same template for ever, so that no revision

@@ -24,7 +24,8 @@ type Workload struct {
 	Birth      crdt.Dot // of the object
 	Name       string
 	Namespace  string
-	Replicas   int
+	First      int // index of the first slot
+	Replicas   int // a DaemonSet's follow from the nodes
 	Template   *corev1.PodTemplateSpec
 	Revision   string // RevisionHash(Template)
 	Generation int64
@@ -34,7 +35,12 @@ type Workload struct {
 	Recreate                 bool // old pods stop before new ones start; MaxUnavailable is all
 	Policy                        // what becomes of its slots while nodes are in trouble
 	Paused                   bool
-	Object                   map[string]any // as stored, to show it
+	InOrder                  bool // no slot starts before those below it were ready, nor stops before those above are gone
+	OnDelete                 bool // a slot gets the present template when its pod is deleted, and no sooner
+	// Partition is the first index of a StatefulSet that gets the present template.
+	Partition          int
+	surge, unavailable *intstr.IntOrString // of a DaemonSet, see Bounds
+	Object             map[string]any      // as stored, to show it
 	// Invalid says why the stored object, a merge, is not what runs: all above but
 	// Object is of the last valid one. Empty: it is what runs.
 	Invalid   string
@@ -85,10 +91,14 @@ func DecodeObject(rec *crdt.Record) (o Object, ok bool, err error) {
 	return Object{UID: live.UID, Birth: live.Birth, Value: value}, true, nil
 }
 
-// IsWorkload reports whether a resource wants replicas.
-func IsWorkload(resource string) bool {
-	return resource == Deployments || resource == Pods || resource == Jobs
+// readers read what is stored of each kind of workload.
+var readers = map[string]func(w *Workload, value map[string]any) error{
+	Deployments: (*Workload).fromDeployment, Pods: (*Workload).fromPod,
+	StatefulSets: (*Workload).fromStatefulSet, DaemonSets: (*Workload).fromDaemonSet, Jobs: (*Workload).fromJob,
 }
+
+// IsWorkload reports whether objects of a resource want slots.
+func IsWorkload(resource string) bool { return readers[resource] != nil }
 
 // DecodeWorkload reads a workload from its record.
 func DecodeWorkload(key Key, rec *crdt.Record) (*Workload, error) {
@@ -102,18 +112,17 @@ func DecodeWorkload(key Key, rec *crdt.Record) (*Workload, error) {
 	if kept, why := lastValid(key, rec.Live(), value); why != nil {
 		value, w.Invalid = kept, why.Error()
 	}
-	switch key.Resource() {
-	case Deployments:
-		err = w.fromDeployment(value)
-	case Pods:
-		err = w.fromPod(value)
-	case Jobs:
-		err = w.fromJob(value, rec.Live())
-	default:
-		err = fmt.Errorf("%s is not a workload", key)
+	read, ok := readers[key.Resource()]
+	if !ok {
+		return nil, fmt.Errorf("%s is not a workload", key)
 	}
-	if err != nil {
+	if err := read(w, value); err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	if w.Job != nil {
+		if err := w.Job.judge(key, rec.Live(), w.Replicas); err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
 	}
 	w.Revision = RevisionHash(w.Template)
 	return w, nil
@@ -223,4 +232,14 @@ func Unstructured(from any) (map[string]any, error) {
 		return nil, err
 	}
 	return Build(flat)
+}
+
+// Counts reports whether the slot of an index is among those that shall run: the replicas,
+// and of a Job the first that have not succeeded, as many as may run at once. Of a
+// DaemonSet the nodes decide.
+func (w *Workload) Counts(index int) bool {
+	if w.Job != nil {
+		return w.Job.open[index]
+	}
+	return index >= w.First && index < w.First+w.Replicas
 }

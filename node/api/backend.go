@@ -112,7 +112,7 @@ var (
 	ErrSealed = errors.New("sealed values cannot be opened on this node")
 )
 
-// Stream carries one end of an exec session or a log.
+// Stream carries one end of an exec session, a log or a forwarded connection.
 type Stream struct {
 	Stdin          io.Reader // nil: closed
 	Stdout, Stderr io.Writer
@@ -163,6 +163,9 @@ type Backend interface {
 	// Exec runs a command in a container on the node that runs the pod and
 	// returns its exit code.
 	Exec(ctx context.Context, namespace, pod, container string, command []string, s Stream) (int, error)
+	// PortForward connects to a TCP port in the pod's network, on the node that runs
+	// it, and carries Stdin and Stdout of s until either side has ended.
+	PortForward(ctx context.Context, namespace, pod string, port int, s Stream) error
 	// Events asks every reachable node for its ring of Events (v1, unstructured,
 	// newest last) and names the nodes that did not answer.
 	Events(ctx context.Context, namespace string) (events []map[string]any, missing []string, err error)

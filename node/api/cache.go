@@ -332,6 +332,8 @@ type Watcher struct {
 
 	// Start is the state or the changes that come before everything in C.
 	Start []Change
+	// From is the resourceVersion of the state that Start ends with.
+	From uint64
 	// C delivers what follows. It is closed when the watch ends; see Err.
 	C <-chan Change
 }
@@ -343,7 +345,7 @@ func (c *Cache) Watch(ctx context.Context, resource, namespace string, from uint
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := &Watcher{cache: c, resource: resource, namespace: namespace, queue: make(chan Change, watchQueueMax)}
-	w.C = w.queue
+	w.C, w.From = w.queue, c.rv(c.counter)
 	if from == 0 {
 		for _, o := range c.current.Load().list(resource, namespace) {
 			w.Start = append(w.Start, Change{Type: Added, Object: o})

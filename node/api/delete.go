@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -138,8 +139,8 @@ func (s *Server) remove(ctx context.Context, t *target, o Object, exact bool) er
 }
 
 func warnDelete(t *target, o Object, opts *metav1.DeleteOptions, warn *warnings) {
-	if p := opts.PropagationPolicy; p != nil && *p == metav1.DeletePropagationOrphan && t.kind.key() == Deployments {
-		warn.add("propagationPolicy Orphan is not honoured: the pods of a Deployment are derived from it and stop with it")
+	if p := opts.PropagationPolicy; p != nil && *p == metav1.DeletePropagationOrphan && slices.Contains([]string{Deployments, StatefulSets, DaemonSets}, t.kind.key()) {
+		warn.add("propagationPolicy Orphan is not honoured: the pods of a %s are derived from it and stop with it", t.kind.Kind)
 	}
 	if g := opts.GracePeriodSeconds; g != nil && t.kind.key() == Pods {
 		own, there, _ := unstructured.NestedInt64(o.Value(), "spec", "terminationGracePeriodSeconds")
@@ -149,7 +150,7 @@ func warnDelete(t *target, o Object, opts *metav1.DeleteOptions, warn *warnings)
 	}
 }
 
-// derivedPod tells a pod that holon made for a Deployment from one that somebody created.
+// derivedPod tells a pod that holon made for a workload from one that somebody created.
 func derivedPod(o Object) bool {
 	if o.Resource != Pods {
 		return false
@@ -157,7 +158,7 @@ func derivedPod(o Object) bool {
 	m, _ := o.Value()["metadata"].(map[string]any)
 	owners, _ := m["ownerReferences"].([]any)
 	for _, owner := range owners {
-		if ref, _ := owner.(map[string]any); ref["kind"] == "ReplicaSet" || ref["kind"] == "Job" {
+		if ref, _ := owner.(map[string]any); slices.Contains([]string{"ReplicaSet", "StatefulSet", "DaemonSet", "Job"}, fmt.Sprint(ref["kind"])) {
 			return true
 		}
 	}

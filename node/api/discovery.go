@@ -48,14 +48,17 @@ func (s *Server) discoveryRoutes(mux *http.ServeMux) {
 	}
 }
 
-// groups are those of all kinds, and holon's own.
+// groups are those of all kinds, holon's own among them.
 func groups() (list []schema.GroupVersion) {
 	for _, k := range kinds {
 		if gv := k.GroupVersion(); gv.Group != "" && !slices.Contains(list, gv) {
 			list = append(list, gv)
 		}
 	}
-	return append(list, schema.GroupVersion{Group: holonGroup, Version: holonVersion})
+	if own := (schema.GroupVersion{Group: holonGroup, Version: holonVersion}); !slices.Contains(list, own) {
+		list = append(list, own)
+	}
+	return list
 }
 
 func resourceList(group, version string) metav1.APIResourceList {

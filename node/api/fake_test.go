@@ -330,6 +330,18 @@ func (m *memory) Logs(ctx context.Context, _, pod string, o LogOptions, w io.Wri
 	return nil
 }
 
+// PortForward answers with the port and what was said, or refuses port 1.
+func (m *memory) PortForward(_ context.Context, _, pod string, port int, s Stream) error {
+	if port == 1 {
+		return fmt.Errorf("nothing listens")
+	}
+	if _, err := fmt.Fprintf(s.Stdout, "%s:%d for %s: ", pod, port, s.Actor); err != nil {
+		return err
+	}
+	_, err := io.Copy(s.Stdout, s.Stdin)
+	return err
+}
+
 // Exec knows a few commands: cat, exit CODE, echo WORDS, err WORDS, size, wait, whoami.
 func (m *memory) Exec(ctx context.Context, _, _, _ string, command []string, s Stream) (int, error) {
 	if m.fail != nil {

@@ -19,30 +19,14 @@ import (
 	"golang.org/x/sys/unix"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"holon/node/api/rbac"
 )
 
 const (
-	shortRequestsMax = 256  // answered side by side
-	longRequestsMax  = 4096 // watches, followed logs, exec
 	// answerTimeout is how long a short request may take, its answer included.
 	answerTimeout = time.Minute
 )
-
-// slots bounds how many requests run side by side.
-type slots chan struct{}
-
-func newSlots(n int) slots { return make(slots, n) }
-
-func (s slots) take() bool {
-	select {
-	case s <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-func (s slots) release() { <-s }
 
 // inFlight counts requests until the server closes, and says when the last has ended.
 type inFlight struct {
@@ -93,6 +77,9 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	defer s.finish(seen, r, start)
 	user, err := s.admit(r)
+	if err == nil {
+		err = s.authorize(user, r)
+	}
 	if err != nil {
 		writeError(seen, r, err)
 		return
@@ -102,11 +89,11 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	if long {
 		pool = s.long
 	}
-	if !pool.take() {
-		writeError(seen, r, tooMany("this node is answering %d requests already: try again in a moment", cap(pool)))
+	if err := pool.take(user); err != nil {
+		writeError(seen, r, err)
 		return
 	}
-	defer pool.release()
+	defer pool.release(user)
 	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), userKey{}, user))
 	defer cancel()
 	if long {
@@ -174,22 +161,22 @@ func (w *statusRecorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // longRunning tells requests that last as long as the client wants.
 func longRunning(r *http.Request) bool {
 	path := r.URL.Path
-	return isTrue(r, "watch") || isTrue(r, "follow") || strings.HasSuffix(path, "/exec") || strings.HasSuffix(path, "/log") ||
+	return isTrue(r, "watch") || isTrue(r, "follow") || strings.HasSuffix(path, "/exec") || strings.HasSuffix(path, "/portforward") || strings.HasSuffix(path, "/log") ||
 		path == holonPath+"drain" || path == holonPath+"leave" || path == holonPath+"snapshot" ||
 		r.Method == http.MethodPost && strings.HasPrefix(path, holonPath+"images") || strings.HasPrefix(path, "/testnet/")
 }
 
 // admit says who sends a request, or refuses it.
-func (s *Server) admit(r *http.Request) (user string, err error) {
+func (s *Server) admit(r *http.Request) (user, error) {
 	conn, _ := r.Context().Value(connKey{}).(*connection)
 	if conn == nil {
-		return "", apierrors.NewUnauthorized("unknown kind of connection")
+		return user{}, apierrors.NewUnauthorized("unknown kind of connection")
 	}
 	if conn.unix != nil {
 		return conn.owner()
 	}
 	if err := s.checkHost(r); err != nil {
-		return "", err
+		return user{}, err
 	}
 	return conn.client(s.config.CA, r.TLS)
 }
@@ -221,17 +208,28 @@ type (
 	connKey struct{}
 )
 
-// actorOf is the name of the user of a request.
-func actorOf(ctx context.Context) string {
-	user, _ := ctx.Value(userKey{}).(string)
-	return user
+// user is who sends a request, with the serial of his credential.
+type user struct {
+	rbac.User
+	serial string
 }
+
+// admin is the owner of a node.
+var admin = user{User: rbac.User{Name: AdminUser, Groups: []string{AdminGroup}}}
+
+func userOfContext(ctx context.Context) user {
+	u, _ := ctx.Value(userKey{}).(user)
+	return u
+}
+
+// actorOf is the name of the user of a request.
+func actorOf(ctx context.Context) string { return userOfContext(ctx).Name }
 
 // connection is what is known of a client's connection; it is judged once.
 type connection struct {
 	unix *net.UnixConn
 	once sync.Once
-	user string
+	user user
 	err  error
 }
 
@@ -242,7 +240,7 @@ func connContext(ctx context.Context, c net.Conn) context.Context {
 }
 
 // owner admits the user who runs this daemon, and root.
-func (c *connection) owner() (string, error) {
+func (c *connection) owner() (user, error) {
 	c.once.Do(func() {
 		uid, err := peerUID(c.unix)
 		switch {
@@ -252,7 +250,7 @@ func (c *connection) owner() (string, error) {
 			c.err = statusError(http.StatusForbidden, metav1.StatusReasonForbidden,
 				"this socket is for the owner of the node (uid %d) and root, not for uid %d", os.Getuid(), uid)
 		default:
-			c.user = AdminUser
+			c.user = admin
 		}
 	})
 	return c.user, c.err
@@ -272,28 +270,24 @@ func peerUID(c *net.UnixConn) (uid uint32, err error) {
 	return cred.Uid, nil
 }
 
-// client admits whoever holds an admin certificate of the cluster. The handshake
-// has proven possession of its key.
-func (c *connection) client(ca *CA, state *tls.ConnectionState) (string, error) {
+// client admits whoever holds a certificate of the cluster. The handshake has proven
+// possession of its key.
+func (c *connection) client(ca *CA, state *tls.ConnectionState) (user, error) {
 	c.once.Do(func() { c.user, c.err = clientOf(ca, state) })
 	return c.user, c.err
 }
 
-func clientOf(ca *CA, state *tls.ConnectionState) (string, error) {
+func clientOf(ca *CA, state *tls.ConnectionState) (user, error) {
 	if state == nil || len(state.PeerCertificates) == 0 {
-		return "", apierrors.NewUnauthorized("no client certificate: use the kubeconfig of this cluster (holon kubeconfig)")
+		return user{}, apierrors.NewUnauthorized("no client certificate: use the kubeconfig of this cluster (holon kubeconfig)")
 	}
 	leaf := state.PeerCertificates[0]
 	_, err := leaf.Verify(x509.VerifyOptions{Roots: ca.pool, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	if err != nil {
-		return "", apierrors.NewUnauthorized("the client certificate is not of this cluster: " + err.Error())
-	}
-	if !slices.Contains(leaf.Subject.Organization, AdminGroup) {
-		return "", statusError(http.StatusForbidden, metav1.StatusReasonForbidden,
-			"user %q is not in group %s, and holon has no other permissions yet", leaf.Subject.CommonName, AdminGroup)
+		return user{}, apierrors.NewUnauthorized("the client certificate is not of this cluster: " + err.Error())
 	}
 	if leaf.Subject.CommonName == "" {
-		return "", apierrors.NewUnauthorized(fmt.Sprintf("the client certificate (serial %v) names no user", leaf.SerialNumber))
+		return user{}, apierrors.NewUnauthorized(fmt.Sprintf("the client certificate (serial %v) names no user", leaf.SerialNumber))
 	}
-	return leaf.Subject.CommonName, nil
+	return user{rbac.User{Name: leaf.Subject.CommonName, Groups: leaf.Subject.Organization}, leaf.SerialNumber.Text(16)}, nil
 }

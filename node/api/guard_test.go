@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
+
+	"holon/node/api/rbac"
 )
 
 func TestStrangersGetWords(t *testing.T) {
@@ -133,20 +135,31 @@ func TestATakenAddressIsNamed(t *testing.T) {
 
 func TestTooManyRequests(t *testing.T) {
 	f := serve(t)
-	for range shortRequestsMax {
-		if !f.server.short.take() {
-			t.Fatal("taken already")
+	short, others := f.server.short, user{User: rbac.User{Name: "others"}}
+	fill := func(u user, count int) {
+		t.Helper()
+		for range count {
+			check(t, short.take(u))
 		}
 	}
+	fill(others, shortRequestsMax/shareMax)
+	if err := short.take(others); err == nil || !strings.Contains(err.Error(), `of user "others" already`) {
+		t.Errorf("one user takes more than his share: %v", err)
+	}
+	f.do("GET", "/api/v1/pods", "").want(t, 200) // there is room for others
+	fill(user{User: rbac.User{Name: "more"}}, shortRequestsMax/shareMax)
 	a := f.do("GET", "/api/v1/pods", "").want(t, 429, "TooManyRequests")
 	if a.header.Get("Retry-After") != "1" {
 		t.Errorf("headers %v", a.header)
 	}
 	f.do("GET", "/api/v1/pods?watch=1&timeoutSeconds=1", "").want(t, 200) // has slots of its own
-	for range shortRequestsMax {
-		f.server.short.release()
+	for range shortRequestsMax / shareMax {
+		short.release(others)
 	}
 	f.do("GET", "/api/v1/pods", "").want(t, 200)
+	if _, kept := short.of[others.Name]; kept {
+		t.Error("who has ended his requests is remembered")
+	}
 }
 
 func TestAPanicIsAnAnswer(t *testing.T) {
@@ -188,7 +201,7 @@ func TestHTTP2(t *testing.T) {
 }
 
 func TestKubeconfig(t *testing.T) {
-	data, err := Kubeconfig([]byte("ca"), []byte("cert"), []byte("key"), []Endpoint{{"n1", "https://a:1"}, {"n2", "https://b:2"}}, "n2")
+	data, err := Kubeconfig(AdminUser, []byte("ca"), []byte("cert"), []byte("key"), []Endpoint{{"n1", "https://a:1"}, {"n2", "https://b:2"}}, "n2")
 	check(t, err)
 	config, err := clientcmd.Load(data)
 	check(t, err)
@@ -196,7 +209,7 @@ func TestKubeconfig(t *testing.T) {
 		string(config.Clusters["n2"].CertificateAuthorityData) != "ca" || string(config.AuthInfos[AdminUser].ClientKeyData) != "key" {
 		t.Errorf("%s", data)
 	}
-	if _, err := Kubeconfig(nil, nil, nil, []Endpoint{{"n1", "x"}}, "n3"); err == nil {
+	if _, err := Kubeconfig(AdminUser, nil, nil, nil, []Endpoint{{"n1", "x"}}, "n3"); err == nil {
 		t.Error("an unknown current context is accepted")
 	}
 }

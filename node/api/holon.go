@@ -56,6 +56,7 @@ type Progress struct {
 //	POST   compact/RESOURCE/NAMESPACE/NAME      a Compaction
 //	GET    tokens          POST tokens     DELETE tokens/ID
 //	GET    datakeys        POST datakeys   the latter makes a new one
+//	POST   credentials                     a CredentialRequest; answers a Credential
 //	POST   drain           POST leave      JSON lines, see Progress
 //	POST   evict/NAME                      a MemberEviction
 //	POST   rebalance                       a RebalanceRequest
@@ -85,6 +86,7 @@ func (s *Server) holonRoutes(mux *http.ServeMux) {
 	handle("POST "+holonPath+"images/copy", s.copyImage)
 	handle("GET "+holonPath+"datakeys", s.dataKeys)
 	handle("POST "+holonPath+"datakeys", s.rotateDataKey)
+	handle("POST "+holonPath+"credentials", s.createCredential)
 	handle("POST "+holonPath+"drain", s.withProgress(s.config.Backend.Drain))
 	handle("POST "+holonPath+"sync/confirm", s.withProgress(s.config.Backend.ConfirmSync))
 	handle("POST "+holonPath+"leave", s.withProgress(s.config.Backend.Leave))
@@ -98,6 +100,7 @@ var holonResources = []metav1.APIResource{
 	{Name: "datakeys", SingularName: "datakey", Kind: "DataKey", Verbs: []string{"create", "list"}},
 	{Name: "images", SingularName: "image", Kind: "Image", Verbs: []string{"create", "get"}},
 	{Name: "conflicts", SingularName: "conflict", Kind: "Conflict", Verbs: []string{"get"}},
+	{Name: "credentials", SingularName: "credential", Kind: "Credential", Verbs: []string{"create"}},
 	{Name: "tokens", SingularName: "token", Kind: "JoinToken", Verbs: []string{"create", "delete"}},
 }
 

@@ -15,16 +15,16 @@ type Endpoint struct {
 }
 
 // Kubeconfig writes a kubeconfig (YAML, to be kept with mode 0600) with one
-// context per endpoint, all for one admin credential; current names the context
-// that is used by default.
-func Kubeconfig(ca, clientCert, clientKey []byte, endpoints []Endpoint, current string) ([]byte, error) {
+// context per endpoint, all for the one credential of a user; current names the
+// context that is used by default.
+func Kubeconfig(user string, ca, clientCert, clientKey []byte, endpoints []Endpoint, current string) ([]byte, error) {
 	if len(endpoints) == 0 {
 		return nil, errors.New("kubeconfig: no endpoint")
 	}
 	config := clientcmd.Config{
 		Kind: "Config", APIVersion: "v1", CurrentContext: current,
 		AuthInfos: []clientcmd.NamedAuthInfo{{
-			Name:     AdminUser,
+			Name:     user,
 			AuthInfo: clientcmd.AuthInfo{ClientCertificateData: clientCert, ClientKeyData: clientKey},
 		}},
 	}
@@ -35,7 +35,7 @@ func Kubeconfig(ca, clientCert, clientKey []byte, endpoints []Endpoint, current 
 			Name: e.Name, Cluster: clientcmd.Cluster{Server: e.URL, CertificateAuthorityData: ca},
 		})
 		config.Contexts = append(config.Contexts, clientcmd.NamedContext{
-			Name: e.Name, Context: clientcmd.Context{Cluster: e.Name, AuthInfo: AdminUser, Namespace: "default"},
+			Name: e.Name, Context: clientcmd.Context{Cluster: e.Name, AuthInfo: user, Namespace: "default"},
 		})
 	}
 	if !found {

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"holon/node/api/rbac"
 )
 
 // Nodes may have any clock, so certificates are valid whatever it says; who is
@@ -24,10 +26,10 @@ var (
 	notAfter  = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
 )
 
-// The one user of a cluster that has no others yet.
+// The user that every node's owner is.
 const (
 	AdminUser  = "holon-admin"
-	AdminGroup = "system:masters"
+	AdminGroup = rbac.MastersGroup
 )
 
 // serialBits is the length of random serial numbers (RFC 5280 allows 20 octets).
@@ -98,17 +100,8 @@ func (ca *CA) CertPEM() []byte { return encodeCert(ca.cert.Raw) }
 
 // AdminCert issues a client certificate with all rights.
 func (ca *CA) AdminCert() (certPEM, keyPEM []byte, err error) {
-	template, err := certTemplate(pkix.Name{CommonName: AdminUser, Organization: []string{AdminGroup}})
-	if err != nil {
-		return nil, nil, err
-	}
-	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	der, key, err := ca.issue(template)
-	if err != nil {
-		return nil, nil, err
-	}
-	keyPEM, err = encodeKey(key)
-	return encodeCert(der), keyPEM, err
+	certPEM, keyPEM, _, err = ca.ClientCert(AdminUser, []string{AdminGroup})
+	return certPEM, keyPEM, err
 }
 
 // servingCert issues a certificate for the names and addresses of a node.

@@ -3,13 +3,13 @@ package api
 import (
 	"fmt"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"holon/crdt/state"
+	"holon/crdt/state/valid"
 )
 
 const noPreemption = "nobody is preempted: pods of greater priority are placed first, and stop none that run"
@@ -38,8 +38,10 @@ func (s *Server) advisePriority(obj runtime.Object) []string {
 	switch o := obj.(type) {
 	case *corev1.Pod:
 		name = o.Spec.PriorityClassName
-	case *appsv1.Deployment:
-		name = o.Spec.Template.Spec.PriorityClassName
+	default:
+		if t := valid.TemplateOf(obj); t != nil {
+			name = t.Spec.PriorityClassName
+		}
 	}
 	if _, system := state.SystemPriority(name); name == "" || system {
 		return nil

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"holon/crdt/state/valid"
+	"holon/node/api/rbac"
 )
 
 // kind is all that the server knows about one kind of object. The handlers are
@@ -35,7 +36,10 @@ type kind struct {
 	// asked objects live on their nodes and are gathered when somebody looks.
 	asked bool
 
-	make     func() runtime.Object
+	make func() runtime.Object
+	// review answers an object of a kind that is a question and is not kept; see
+	// reviewKinds.
+	review   func(*rbac.Policy, rbac.User, runtime.Object)
 	fields   fieldTable
 	defaults func(runtime.Object)
 	// validate checks a whole object, validateCreate what only the server may set,
@@ -74,18 +78,26 @@ var (
 
 // Resources as Key.Resource spells them.
 const (
-	Namespaces  = "namespaces"
-	Nodes       = "nodes"
-	Pods        = "pods"
-	ConfigMaps  = "configmaps"
-	Secrets     = "secrets"
-	EventsOf    = "events"
-	Deployments = "deployments.apps"
-	ReplicaSets = "replicasets.apps"
-	Budgets     = "poddisruptionbudgets.policy"
-	Jobs        = "jobs.batch"
+	Namespaces   = "namespaces"
+	Nodes        = "nodes"
+	Pods         = "pods"
+	ConfigMaps   = "configmaps"
+	Secrets      = "secrets"
+	EventsOf     = "events"
+	Deployments  = "deployments.apps"
+	StatefulSets = "statefulsets.apps"
+	DaemonSets   = "daemonsets.apps"
+	ReplicaSets  = "replicasets.apps"
+	Jobs         = "jobs.batch"
+	Budgets      = "poddisruptionbudgets.policy"
 
 	PriorityClasses = "priorityclasses.scheduling.k8s.io"
+
+	Roles               = "roles.rbac.authorization.k8s.io"
+	RoleBindings        = "rolebindings.rbac.authorization.k8s.io"
+	ClusterRoles        = "clusterroles.rbac.authorization.k8s.io"
+	ClusterRoleBindings = "clusterrolebindings.rbac.authorization.k8s.io"
+	Revocations         = "revocations.holon.dev"
 )
 
 func core(kind string) schema.GroupVersionKind {
@@ -99,7 +111,9 @@ func apps(kind string) schema.GroupVersionKind {
 var scaleKind = schema.GroupVersionKind{Group: "autoscaling", Version: "v1", Kind: "Scale"}
 
 // kinds is everything that is served, in the order of discovery.
-var kinds = []*kind{
+var kinds = slices.Concat(ordinaryKinds, grantKinds, reviewKinds, []*kind{revocationKind})
+
+var ordinaryKinds = []*kind{
 	{
 		GroupVersionKind: core("Namespace"), plural: "namespaces", singular: "namespace", short: []string{"ns"},
 		verbs:    []string{"create", "delete", "get", "list", "patch", "update", "watch"},
@@ -127,6 +141,7 @@ var kinds = []*kind{
 		subresources: []subresource{
 			{"log", core("Pod"), []string{"get"}},
 			{"exec", core("PodExecOptions"), []string{"create", "get"}},
+			{"portforward", core("PodPortForwardOptions"), []string{"create", "get"}},
 			{"eviction", evictionKind, []string{"create"}},
 		},
 		make:     func() runtime.Object { return &corev1.Pod{} },
@@ -176,10 +191,11 @@ var kinds = []*kind{
 		fields:       deploymentFields,
 		defaults:     by(valid.DefaultDeployment), validate: on(valid.Deployment), validateUpdate: onUpdate(valid.DeploymentUpdate),
 		advise: adviceOn(func(d *appsv1.Deployment) []string {
-			return append(valid.AdviseTemplate(d.Spec.Template.Annotations), adviseOnSecrets(&d.Spec.Template.Spec, "spec.template.spec")...)
+			return adviseTemplate(&d.Spec.Template)
 		}),
 		columns: deploymentColumns, row: row(deploymentRow),
 	},
+	statefulSetKind, daemonSetKind,
 	{
 		GroupVersionKind: schema.GroupVersionKind{Group: "batch", Version: "v1", Kind: "Job"},
 		plural:           "jobs", singular: "job",
@@ -223,6 +239,7 @@ var kinds = []*kind{
 		selectable: []string{"status.replicas"},
 		columns:    replicaSetColumns, row: row(replicaSetRow),
 	},
+	controllerRevisionKind,
 }
 
 // on, onUpdate, by and row give functions of concrete types the shape of the table.

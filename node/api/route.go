@@ -72,6 +72,9 @@ func (s *Server) serveObjects(w http.ResponseWriter, r *http.Request) error {
 	case "watch":
 		return s.watch(w, r, t)
 	case "create":
+		if t.kind.review != nil {
+			return s.answerReview(w, r, t)
+		}
 		return s.create(w, r, t)
 	case "update":
 		return s.update(w, r, t)
@@ -119,9 +122,14 @@ func (s *Server) serveSubresource(w http.ResponseWriter, r *http.Request, t *tar
 			return notAllowed(t, r.Method, "")
 		}
 		return s.exec(w, r, t)
+	case Pods + "/portforward":
+		if r.Method != http.MethodGet && r.Method != http.MethodPost {
+			return notAllowed(t, r.Method, "")
+		}
+		return s.portForward(w, r, t)
 	case Pods + "/eviction":
 		return s.evict(w, r, t)
-	case Deployments + "/scale":
+	case Deployments + "/scale", StatefulSets + "/scale":
 		return s.scale(w, r, t)
 	}
 	return notServed()

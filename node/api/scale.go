@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// scale serves the scale subresource of Deployments: their replicas, and nothing else.
+// scale serves the scale subresource of Deployments and StatefulSets: their replicas, and nothing else.
 func (s *Server) scale(w http.ResponseWriter, r *http.Request, t *target) error {
 	switch r.Method {
 	case http.MethodGet:
@@ -49,13 +49,11 @@ func (s *Server) setScale(w http.ResponseWriter, r *http.Request, t *target) err
 			return apierrors.NewInvalid(scaleKind.GroupKind(), t.name, field.ErrorList{field.Invalid(
 				field.NewPath("spec", "replicas"), next.Spec.Replicas, "must be greater than or equal to 0")})
 		}
-		deployment := &appsv1.Deployment{}
-		if _, err := fromMap(current.Value(), deployment); err != nil {
+		scaled, err := rescaled(t.kind, current, next)
+		if err != nil {
 			return apierrors.NewInternalError(err)
 		}
-		deployment.Spec.Replicas = &next.Spec.Replicas
-		deployment.ResourceVersion, deployment.UID = next.ResourceVersion, next.UID
-		stored, err := s.replace(r.Context(), t, current, deployment, opts, warningsTo(w))
+		stored, err := s.replace(r.Context(), t, current, scaled, opts, warningsTo(w))
 		if apierrors.IsConflict(err) && !exact && try < patchTries {
 			s.awaitShown(r.Context(), t.key(), func(o Object, there bool) bool { return !there || o.Token != current.Token })
 			continue
@@ -65,6 +63,21 @@ func (s *Server) setScale(w http.ResponseWriter, r *http.Request, t *target) err
 		}
 		return respondScale(w, r, stored)
 	}
+}
+
+// rescaled is an object with the replicas that a Scale asks for.
+func rescaled(k *kind, current Object, to *autoscalingv1.Scale) (runtime.Object, error) {
+	obj := k.make()
+	if _, err := fromMap(current.Value(), obj); err != nil {
+		return nil, err
+	}
+	switch o := obj.(type) {
+	case *appsv1.Deployment:
+		o.Spec.Replicas, o.ResourceVersion, o.UID = &to.Spec.Replicas, to.ResourceVersion, to.UID
+	case *appsv1.StatefulSet:
+		o.Spec.Replicas, o.ResourceVersion, o.UID = &to.Spec.Replicas, to.ResourceVersion, to.UID
+	}
+	return obj, nil
 }
 
 // scaleWishOf reads what the client wants as a function of the present state.
@@ -116,7 +129,7 @@ func respondScale(w http.ResponseWriter, r *http.Request, o Object) error {
 }
 
 func scaleOf(o Object) (*autoscalingv1.Scale, error) {
-	d := &appsv1.Deployment{}
+	d := &appsv1.Deployment{} // of a StatefulSet what is read here is spelled alike
 	if _, err := fromMap(o.Value(), d); err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}

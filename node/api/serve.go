@@ -59,9 +59,10 @@ type Server struct {
 	life        context.Context // ends when the server shall close
 	end         context.CancelFunc
 	requests    inFlight
-	short, long slots
+	short, long *slots
 	terminating terminating
 	events      eventMirror
+	access      authorizer
 }
 
 // New opens the listeners, so that a taken address is known at once. Nothing is
@@ -69,7 +70,7 @@ type Server struct {
 func New(config Config) (*Server, error) {
 	s := &Server{
 		config: config, log: config.Logger,
-		short: newSlots(shortRequestsMax), long: newSlots(longRequestsMax),
+		short: newSlots(shortRequestsMax), long: newSlots(longRequestsMax), access: authorizer{cache: config.Cache},
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	if s.log == nil {
@@ -82,6 +83,13 @@ func New(config Config) (*Server, error) {
 		IdleTimeout: idleTimeout, ConnContext: connContext, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	if err := s.SetHosts(config.Hosts); err != nil {
+		return nil, err
+	}
+	roles, err := builtInRoles()
+	if err != nil {
+		return nil, err
+	}
+	if err := config.Cache.Apply(roles, nil); err != nil {
 		return nil, err
 	}
 	if err := s.listen(); err != nil {

@@ -78,15 +78,35 @@ func TestWatchRefusals(t *testing.T) {
 	if !apierrors.IsResourceExpired(err) {
 		t.Errorf("foreign resourceVersion: %v", err)
 	}
-	yes := true
-	_, err = f.kube.CoreV1().Pods("").Watch(f.ctx, metav1.ListOptions{
-		SendInitialEvents: &yes, ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, AllowWatchBookmarks: true,
-	})
-	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "WatchList feature gate") {
-		t.Errorf("sendInitialEvents: %v", err)
-	}
+	f.do("GET", "/api/v1/pods?watch=1&sendInitialEvents=true", "").want(t, 422, "NotOlderThan")
 	f.do("GET", "/api/v1/pods?watch=1&timeoutSeconds=x", "").want(t, 422, "timeoutSeconds")
 	f.do("GET", "/api/v1/pods?watch=1&timeoutSeconds=1", "").want(t, 200)
+}
+
+// What a client that asks for the present state first waits for is one bookmark
+// after it.
+func TestInitialEventsEndWithABookmark(t *testing.T) {
+	f := serve(t)
+	maps := f.kube.CoreV1().ConfigMaps("default")
+	for _, name := range []string{"a", "b"} {
+		_, err := maps.Create(f.ctx, configMap(name, nil), metav1.CreateOptions{})
+		check(t, err)
+	}
+	yes := true
+	w, err := maps.Watch(f.ctx, metav1.ListOptions{
+		SendInitialEvents: &yes, ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, AllowWatchBookmarks: true,
+	})
+	check(t, err)
+	defer w.Stop()
+	expect(t, w, "ADDED a")
+	expect(t, w, "ADDED b")
+	end := (<-w.ResultChan()).Object.(*corev1.ConfigMap)
+	if end.Annotations[metav1.InitialEventsAnnotationKey] != "true" || end.ResourceVersion != formatRV(f.cache.RV()) {
+		t.Errorf("the bookmark: %+v", end.ObjectMeta)
+	}
+	_, err = maps.Create(f.ctx, configMap("c", nil), metav1.CreateOptions{})
+	check(t, err)
+	expect(t, w, "ADDED c")
 }
 
 func TestASlowClientGetsTheErrorEvent(t *testing.T) {
@@ -128,7 +148,7 @@ func TestBookmark(t *testing.T) {
 		asTable:  `"kind":"Table"`, asMetadata: `"kind":"PartialObjectMetadata"`,
 	} {
 		frames := &frameWriter{w: w, control: http.NewResponseController(w), kind: k, format: format{shape: shape}}
-		if err := frames.bookmark(77); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		if err := frames.bookmark(77, false); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			t.Error(err)
 		}
 		if !strings.Contains(out.String(), want) {
@@ -408,7 +428,7 @@ func TestDiscovery(t *testing.T) {
 	f := serve(t)
 	groups, resources, err := f.kube.Discovery().ServerGroupsAndResources()
 	check(t, err)
-	if len(groups) != 5 {
+	if len(groups) != 8 {
 		t.Errorf("groups: %v", groups)
 	}
 	names := map[string]bool{}
@@ -420,7 +440,7 @@ func TestDiscovery(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{"pods", "pods/log", "pods/exec", "nodes", "namespaces", "events", "configmaps", "deployments", "deployments/scale", "replicasets", "pods/eviction", "poddisruptionbudgets", "priorityclasses"} {
+	for _, want := range []string{"pods", "pods/log", "pods/exec", "nodes", "namespaces", "events", "configmaps", "deployments", "deployments/scale", "replicasets", "pods/eviction", "poddisruptionbudgets", "priorityclasses", "roles", "clusterrolebindings", "revocations", "credentials"} {
 		if !names[want] {
 			t.Errorf("%s is not discovered", want)
 		}

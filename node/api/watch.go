@@ -26,20 +26,24 @@ type watchOptions struct {
 	from      uint64
 	timeout   time.Duration
 	bookmarks bool
+	// initial: the present state comes first, and then a bookmark that says so.
+	initial bool
 }
 
 func watchOptionsOf(r *http.Request) (watchOptions, error) {
 	query := r.URL.Query()
 	o := watchOptions{timeout: watchMax, bookmarks: isTrue(r, "allowWatchBookmarks")}
 	var errs field.ErrorList
-	if _, there := query["sendInitialEvents"]; there {
-		// Clients fall back to list and watch on exactly this answer; ignoring the
-		// parameter would leave them waiting for a bookmark for ever.
-		errs = append(errs, field.Forbidden(field.NewPath("sendInitialEvents"),
-			"sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"))
-	} else if query.Get("resourceVersionMatch") != "" {
+	match := query.Get("resourceVersionMatch")
+	_, said := query["sendInitialEvents"]
+	o.initial = isTrue(r, "sendInitialEvents")
+	switch {
+	case !said && match != "":
 		errs = append(errs, field.Forbidden(field.NewPath("resourceVersionMatch"),
 			"resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"))
+	case said && match != string(metav1.ResourceVersionMatchNotOlderThan):
+		errs = append(errs, field.Forbidden(field.NewPath("resourceVersionMatch"),
+			"sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
 	}
 	if text := query.Get("timeoutSeconds"); text != "" {
 		seconds, err := strconv.ParseInt(text, 10, 32)
@@ -54,6 +58,9 @@ func watchOptionsOf(r *http.Request) (watchOptions, error) {
 	}
 	var err error
 	o.from, err = parseRV(query.Get("resourceVersion"))
+	if o.initial {
+		o.from = 0 // the present state is as new as any that this node can show
+	}
 	return o, err
 }
 
@@ -97,7 +104,7 @@ func follow(watcher *Watcher, sel *selector, opts watchOptions, frames *frameWri
 			return
 		}
 	}
-	if frames.flush() != nil {
+	if opts.initial && opts.bookmarks && frames.bookmark(watcher.From, true) != nil || frames.flush() != nil {
 		return
 	}
 	bookmark := time.NewTicker(bookmarkEvery)
@@ -117,7 +124,7 @@ func follow(watcher *Watcher, sel *selector, opts watchOptions, frames *frameWri
 				return
 			}
 		case <-bookmark.C:
-			if rv, idle := watcher.Idle(); opts.bookmarks && idle && frames.bookmark(rv) != nil {
+			if rv, idle := watcher.Idle(); opts.bookmarks && idle && frames.bookmark(rv, false) != nil {
 				return
 			}
 		case <-end.C:
@@ -173,13 +180,22 @@ func (f *frameWriter) shape(o Object) (any, error) {
 	return tableOf(f.kind, []Object{o}, o.RV, includeObject(f.r), f.rows == 1)
 }
 
-func (f *frameWriter) bookmark(rv uint64) error {
+// bookmark says where a watcher may resume; initial, that it has now seen the
+// whole state that was there when it began.
+func (f *frameWriter) bookmark(rv uint64, initial bool) error {
 	meta := map[string]any{"resourceVersion": formatRV(rv), "creationTimestamp": nil}
+	if initial {
+		meta["annotations"] = map[string]any{metav1.InitialEventsAnnotationKey: "true"}
+	}
 	body := map[string]any{"kind": f.kind.Kind, "apiVersion": f.kind.GroupVersion().String(), "metadata": meta}
 	switch f.format.shape {
 	case asTable:
 		body["kind"], body["apiVersion"] = "Table", metav1.SchemeGroupVersion.String()
 		body["rows"], body["columnDefinitions"] = []any{}, []any{}
+		if initial { // kubectl looks for the annotation in a row's object
+			row := map[string]any{"kind": "PartialObjectMetadata", "apiVersion": metav1.SchemeGroupVersion.String(), "metadata": meta}
+			body["rows"] = []any{map[string]any{"cells": []any{}, "object": row}}
+		}
 	case asMetadata:
 		body["kind"], body["apiVersion"] = "PartialObjectMetadata", metav1.SchemeGroupVersion.String()
 	}

@@ -116,6 +116,9 @@ func (s *Server) createNamed(ctx context.Context, t *target, obj runtime.Object,
 	if err != nil {
 		return Object{}, err
 	}
+	if err := s.mayGrant(ctx, t.kind, t.key(), obj); err != nil {
+		return Object{}, err
+	}
 	entries := managedOf(value)
 	value["metadata"] = clientMetadata(value, nil)
 	if opts.applies {
@@ -280,6 +283,9 @@ func (s *Server) replace(
 	}
 	value, err := s.prepare(t.kind, asSent, obj, old, oldValue, warn)
 	if err != nil {
+		return Object{}, err
+	}
+	if err := s.mayGrant(ctx, t.kind, t.key(), obj); err != nil {
 		return Object{}, err
 	}
 	entries := managedOf(value)

@@ -257,7 +257,7 @@ func (c *Core) countSpec(key state.Key, live *crdt.Object, delta map[string][]by
 }
 
 func hasSpec(key state.Key) bool {
-	return slices.Contains([]string{state.Deployments, state.Pods, state.Jobs, state.Nodes, state.Budgets}, key.Resource())
+	return state.IsWorkload(key.Resource()) || slices.Contains([]string{state.Nodes, state.Budgets}, key.Resource())
 }
 
 func (c *Core) deletePod(op DeletePod) error {
@@ -265,5 +265,5 @@ func (c *Core) deletePod(op DeletePod) error {
 	if !ok {
 		return ErrNotFound
 	}
-	return c.nonceUp(s)
+	return c.renew(c.index.workloads[op.Slot.Workload], &s)
 }

@@ -103,7 +103,7 @@ func (c *Core) emptyView() *scheduler.View {
 
 func (b *booking) bookAll(c *Core) {
 	for _, w := range c.index.workloads {
-		b.book(w, c.index.slots[w.UID])
+		b.book(w, c.wantedIn(b.view, w))
 	}
 }
 
@@ -122,9 +122,9 @@ func (c *Core) copyBooking() booking {
 }
 
 func (c *Core) viewNode(name string) *scheduler.Node {
-	n := &scheduler.Node{Name: name, Health: c.health(name), Unsteady: c.unsteady(name), Slots: map[crdt.UID]int{}}
+	n := &scheduler.Node{Name: name, Health: c.health(name), Silent: !c.live(name), Unknown: true, Daemon: state.DaemonIndex(name), Unsteady: c.unsteady(name), Slots: map[crdt.UID]int{}}
 	if s := c.statusOf(name); s != nil {
-		n.Allocatable, n.HostPortsOnly = s.Allocatable, s.HostPortsOnly
+		n.Allocatable, n.HostPortsOnly, n.Unknown = s.Allocatable, s.HostPortsOnly, s.Runtime == ""
 	}
 	stored := c.index.nodes[name]
 	n.Taints, n.Unschedulable = stored.Taints, stored.Unschedulable
@@ -135,14 +135,10 @@ func (c *Core) viewNode(name string) *scheduler.Node {
 
 // book books the wanted slots of a workload of which nothing is booked on those
 // who run them.
-func (b *booking) book(w *state.Workload, slots map[int]state.Slot) {
+func (b *booking) book(w *state.Workload, slots []state.Slot) {
 	var runs []string
-	for i := range w.Replicas {
-		s, ok := slots[i]
-		if !ok || !w.Wants(i) {
-			continue
-		}
-		if node := b.view.Assigned(w, &s); node != "" {
+	for i := range slots {
+		if node := b.view.Assigned(w, &slots[i]); node != "" {
 			b.view.Occupy(w, node)
 			runs = append(runs, node)
 		}
@@ -216,7 +212,7 @@ func (c *Core) rebookEach(uids map[crdt.UID]bool, before map[crdt.UID]booked) (f
 			return freed, false
 		}
 		if w != nil {
-			b.book(w, c.index.slots[uid])
+			b.book(w, c.wantedIn(b.view, w))
 		}
 		resized := old.workload != nil && old.workload != w
 		freed = freed || resized || !contained(old.all(), b.of[uid].runs)

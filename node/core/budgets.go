@@ -84,7 +84,7 @@ func (b *budget) weigh(uid crdt.UID, w *state.Workload, c *Core) bool {
 // healthOf counts the slots of a workload as budgets do.
 func (c *Core) healthOf(w *state.Workload) (n state.BudgetCounts) {
 	served := c.served(w.UID)
-	for _, s := range c.index.wanted(w) {
+	for _, s := range c.wanted(w) {
 		n.Expected++
 		if s.Home.Node == "" || !served[s.ID] {
 			continue

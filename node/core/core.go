@@ -75,6 +75,7 @@ type Rule string
 // rolled back gets another replica ID.
 const (
 	MajorityRule Rule = "majority"
+	SetRule      Rule = "set" // a slot of a StatefulSet waits until nobody in sight has it
 	StaleRule    Rule = "stale"
 	IngestRule   Rule = "ingest"
 	OrphanRule   Rule = "orphan"

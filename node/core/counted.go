@@ -247,5 +247,8 @@ func (c *Core) awaited() (words []string) {
 	return words
 }
 
+// Belonging are the peers that count, or will, by the records.
+func (c *Core) Belonging() map[p2p.PeerID]bool { return c.belonging() }
+
 // Counted are the peers of whom more than half make a majority here.
 func (c *Core) Counted() map[p2p.PeerID]bool { return maps.Clone(c.counted.peers) }

@@ -239,6 +239,10 @@ func (c *Core) deriveWorkload(uid crdt.UID, runs []placedRun) {
 		switch {
 		case w.Job != nil:
 			c.deriveJob(w, shown)
+		case w.Set():
+			c.deriveSet(w, shown)
+		case w.Daemon():
+			c.deriveDaemon(w, shown)
 		case !w.Bare():
 			c.deriveDeployment(w, shown)
 		}
@@ -295,7 +299,10 @@ func (c *Core) podFaces(w *state.Workload, runs []placedRun) []state.PodFace {
 	for _, r := range runs {
 		bySlot[r.status.Slot.Index] = append(bySlot[r.status.Slot.Index], r)
 	}
-	for _, s := range c.index.wanted(w) {
+	for _, s := range c.wanted(w) {
+		if w.InOrder && s.Home.Node == "" && !c.nextInOrder(w, s.ID.Index) {
+			continue // it has no pod yet
+		}
 		assigned := c.assigned(&s)
 		if assigned == "" && c.sched.booking.view != nil {
 			assigned = s.Home.Node // lost, and nobody stands in
@@ -305,16 +312,16 @@ func (c *Core) podFaces(w *state.Workload, runs []placedRun) []state.PodFace {
 			revision = w.Revision
 		}
 		expected := state.MakeRunID(s.ID, revision, assigned, s.Run.Nonce)
-		found := false
+		found, before := false, len(faces)
 		for _, r := range bySlot[s.ID.Index] {
 			faces = append(faces, c.podFace(w, s.ID, r.node, r.status))
 			found = found || r.status.Run == expected
 		}
-		if w.Bare() && len(faces) > 1 { // a bare pod has one name: show who runs it in this view
-			shown := slices.IndexFunc(faces, func(f state.PodFace) bool { return f.Run == expected })
-			faces = faces[max(shown, 0):][:1]
+		if of := faces[before:]; w.OneName() && len(of) > 1 { // show who runs it in this view
+			shown := slices.IndexFunc(of, func(f state.PodFace) bool { return f.Run == expected })
+			faces = append(faces[:before], of[max(shown, 0)])
 		}
-		if !found && (!w.Bare() || len(faces) == 0) && (w.Job == nil || !w.Job.Spent(s.ID.Index, s.Run.Nonce)) {
+		if !found && (!w.OneName() || len(faces) == before) && (w.Job == nil || !w.Job.Spent(s.ID.Index, s.Run.Nonce)) {
 			pending := c.podFace(w, s.ID, assigned, &state.RunStatus{Run: expected, Revision: revision, Phase: state.Pending, Slot: s.ID})
 			pending.Status = nil
 			pending.Why = cmp.Or(c.whyPlaced(w, s.ID.Index), "not planned yet")
@@ -322,9 +329,10 @@ func (c *Core) podFaces(w *state.Workload, runs []placedRun) []state.PodFace {
 		}
 	}
 	for _, r := range runs { // of slots that are not wanted any more
-		if !w.Wants(r.status.Slot.Index) && !w.Bare() {
-			faces = append(faces, c.podFace(w, r.status.Slot, r.node, r.status))
+		if c.wants(w, r.status.Slot.Index) || w.Bare() || w.Set() && showsSlot(faces, r.status.Slot) {
+			continue
 		}
+		faces = append(faces, c.podFace(w, r.status.Slot, r.node, r.status))
 	}
 	return faces
 }
@@ -352,7 +360,7 @@ func (c *Core) podFace(w *state.Workload, slot state.SlotID, node string, r *sta
 func (c *Core) deriveDeployment(w *state.Workload, shown map[state.Key]bool) {
 	total := state.Counts{Wanted: w.Replicas}
 	perRevision := map[string]state.Counts{}
-	for _, s := range c.index.wanted(w) {
+	for _, s := range c.wanted(w) {
 		if s.Home.Node == "" {
 			continue
 		}

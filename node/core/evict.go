@@ -35,14 +35,14 @@ func (c *Core) evict(op Evict) error {
 	if w == nil || !ok {
 		return ErrNotFound
 	}
-	if !w.Wants(s.ID.Index) {
+	if !c.wants(w, s.ID.Index) {
 		return nil // it stops anyway
 	}
 	if op.Node == "" && !w.Bare() {
 		return nil // it waits for a node and disturbs nobody
 	}
 	gone := w.Bare() && !w.StandIn
-	if !gone {
+	if !gone && !w.Daemon() {
 		if elsewhere, err := c.movable(w, &s, op.Node); elsewhere || err != nil {
 			return err
 		}
@@ -50,11 +50,13 @@ func (c *Core) evict(op Evict) error {
 	if err := c.spend(w, &s, op.Node); err != nil {
 		return err
 	}
-	if gone {
-		if op.DryRun {
-			return nil
-		}
+	switch {
+	case (gone || w.Daemon()) && op.DryRun:
+		return nil
+	case gone:
 		return c.bury(w.Key)
+	case w.Daemon():
+		return c.renew(w, &s) // it is deleted, and its node gets another one
 	}
 	node, why := scheduler.Elsewhere(c.sched.booking.view, w, &s, op.Node)
 	switch {
@@ -84,7 +86,7 @@ func (c *Core) movable(w *state.Workload, s *state.Slot, node string) (elsewhere
 		return true, nil
 	}
 	switch {
-	case !w.StandIn:
+	case !w.StandIn && !w.Set():
 		return false, fmt.Errorf("%w: %s says %s: %s", ErrTwice, w.Key, state.StandInAnnotation, state.StandInNever)
 	case view.Held:
 		return false, fmt.Errorf("%w: many members vanished at once, so nothing moves for good for a while", ErrStays)
@@ -133,13 +135,4 @@ func (c *Core) liveRun(s *state.Slot, node string) bool {
 		}
 	}
 	return false
-}
-
-// allowed is how many slots of a workload may be disrupted now, by all its budgets.
-func (c *Core) allowed(w *state.Workload) int {
-	least := w.Replicas
-	for _, b := range c.budgetsOf(w) {
-		least = min(least, b.Allowed(b.sum))
-	}
-	return least
 }

@@ -27,7 +27,7 @@ func setOrDelete(set map[crdt.UID]bool, uid crdt.UID, in bool) {
 // explain gives the reasons of a workload's slots, in words.
 func (c *Core) explain(w *state.Workload) Explanation {
 	e := Explanation{Key: w.Key, workload: w.UID, live: c.sched.booking.live, Majority: c.sched.booking.view != nil && c.sched.booking.view.Majority}
-	for _, s := range c.index.wanted(w) {
+	for _, s := range c.wanted(w) {
 		slot := SlotExplanation{Slot: s, StandIn: c.standsIn(&s)}
 		if why := c.whyPlaced(w, s.ID.Index); why != "" {
 			slot.Reasons = []string{why}
@@ -40,8 +40,11 @@ func (c *Core) explain(w *state.Workload) Explanation {
 // whyPlaced is what the last plan said of a slot; empty: it was not planned yet.
 func (c *Core) whyPlaced(w *state.Workload, slot int) string {
 	reasons := c.sched.reasons[w.UID]
-	at, ok := slices.BinarySearchFunc(reasons, slot, func(r scheduler.Reason, slot int) int { return r.Slot.Index - slot })
-	if !ok {
+	at := slot - w.First // of a DaemonSet it is elsewhere
+	if at < 0 || at >= len(reasons) || reasons[at].Slot.Index != slot {
+		at = slices.IndexFunc(reasons, func(r scheduler.Reason) bool { return r.Slot.Index == slot })
+	}
+	if at < 0 {
 		return ""
 	}
 	return reasons[at].Text

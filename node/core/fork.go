@@ -26,10 +26,13 @@ type identity struct {
 	void uint64
 	// last is the greatest counter that is issued and in a record.
 	last uint64
+	// booted is last at boot.
+	booted uint64
 	// met is last when a pull was completed last or a peer's store equalled ours, or
 	// at the first boot since: up to there our writes are what peers take them for.
 	// What is renamed although peers know it by its old name would come back to life
-	// if they have purged it.
+	// if they have purged it. A newcomer that this node has admitted since the boot knows
+	// of it only what it was told, so it agrees with anything (seed 9231 of the histories).
 	met uint64
 	// marked says that met is on disk, because no peer was met since.
 	marked bool
@@ -51,6 +54,7 @@ func (c *Core) loadIdentity() {
 		c.fact(true, "", "ReplicaRenewed", "the database is doubted (%s): this node writes as replica %s from now on, no more as %s", c.cfg.Doubt, c.cfg.Replica, c.cfg.Former)
 	}
 	s.own.last = s.dots.Last(s.own.replica)
+	s.own.booted = s.own.last
 	s.context.AddThrough(s.own.replica, s.own.last)
 	if !s.own.marked || c.cfg.Doubt != "" {
 		s.own.met, s.own.marked = s.own.last, true
@@ -77,9 +81,12 @@ func (c *Core) claimVoid() {
 }
 
 // meet notes that all a peer has is known, and that nothing contradicted our writes.
-func (c *Core) meet() {
+func (c *Core) meet(peer p2p.PeerID) {
 	own := &c.store.own
 	c.sync.done++
+	if b := c.members.byPeer[peer]; b != nil && b.Admitted.Replica == own.replica && b.Admitted.Counter > own.booted {
+		return
+	}
 	own.met = own.last
 	if own.marked {
 		own.marked = false

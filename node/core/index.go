@@ -80,7 +80,7 @@ func (c *Core) reindex(key state.Key, rec *crdt.Record) {
 	x.touch(key)
 	var err error
 	switch key.Resource() {
-	case state.Deployments, state.Pods, state.Jobs:
+	case state.Deployments, state.Pods, state.StatefulSets, state.DaemonSets, state.Jobs:
 		before := x.byKey[key]
 		if err = x.reindexWorkload(key, rec); err == nil {
 			x.jobs.follow(before, x.workloads[x.byKey[key]], c.now)
@@ -270,21 +270,4 @@ func (x *index) template(uid crdt.UID, hash string) *corev1.PodTemplateSpec {
 		return r.template
 	}
 	return nil
-}
-
-// wanted lists the slots of a workload that shall run in index order, those that
-// were never written included.
-func (x *index) wanted(w *state.Workload) []state.Slot {
-	slots := make([]state.Slot, 0, w.Replicas)
-	for i := range w.Replicas {
-		if !w.Wants(i) {
-			continue
-		}
-		s, ok := x.slots[w.UID][i]
-		if !ok {
-			s = state.Slot{ID: state.SlotID{Workload: w.UID, Index: i}, Namespace: w.Namespace, Owner: w.Key}
-		}
-		slots = append(slots, s)
-	}
-	return slots
 }

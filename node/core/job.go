@@ -241,7 +241,7 @@ type madeJob struct {
 
 func (c *Core) deriveJob(w *state.Workload, shown map[state.Key]bool) {
 	var n state.JobCounts
-	for _, s := range c.index.wanted(w) {
+	for _, s := range c.wanted(w) {
 		if s.Home.Node == "" || w.Job.Spent(s.ID.Index, s.Run.Nonce) {
 			continue
 		}

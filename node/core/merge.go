@@ -90,8 +90,7 @@ func (c *Core) collapse(key state.Key, joined *crdt.Record) {
 }
 
 func isWorkload(key state.Key) bool {
-	r := key.Resource()
-	return state.IsWorkload(r)
+	return state.IsWorkload(key.Resource())
 }
 
 // keepValid stores the last valid form of a workload that two valid edits have

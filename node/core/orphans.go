@@ -67,7 +67,7 @@ func (c *Core) strangersTemplate(id state.RunID) *corev1.PodTemplateSpec {
 func (c *Core) waitsForTemplate(id state.SlotID, run state.RunID) bool {
 	w := c.index.workloads[id.Workload]
 	s, ok := c.index.slots[id.Workload][id.Index]
-	if w == nil || !w.Wants(id.Index) {
+	if w == nil || !c.wants(w, id.Index) {
 		return false
 	}
 	if !ok {

@@ -88,10 +88,10 @@ func (b *balancer) plan() {
 func (b *balancer) movable() (list []movable) {
 	for _, uid := range sortedUIDs(b.c.index.workloads) {
 		w := b.c.index.workloads[uid]
-		if !w.StandIn {
+		if !w.StandIn || w.Set() { // no set stops without need
 			continue
 		}
-		for _, s := range b.c.index.wanted(w) {
+		for _, s := range b.c.wanted(w) {
 			if home := b.view.Node(s.Home.Node); home != nil && b.view.Assigned(w, &s) == home.Name && s.Run.Prev == "" && b.c.slotReadyOn(&s, home.Name) {
 				list = append(list, movable{workload: w, slot: s, room: scheduler.Room(home)})
 			}

@@ -17,7 +17,11 @@ const revisionsKept = 10
 // forgotten on the other side of a split must, though the rollout is paused. slots
 // are those wanted.
 func (c *Core) rollout(w *state.Workload, slots []state.Slot) []deed {
+	if w.Set() {
+		return c.rolloutSet(w, slots)
+	}
 	var deeds []deed
+	maxSurge, maxUnavailable := w.Bounds(len(slots))
 	surging, unavailable := 0, 0
 	for i := range slots {
 		s := &slots[i]
@@ -36,7 +40,7 @@ func (c *Core) rollout(w *state.Workload, slots []state.Slot) []deed {
 	}
 	for i := range slots {
 		s := &slots[i]
-		if s.Home.Node == "" || s.Run.Revision == w.Revision || w.Paused && c.index.template(w.UID, s.Run.Revision) != nil {
+		if s.Home.Node == "" || s.Run.Revision == w.Revision || (w.Paused || w.OnDelete) && c.index.template(w.UID, s.Run.Revision) != nil {
 			continue
 		}
 		next := state.Run{Revision: w.Revision, Nonce: s.Run.Nonce}
@@ -45,10 +49,10 @@ func (c *Core) rollout(w *state.Workload, slots []state.Slot) []deed {
 		case s.Run.Prev != "" && !c.slotReady(s, s.Run.Revision):
 			next.Prev = s.Run.Prev // the template changed again before the new run was ready
 		case s.Run.Prev == "" && !c.slotReady(s, s.Run.Revision): // serves nobody
-		case surging < w.MaxSurge:
+		case surging < maxSurge:
 			next.Prev = s.Run.Revision
 			surging++
-		case unavailable < w.MaxUnavailable:
+		case unavailable < maxUnavailable:
 			unavailable++
 		default:
 			continue
@@ -97,11 +101,4 @@ func (c *Core) forgetRevisions(w *state.Workload) []deed {
 		deeds = append(deeds, deed{"forget " + string(r.key), func() error { return c.bury(r.key) }})
 	}
 	return deeds
-}
-
-// nonceUp gives a slot a new run: its pod was deleted by a user.
-func (c *Core) nonceUp(s state.Slot) error {
-	run := s.Run
-	run.Nonce++
-	return c.set(state.SlotKey(s.Namespace, s.ID), s.UID, map[string][]byte{state.SlotRun: state.EncodeRegister(run)})
 }

@@ -51,6 +51,7 @@ type runner struct {
 	unsureAll bool
 	stirred   map[state.RunID]bool // runs for which there may be something to order
 	blocked   map[state.RunID]bool // those of them that wait until fewer starts are under way
+	held      map[crdt.UID]bool    // sets that wait until other nodes let go of their slots
 	pausing   map[state.RunID]bool // all that wait for a time, and some that did
 	lastSeen  Instant              // when the runtime was observed last; 0: never since boot
 	draining  bool                 // this node goes down: slots shall move away, nothing starts
@@ -93,7 +94,7 @@ func newRunner() runner {
 	return runner{
 		runs: map[state.RunID]*run{}, of: map[crdt.UID]map[state.RunID]*run{}, seen: map[state.RunID]runtime.Status{},
 		strangers: map[state.RunID]bool{}, outside: map[state.RunID]bool{}, unsure: map[crdt.UID]bool{}, stirred: map[state.RunID]bool{},
-		blocked: map[state.RunID]bool{}, pausing: map[state.RunID]bool{}, dirty: true, unsureAll: true,
+		blocked: map[state.RunID]bool{}, pausing: map[state.RunID]bool{}, held: map[crdt.UID]bool{}, dirty: true, unsureAll: true,
 	}
 }
 
@@ -140,10 +141,11 @@ func (c *Core) observed(pods []runtime.Status) {
 	}
 	for id := range before {
 		if _, here := n.seen[id]; !here && n.runs[id] != nil {
-			n.stirred[id] = true
+			n.stirred[id], n.unsure[n.runs[id].slot.ID.Workload] = true, true // it may have to start elsewhere now
 		}
 	}
 	n.unsureAll = n.unsureAll || n.draining // where nothing new starts, it counts what is there
+	n.unsettleHeld()                        // one of theirs may have begun here in a former life
 	n.lastSeen = c.now
 	n.dirty, c.status.dirty = true, true
 }
@@ -226,6 +228,10 @@ func podName(w *state.Workload, slot state.SlotID, revision string, id state.Run
 		return w.Name
 	case w.Job != nil:
 		return jobPodName(w, slot, id)
+	case w.Set():
+		return state.SetPodName(w.Name, slot.Index)
+	case w.Daemon():
+		return state.PodName(w.Name, id)
 	}
 	return state.PodName(w.Name+"-"+revision, id)
 }

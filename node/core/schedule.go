@@ -268,8 +268,8 @@ func (c *Core) planIn(view *scheduler.View, w *state.Workload) (plan scheduler.P
 		deeds = append(deeds, c.newRevision(w))
 	}
 	deeds = append(deeds, c.rivals(w.UID)...)
-	slots := c.index.wanted(w)
-	plan = scheduler.Place(view, w, slots)
+	slots := c.wantedIn(view, w)
+	plan = c.place(view, w, slots)
 	for i := range plan.Decisions {
 		deeds = append(deeds, c.placement(w, plan.Decisions[i]))
 	}
@@ -324,14 +324,18 @@ func (c *Core) placement(w *state.Workload, d scheduler.Decision) deed {
 				return rec.Set(uid, at, map[string][]byte{
 					state.SlotOwner:      state.EncodeRegister(w.Key),
 					state.SlotOwnerBirth: state.EncodeRegister(w.Birth),
-					state.SlotRun:        state.EncodeRegister(state.Run{Revision: w.Revision}),
+					state.SlotRun:        state.EncodeRegister(state.Run{Revision: c.firstRevision(w, d.Slot.Index)}),
 				})
 			})
 			if err != nil {
 				return err
 			}
 		}
-		c.fact(false, w.Key, "Scheduled", "slot %d belongs on %s", d.Slot.Index, d.Home.Node)
+		if w.Daemon() {
+			c.fact(false, w.Key, "Scheduled", "%s gets a pod", d.Home.Node)
+		} else {
+			c.fact(false, w.Key, "Scheduled", "slot %d belongs on %s", d.Slot.Index, d.Home.Node)
+		}
 		return c.setRanked(key, uid, state.SlotHome, d.Home.Term, state.EncodeRegister(d.Home))
 	}}
 }

@@ -74,7 +74,7 @@ func (c *Core) unchecked(k *check) (items []checkItem) {
 			break
 		}
 		k.after = key
-		if c.store.entries[key].token <= k.since {
+		if c.store.entries[key].token <= k.since || state.Lasting(key) {
 			continue
 		}
 		for uid, o := range c.store.record(key).Objects {

@@ -101,12 +101,14 @@ func (c *Core) receiveStatus(from p2p.PeerID, s *state.NodeStatus) {
 		if s.Epoch == have.Epoch && s.Seq == have.Seq && !fresh {
 			c.status.fresh[s.Node] = true
 			c.touchNode(s.Node, have, have, true)
+			c.runner.unsettleHeld()
 		}
 		return
 	}
 	c.status.byNode[s.Node], c.status.fresh[s.Node] = s, true
 	c.status.move(s.Node, have, s)
 	c.touchNode(s.Node, have, s, !fresh)
+	c.runner.unsettleHeld()
 }
 
 // touchNode marks what depends on a node's status: the node itself, and the

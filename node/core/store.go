@@ -335,7 +335,7 @@ func (c *Core) take(p packedRecord, repair bool) error {
 	}
 	c.store.high.Witness(theirs.Time())
 	merge := crdt.Join
-	if repair {
+	if repair || state.Lasting(p.Key) {
 		merge = crdt.Union
 	} else if c.cfg.Ablate != IngestRule {
 		var purged []crdt.UID

@@ -214,7 +214,7 @@ func (c *Core) endChunks(from p2p.PeerID, p *pull, floor []byte) (err error) {
 func (c *Core) completePull(from p2p.PeerID, p *pull) {
 	c.store.context.Union(p.cover)
 	c.store.dirty = true
-	c.meet()
+	c.meet(from)
 	c.takeFloor(p.floor)
 	c.lookForOrphans()
 	c.endPull(from)

@@ -53,8 +53,13 @@ func (t *tree) encode() []byte {
 // that know of deletions they have not pulled are not compared.
 func (c *Core) compare(from p2p.PeerID, d digestBody) {
 	s := &c.sync
+	if d.Floor == c.floors.id {
+		// A database that was rolled back in secret has taken back what it said (seed 7928 of
+		// the histories).
+		delete(c.floors.ahead, from)
+	}
 	if d.Root == c.store.tree.root {
-		c.meet() // where gossip brings everything no pull is ever completed
+		c.meet(from) // where gossip brings everything no pull is ever completed
 	}
 	if d.Root == c.store.tree.root || !d.Level || !c.level() || d.Floor != c.floors.id {
 		delete(s.differs, from)

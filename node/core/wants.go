@@ -3,6 +3,7 @@ package core
 import (
 	"holon/crdt"
 	"holon/crdt/state"
+	"holon/scheduler"
 )
 
 // wantRuns marks the runs that belong here now, of the workloads of which that may
@@ -35,7 +36,7 @@ func (c *Core) wantWorkload(uid crdt.UID) {
 	}
 	if w := c.index.workloads[uid]; w != nil && !n.stopping && !c.sched.booking.view.Stopped(w) {
 		for i := range c.index.here[uid] {
-			if w.Wants(i) {
+			if c.wants(w, i) {
 				c.wantSlot(w, c.index.slots[uid][i])
 			}
 		}
@@ -76,8 +77,11 @@ func (c *Core) wantSlot(w *state.Workload, s state.Slot) {
 		if c.leaves(w) && s.HasStandIn() && c.slotReadyOn(&s, s.StandIn.Node) {
 			return
 		}
-	case s.HasStandIn() && s.StandIn.Node == c.cfg.Node && c.sched.booking.view.Away(w, &s):
+	case s.HasStandIn() && s.StandIn.Node == c.cfg.Node && scheduler.MayStandIn(w) && c.sched.booking.view.Away(w, &s):
 	default:
+		return
+	}
+	if w.Set() && c.takenElsewhere(&s) {
 		return
 	}
 	for _, revision := range []string{s.Run.Revision, s.Run.Prev} {
@@ -130,8 +134,11 @@ func (c *Core) readyOn(s *state.Slot, node string) bool {
 // its successor elsewhere is ready: nobody stops before the next one serves.
 func (c *Core) handover(r *run) bool {
 	w := c.index.workloads[r.slot.ID.Workload]
-	if w == nil || r.stopped || !w.Wants(r.slot.ID.Index) || r.refused != "" {
+	if w == nil || r.stopped || r.refused != "" {
 		return false
+	}
+	if !c.wants(w, r.slot.ID.Index) {
+		return c.lingers(w, r)
 	}
 	s, ok := c.index.slots[w.UID][r.slot.ID.Index]
 	if !ok || s.Run.Nonce != r.slot.Run.Nonce || (r.revision != s.Run.Revision && r.revision != s.Run.Prev) {
@@ -140,16 +147,19 @@ func (c *Core) handover(r *run) bool {
 	if s.Home.Node == c.cfg.Node {
 		return false
 	}
+	if w.Set() {
+		return c.keepsSet(w, r, &s)
+	}
 	if s.HasStandIn() && s.StandIn.Node != c.cfg.Node && c.slotReadyOn(&s, s.StandIn.Node) {
 		return false
 	}
-	return !c.handsBack(w, r, &s)
+	return !c.handsBack(w, r, &s, c.slotReadyOn(&s, s.Home.Node))
 }
 
 // handsBack reports whether the home of a slot has been ready for long enough, as far
 // as this node could see, that a run elsewhere stops. Only a stand-in waits.
-func (c *Core) handsBack(w *state.Workload, r *run, s *state.Slot) bool {
-	if !c.slotReadyOn(s, s.Home.Node) {
+func (c *Core) handsBack(w *state.Workload, r *run, s *state.Slot, ready bool) bool {
+	if !ready {
 		r.back = 0
 		return false
 	}

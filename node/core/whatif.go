@@ -64,7 +64,7 @@ func (c *Core) whatIf(lose []string) (*Fates, error) {
 	fates := &Fates{Majority: view.Majority}
 	for _, uid := range byUrgency(c, c.index.workloads) {
 		w := c.index.workloads[uid]
-		slots := c.index.wanted(w)
+		slots := c.wantedIn(view, w)
 		plan := scheduler.Place(view, w, slots)
 		for i := range slots {
 			if f, changes := c.fate(view, w, &slots[i], &plan, i); changes {

@@ -45,6 +45,7 @@ var cases = []struct {
 
 	{"ContainersShareNetwork", true, testSharedNetwork},
 	{"PodAnswersOnItsAddress", true, testPodAnswers},
+	{"Dial", false, testDial},
 
 	{"LogTailSinceTimestamps", true, testLogSelection},
 	{"LogFollow", true, testLogFollow},

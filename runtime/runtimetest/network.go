@@ -81,9 +81,35 @@ func testPodAnswers(h *harness) {
 	}
 }
 
+func testDial(h *harness) {
+	_, err := h.rt.Dial(h.ctx, "nosuchrun", 80)
+	h.wantKind("a pod that is not there", err, runtime.NotFound)
+	if h.Serve == nil {
+		h.t.Log("the fixture has no program that serves")
+		return
+	}
+	port := h.PodPort(h.freePort())
+	command, image := h.Serve(port)
+	spec := h.pod(runtime.Container{
+		Name: "main", Image: image, PullPolicy: "Never", Command: command,
+		Env:   []runtime.Env{{Name: "POD_IP", PodIP: true}},
+		Ports: []runtime.Port{{Name: "web", ContainerPort: port, Protocol: "TCP"}},
+	})
+	h.ensure(spec)
+	var last string
+	h.eventually("the pod answers in its own network", func() bool {
+		last = said(h.rt.Dial(h.ctx, spec.ID, port))
+		return last == "hello\n"
+	}, func() string { return last })
+	_, err = h.rt.Dial(h.ctx, spec.ID, 1)
+	h.wantKind("a port on which nothing listens", err, runtime.Failed)
+}
+
 // fetch reads what address says, or describes why it cannot.
-func fetch(address string) string {
-	conn, err := net.DialTimeout("tcp", address, time.Second)
+func fetch(address string) string { return said(net.DialTimeout("tcp", address, time.Second)) }
+
+// said is what a connection says, or why there is none.
+func said(conn net.Conn, err error) string {
 	if err != nil {
 		return err.Error()
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 	"time"
 
@@ -204,4 +205,16 @@ func (r *simRuntime) Exec(_ context.Context, id runtime.RunID, container string,
 		err = h.refused(runtime.Failed, op, "a simulated host has nothing to execute")
 	})
 	return 0, err
+}
+
+func (r *simRuntime) Dial(_ context.Context, id runtime.RunID, port int) (conn net.Conn, err error) {
+	op := fmt.Sprintf("connect to port %d of %s", port, id)
+	r.s.look(func(h *Host, _ time.Duration) {
+		kind, why := runtime.Failed, "nothing listens on a simulated host"
+		if h.pods[id] == nil {
+			kind, why = runtime.NotFound, "no such pod"
+		}
+		err = h.refused(kind, op, why)
+	})
+	return nil, err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -321,6 +322,10 @@ func (r *instant) Changes() <-chan struct{} { return r.changes }
 
 func (r *instant) Logs(context.Context, runtime.RunID, string, runtime.LogOptions, io.Writer) error {
 	return errors.New("no logs here")
+}
+
+func (r *instant) Dial(context.Context, runtime.RunID, int) (net.Conn, error) {
+	return nil, &runtime.Error{Kind: runtime.Failed, Op: "connect", Err: errors.New("no pod listens here")}
 }
 
 func (r *instant) Exec(context.Context, runtime.RunID, string, runtime.ExecOptions) (int, error) {

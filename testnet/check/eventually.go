@@ -79,17 +79,13 @@ func ExactlyOnce(replicas []Replica, fits bool) []string {
 		if err != nil || w == nil {
 			continue
 		}
-		for i := range w.Replicas {
-			if !w.Wants(i) {
-				continue
-			}
-			slot := state.SlotID{Workload: w.UID, Index: i}
+		for _, slot := range wantedSlots(w, replicas) {
 			runs := found[slot.String()]
 			delete(found, slot.String())
 			if len(runs) == 1 || len(runs) == 0 && !fits {
 				continue
 			}
-			bad = append(bad, fmt.Sprintf("eventually: slot %d of %s runs %d times: %v", i, key, len(runs), runs))
+			bad = append(bad, fmt.Sprintf("eventually: slot %d of %s runs %d times: %v", slot.Index, key, len(runs), runs))
 		}
 	}
 	for _, slot := range slices.Sorted(maps.Keys(found)) {
@@ -111,7 +107,7 @@ func NothingLeaked(replicas []Replica, burnt bool) []string {
 		for _, key := range slices.Sorted(maps.Keys(r.Records)) {
 			resource, _, name := key.Split()
 			switch resource {
-			case state.Slots, state.Revisions, state.Deployments, state.Pods, state.Jobs:
+			case state.Slots, state.Revisions, state.Deployments, state.Pods, state.StatefulSets, state.DaemonSets, state.Jobs:
 				orphan := burnt && len(name) > uidLen && !known[name[:uidLen]]
 				if r.Records[key].Live() != nil && !orphan {
 					bad = append(bad, fmt.Sprintf("finally: %s still holds %s", r.Node, key))

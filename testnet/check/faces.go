@@ -20,6 +20,7 @@ func Faces(replicas []Replica) []string {
 	}
 	for _, r := range replicas {
 		bad = append(bad, r.deployments()...)
+		bad = append(bad, r.sets(replicas)...)
 		bad = append(bad, r.pods(pods)...)
 	}
 	return bad

@@ -26,9 +26,9 @@ func Deployment(d *appsv1.Deployment) field.ErrorList {
 	if limit := deref(spec.ProgressDeadlineSeconds); limit <= spec.MinReadySeconds {
 		errs = append(errs, field.Invalid(at.Child("progressDeadlineSeconds"), limit, "must be greater than minReadySeconds"))
 	}
-	errs = append(errs, validateWorkloadSelector(spec.Selector, &spec.Template, at)...)
+	errs = append(errs, validateSelector(spec.Selector, &spec.Template, at, "deployment")...)
 	errs = append(errs, validateStrategy(&spec.Strategy, at.Child("strategy"))...)
-	return append(errs, validateTemplate(&spec.Template, at.Child("template"))...)
+	return append(errs, validateTemplateOf("Deployment", &spec.Template, at.Child("template"))...)
 }
 
 // DeploymentUpdate says what may not change of a Deployment.
@@ -36,12 +36,12 @@ func DeploymentUpdate(d, old *appsv1.Deployment) field.ErrorList {
 	return apivalidation.ValidateImmutableField(d.Spec.Selector, old.Spec.Selector, field.NewPath("spec", "selector"))
 }
 
-func validateWorkloadSelector(s *metav1.LabelSelector, template *corev1.PodTemplateSpec, at *field.Path) field.ErrorList {
+func validateSelector(s *metav1.LabelSelector, template *corev1.PodTemplateSpec, at *field.Path, kind string) field.ErrorList {
 	if s == nil {
 		return field.ErrorList{field.Required(at.Child("selector"), "")}
 	}
 	if len(s.MatchLabels)+len(s.MatchExpressions) == 0 {
-		return field.ErrorList{field.Invalid(at.Child("selector"), s, "empty selector is invalid for deployment")}
+		return field.ErrorList{field.Invalid(at.Child("selector"), s, "empty selector is invalid for "+kind)}
 	}
 	errs := metavalidation.ValidateLabelSelector(s, metavalidation.LabelSelectorValidationOptions{}, at.Child("selector"))
 	if len(errs) > 0 {
@@ -58,7 +58,7 @@ func validateWorkloadSelector(s *metav1.LabelSelector, template *corev1.PodTempl
 	return nil
 }
 
-func validateTemplate(t *corev1.PodTemplateSpec, at *field.Path) field.ErrorList {
+func validateTemplateOf(kind string, t *corev1.PodTemplateSpec, at *field.Path) field.ErrorList {
 	errs := metavalidation.ValidateLabels(t.Labels, at.Child("metadata", "labels"))
 	errs = append(errs, apivalidation.ValidateAnnotations(t.Annotations, at.Child("metadata", "annotations"))...)
 	errs = append(errs, validatePodSpec(&t.Spec, at.Child("spec"))...)
@@ -67,11 +67,11 @@ func validateTemplate(t *corev1.PodTemplateSpec, at *field.Path) field.ErrorList
 	}
 	if t.Spec.ActiveDeadlineSeconds != nil {
 		errs = append(errs, field.Forbidden(at.Child("spec", "activeDeadlineSeconds"),
-			"activeDeadlineSeconds in Deployment is not Supported"))
+			"activeDeadlineSeconds in "+kind+" is not Supported"))
 	}
 	if t.Spec.NodeName != "" {
 		errs = append(errs, field.Forbidden(at.Child("spec", "nodeName"),
-			"holon places the pods of a Deployment; use nodeSelector"))
+			"holon places the pods of a "+kind+"; use nodeSelector"))
 	}
 	return errs
 }

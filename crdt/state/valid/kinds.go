@@ -140,6 +140,14 @@ func PodCreate(p *corev1.Pod) field.ErrorList {
 	return nil
 }
 
+// workloadOf is the kind that people write where a pod is owned by one.
+func workloadOf(kind string) string {
+	if kind == "ReplicaSet" {
+		return "Deployment"
+	}
+	return kind
+}
+
 // PodUpdate lets only images change, and of a derived pod only labels and
 // annotations: its spec is its workload's.
 func PodUpdate(p, old *corev1.Pod) field.ErrorList {
@@ -154,7 +162,7 @@ func PodUpdate(p, old *corev1.Pod) field.ErrorList {
 	why := "pod updates may not change fields other than `spec.containers[*].image`"
 	if len(old.OwnerReferences) > 0 {
 		owner := old.OwnerReferences[0]
-		why = fmt.Sprintf("this pod is derived from %s %s: change its Deployment", owner.Kind, owner.Name)
+		why = fmt.Sprintf("this pod is derived from %s %s: change its %s", owner.Kind, owner.Name, workloadOf(owner.Kind))
 	} else if len(same.Containers) == len(p.Spec.Containers) {
 		for i := range same.Containers {
 			same.Containers[i].Image = p.Spec.Containers[i].Image

@@ -180,7 +180,7 @@ var shownAnnotations = map[string][]string{
 func AdviseAnnotations(kind string, annotations map[string]string) (advice []string) {
 	for _, name := range slices.Sorted(maps.Keys(annotations)) {
 		known := slices.Contains(shownAnnotations[kind], name)
-		if kind == "Deployment" || kind == "Pod" || kind == "Job" {
+		if slices.Contains([]string{"Deployment", "Pod", "StatefulSet", "DaemonSet", "Job"}, kind) {
 			known = known || policyAnnotations[name] != nil
 		}
 		if strings.HasPrefix(name, ownPrefix) && !known {

@@ -1,0 +1,152 @@
+package kube
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+const (
+	nodes    = 4
+	patience = time.Minute // until `eventually` gives up
+	lookAt   = 100 * time.Millisecond
+)
+
+// programs are where `make build web clients` writes them.
+func programs(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("../../bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{"holon", "web", "kubectl", "helm"} {
+		if _, err := os.Stat(filepath.Join(dir, p)); err != nil {
+			t.Fatalf("%v; build it with 'make build web clients'", err)
+		}
+	}
+	return dir
+}
+
+// testnet is a cluster of host processes.
+type testnet struct {
+	t        *testing.T
+	bin, dir string
+}
+
+func start(t *testing.T) *testnet {
+	t.Helper()
+	n := &testnet{t, programs(t), filepath.Join(t.TempDir(), "net")}
+	t.Cleanup(func() {
+		if t.Failed() {
+			n.showLogs()
+		}
+		n.verb("down")
+	})
+	n.verb("up", "--nodes", fmt.Sprint(nodes), "--runtime", "process")
+	return n
+}
+
+func (n *testnet) verb(verb string, args ...string) {
+	n.t.Helper()
+	cmd := exec.Command(filepath.Join(n.bin, "holon"), append([]string{"testnet", verb, "--dir", n.dir}, args...)...)
+	cmd.Env = append(os.Environ(), "PATH="+n.bin+":"+os.Getenv("PATH"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		n.t.Fatalf("testnet %s: %v\n%s", verb, err, out)
+	}
+}
+
+func (n *testnet) showLogs() {
+	logs, _ := filepath.Glob(filepath.Join(n.dir, "n*", "daemon.log"))
+	for _, log := range logs {
+		data, _ := os.ReadFile(log)
+		lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+		n.t.Logf("%s:\n%s", log, strings.Join(lines[max(0, len(lines)-20):], "\n"))
+	}
+}
+
+// kubeconfig is the testnet's own, with a node as its current context.
+func (n *testnet) kubeconfig(node string) string {
+	n.t.Helper()
+	text, err := os.ReadFile(filepath.Join(n.dir, "kubeconfig"))
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	lines := strings.Split(string(text), "\n")
+	for i, line := range lines {
+		if strings.HasPrefix(line, "current-context:") {
+			lines[i] = "current-context: " + node
+		}
+	}
+	path := filepath.Join(n.t.TempDir(), "kubeconfig-"+node)
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
+		n.t.Fatal(err)
+	}
+	return path
+}
+
+// play runs the scripts that a pattern names against one node.
+func (n *testnet) play(pattern, node string) {
+	n.t.Helper()
+	files, err := filepath.Glob(filepath.Join("testdata", pattern))
+	if err != nil || len(files) == 0 {
+		n.t.Fatalf("no script %s: %v", pattern, err)
+	}
+	config := n.kubeconfig(node)
+	n.t.Run(node, func(t *testing.T) {
+		testscript.Run(t, testscript.Params{
+			Files: files, RequireExplicitExec: true, ContinueOnError: os.Getenv("KUBE_ALL") != "",
+			Setup: func(env *testscript.Env) error {
+				env.Setenv("HOME", env.WorkDir)
+				env.Setenv("PATH", n.bin+":"+os.Getenv("PATH"))
+				env.Setenv("KUBECONFIG", config)
+				env.Setenv("NODE", node)
+				return nil
+			},
+			Cmds: map[string]func(*testscript.TestScript, bool, []string){"eventually": eventually, "code": code},
+		})
+	})
+}
+
+// eventually repeats a command until it succeeds, or fails if negated.
+func eventually(ts *testscript.TestScript, neg bool, args []string) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(lookAt) {
+		err := ts.Exec(args[0], args[1:]...)
+		if (err != nil) == neg {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("not within %v: %v: %v", patience, args, err)
+		}
+	}
+}
+
+// code runs a command that must end with an exit code.
+func code(ts *testscript.TestScript, neg bool, args []string) {
+	cmd := exec.Command(args[1], args[2:]...)
+	cmd.Dir = ts.Getenv("WORK")
+	cmd.Env = append(os.Environ(), "PATH="+ts.Getenv("PATH"), "KUBECONFIG="+ts.Getenv("KUBECONFIG"), "HOME="+ts.Getenv("HOME"))
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	_ = cmd.Run() // judged by its code
+	if got := fmt.Sprint(cmd.ProcessState.ExitCode()); (got == args[0]) == neg {
+		ts.Fatalf("%v: exit code %s, not %s\n%s", args[1:], got, args[0], &out)
+	}
+}
+
+// TestKubectl plays the sessions against one node, and again against another
+// after the first was killed.
+func TestKubectl(t *testing.T) {
+	n := start(t)
+	n.play("kubectl_*.txt", "n1")
+	n.verb("kill", "n1")
+	n.play("kubectl_*.txt", "n4")
+}
+
+func TestHelm(t *testing.T) { start(t).play("helm*.txt", "n2") }
