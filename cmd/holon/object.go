@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 )
@@ -27,7 +29,7 @@ func (o objectView) condition(kind string) (status, message string) {
 	conditions, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
 	for _, c := range conditions {
 		fields, _ := c.(map[string]any)
-		if fields["type"] == kind {
+		if name, _ := fields["type"].(string); strings.EqualFold(name, kind) { // as kubectl wait does
 			status, _ = fields["status"].(string)
 			message, _ = fields["message"].(string)
 			return status, message
