@@ -178,7 +178,10 @@ func (n *Node) slotOf(run *runtime.Spec) (state.Slot, bool) {
 		return state.Slot{}, false
 	}
 	w, err := state.DecodeWorkload(s.Owner, n.newest[s.Owner])
-	return s, err == nil && w != nil && w.UID == id.Workload && (w.Daemon() && n.wantsHere(w) || w.Counts(id.Index))
+	if err != nil || w == nil || w.UID != id.Workload || w.Job != nil && w.Job.Spent(id.Index, s.Run.Nonce) {
+		return s, false
+	}
+	return s, w.Daemon() && n.wantsHere(w) || w.Counts(id.Index)
 }
 
 // runs reports whether a run is one that its home shall execute.

@@ -29,6 +29,8 @@ type Shape struct {
 	Policies bool
 	// Sets: clients also make StatefulSets and DaemonSets, and label nodes.
 	Sets bool
+	// Jobs: some of what clients make has an end.
+	Jobs bool
 }
 
 // Play runs one history: operations among faults, then calm, then everything is
@@ -71,8 +73,12 @@ func (w *World) operate() {
 		return
 	}
 	w.Counts.Ops++
-	if w.shape.Sets && w.rng.IntN(3) == 0 {
+	switch {
+	case w.shape.Sets && w.rng.IntN(3) == 0:
 		n.operateSets()
+		return
+	case w.shape.Jobs && w.rng.IntN(4) == 0:
+		n.putJob(fmt.Sprintf("j%d", w.rng.IntN(4)))
 		return
 	}
 	switch k := w.rng.IntN(100); {

@@ -36,6 +36,7 @@ var kinds = map[string]func(*Config, *Shape){
 	"sets-and-policies": func(_ *Config, s *Shape) { s.Sets, s.Policies = true, true },
 	"sets-split":        func(_ *Config, s *Shape) { s.Sets, s.Odds = true, 2 },
 	"long-splits":       func(_ *Config, s *Shape) { s.Every, s.Odds = 500*time.Millisecond, 12 },
+	"jobs":              func(_ *Config, s *Shape) { s.Jobs, s.Calm = true, time.Minute },
 }
 
 // historyOf draws a world from its seed and the kind asked for.
@@ -122,6 +123,35 @@ func TestWorkloadsWithPolicies(t *testing.T) {
 	})
 	if c := &total; c.Taints == 0 || c.Halts == 0 || c.Evictions == 0 || c.Rebalanced == 0 {
 		t.Errorf("something never happened: %+v", total)
+	}
+}
+
+// jobsPlayed is how many histories TestJobsInHistories plays.
+const jobsPlayed = 30
+
+// TestJobsInHistories plays histories in which Jobs come, end and go.
+func TestJobsInHistories(t *testing.T) {
+	if raceEnabled {
+		t.Skip("as TestWorkloadsWithPolicies")
+	}
+	var mu sync.Mutex
+	var total Counts
+	t.Run("seeds", func(t *testing.T) {
+		for s := range uint64(jobsPlayed) {
+			t.Run(fmt.Sprint(s+1), func(t *testing.T) {
+				t.Parallel()
+				w, bad := Play(historyOf(s+1, "jobs"))
+				mu.Lock()
+				defer mu.Unlock()
+				total.Add(w.Counts)
+				if len(bad) > 0 {
+					t.Errorf("%d violations, the first: %s", len(bad), bad[0])
+				}
+			})
+		}
+	})
+	if c := &total; c.JobsDone == 0 || c.JobsFailed == 0 {
+		t.Errorf("no Job came to an end: %+v", total)
 	}
 }
 

@@ -442,6 +442,9 @@ func (n *Node) pollHost(boot int) {
 
 // execute carries an order to the host after a moment.
 func (n *Node) execute(o core.Order) {
+	if o.Kind == core.Ensure {
+		n.auditRedone(o.Spec)
+	}
 	boot := n.boot
 	n.w.after(time.Duration(1+n.w.rng.IntN(20))*time.Millisecond, func() {
 		n.guarded(boot, func() { n.carryOut(o) })

@@ -126,6 +126,7 @@ func (w *World) eventually() {
 	fits := w.fits(replicas)
 	w.bad = append(w.bad, check.ExactlyOnce(replicas, fits)...)
 	if fits {
+		w.bad = append(w.bad, check.Jobs(replicas)...)
 		w.bad = append(w.bad, check.Faces(replicas)...)
 	}
 	w.bad = append(w.bad, w.document(replicas, fits && w.Counts.DiskLosts+w.Counts.RollbacksSeen+w.Counts.RollbacksUnseen == 0)...)
@@ -150,6 +151,10 @@ func (w *World) fits(replicas []check.Replica) bool {
 		workload, err := state.DecodeWorkload(key, rec)
 		if err != nil || workload == nil {
 			continue
+		}
+		if workload.Job != nil {
+			w.countJob(workload.Job)
+			continue // what it takes it gives back
 		}
 		if workload.Daemon() && crowded(workload, replicas) {
 			return false

@@ -205,14 +205,21 @@ func (c *Core) keepEnded(w *state.Workload) {
 	}
 }
 
-// withheld is what may be told of a run of a Job: that it has ended only once that
-// is written down.
+// withheld is what may be told of a run of a Job: that and how it has ended is what
+// is written down of it.
 func withheld(w *state.Workload, r *state.RunStatus) *state.RunStatus {
-	if w.Job == nil || r.Phase != state.Succeeded && r.Phase != state.Failed || w.Job.Ended(r.Run) != nil {
+	if w.Job == nil {
 		return r
 	}
 	told := *r
-	told.Phase = state.Running
+	switch a := w.Job.Ended(r.Run); {
+	case a != nil && a.OK:
+		told.Phase = state.Succeeded
+	case a != nil:
+		told.Phase = state.Failed
+	case r.Phase == state.Succeeded || r.Phase == state.Failed:
+		told.Phase = state.Running
+	}
 	return &told
 }
 

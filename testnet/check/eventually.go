@@ -79,6 +79,12 @@ func ExactlyOnce(replicas []Replica, fits bool) []string {
 		if err != nil || w == nil {
 			continue
 		}
+		if w.Job != nil {
+			for i := range w.Replicas { // see Jobs
+				delete(found, state.SlotID{Workload: w.UID, Index: i}.String())
+			}
+			continue
+		}
 		for _, slot := range wantedSlots(w, replicas) {
 			runs := found[slot.String()]
 			delete(found, slot.String())

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"holon/crdt/state"
+	"holon/runtime"
 )
 
 // Faces reports API objects, as readers at each node see them, that do not agree
@@ -15,6 +16,9 @@ func Faces(replicas []Replica) []string {
 	pods := map[state.Key]string{} // what runs: pod -> node
 	for _, r := range replicas {
 		for _, p := range r.Pods {
+			if ended(&p) {
+				continue // a Job's, kept for its log
+			}
 			pods[state.MakeKey(state.Pods, p.Namespace, p.Name)] = r.Node
 		}
 	}
@@ -24,6 +28,10 @@ func Faces(replicas []Replica) []string {
 		bad = append(bad, r.pods(pods)...)
 	}
 	return bad
+}
+
+func ended(p *runtime.Status) bool {
+	return len(p.Containers) > 0 && !slices.ContainsFunc(p.Containers, func(c runtime.ContainerStatus) bool { return c.State != runtime.Exited })
 }
 
 func (r *Replica) deployments() []string {
@@ -56,7 +64,9 @@ func (r *Replica) pods(truth map[state.Key]string) []string {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Shown)) {
-		if key.Resource() == state.Pods && truth[key] == "" {
+		status, _ := r.Shown[key]["status"].(map[string]any)
+		over := status["phase"] == string(state.Succeeded) || status["phase"] == string(state.Failed)
+		if key.Resource() == state.Pods && truth[key] == "" && !over {
 			bad = append(bad, fmt.Sprintf("eventually: %s shows %s, which runs nowhere", r.Node, key))
 		}
 	}
