@@ -34,7 +34,7 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request, t *target) error
 	}
 	status := successStatus()
 	status.Details = &metav1.StatusDetails{Name: t.name, Group: t.kind.Group, Kind: t.kind.plural, UID: types.UID(uidOf(o.Value()))}
-	writeJSON(w, r, http.StatusOK, status)
+	writeObject(w, r, http.StatusOK, &status)
 	return nil
 }
 
@@ -207,7 +207,8 @@ func (s *Server) deleteCollection(w http.ResponseWriter, r *http.Request, t *tar
 		warnDelete(t, objects[0], &metav1.DeleteOptions{PropagationPolicy: p}, warn)
 	}
 	if t.kind.sealed { // deleting needs no key, so its answer shows nothing that does
-		writeJSON(w, r, http.StatusOK, successStatus())
+		status := successStatus()
+		writeObject(w, r, http.StatusOK, &status)
 		return nil
 	}
 	return s.respondList(w, r, t.kind, objects, rv)

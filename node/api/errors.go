@@ -89,7 +89,7 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	if status.Details != nil && status.Details.RetryAfterSeconds > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(status.Details.RetryAfterSeconds)))
 	}
-	writeJSON(w, r, int(status.Code), status)
+	writeObject(w, r, int(status.Code), &status)
 }
 
 // successStatus answers a request that leaves nothing to show.

@@ -70,7 +70,7 @@ func (s *Server) evict(w http.ResponseWriter, r *http.Request, t *target) error 
 	}
 	status := successStatus()
 	status.Code = http.StatusCreated
-	writeJSON(w, r, http.StatusCreated, status)
+	writeObject(w, r, http.StatusCreated, &status)
 	return nil
 }
 

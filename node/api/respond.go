@@ -24,12 +24,14 @@ const (
 
 // format is what a client accepts: a shape in an encoding.
 type format struct {
-	shape shape
-	yaml  bool
+	shape    shape
+	yaml     bool
+	protobuf bool
 }
 
-// negotiate picks the first form in the Accept header that is served.
-func negotiate(r *http.Request) (format, error) {
+// negotiate picks the first form in the Accept header that is served; protobuf
+// only where there is such a form.
+func negotiate(r *http.Request, protobufToo bool) (format, error) {
 	accept := r.Header.Values("Accept")
 	if len(accept) == 0 {
 		return format{}, nil
@@ -44,6 +46,11 @@ func negotiate(r *http.Request) (format, error) {
 		case typeJSON, "*/*", "application/*":
 		case typeYAML:
 			f.yaml = true
+		case typeProtobuf:
+			f.protobuf = true
+			if !protobufToo || params["as"] == "Table" { // a table's cells are of any type
+				continue
+			}
 		default:
 			continue
 		}
@@ -60,7 +67,7 @@ func negotiate(r *http.Request) (format, error) {
 		}
 	}
 	return format{}, statusError(http.StatusNotAcceptable, metav1.StatusReasonNotAcceptable,
-		"only the following media types are accepted: %s, %s (got Accept %q)", typeJSON, typeYAML, strings.Join(accept, ", "))
+		"only the following media types are accepted: %s, %s, %s (got Accept %q)", typeJSON, typeYAML, typeProtobuf, strings.Join(accept, ", "))
 }
 
 // writeJSON answers with one JSON document, indented with ?pretty.
@@ -128,7 +135,7 @@ func includeObject(r *http.Request) metav1.IncludeObjectPolicy {
 
 // respond answers with one object.
 func (s *Server) respond(w http.ResponseWriter, r *http.Request, code int, k *kind, o Object) error {
-	f, err := negotiate(r)
+	f, err := negotiate(r, inProtobuf(k.make()))
 	if err != nil {
 		return err
 	}
@@ -138,6 +145,13 @@ func (s *Server) respond(w http.ResponseWriter, r *http.Request, code int, k *ki
 	body, err := shaped(k, o, f, r)
 	if err != nil {
 		return err
+	}
+	if f.protobuf {
+		obj, err := goObject(k, body.(map[string]any), f)
+		if err != nil {
+			return err
+		}
+		return writeProtobuf(w, code, obj)
 	}
 	return encode(w, r, code, f, body)
 }
@@ -157,7 +171,7 @@ func encode(w http.ResponseWriter, r *http.Request, code int, f format, body any
 
 // respondList answers with a collection.
 func (s *Server) respondList(w http.ResponseWriter, r *http.Request, k *kind, objects []Object, rv uint64) error {
-	f, err := negotiate(r)
+	f, err := negotiate(r, inProtobuf(k.make()))
 	if err != nil {
 		return err
 	}
@@ -172,6 +186,13 @@ func (s *Server) respondList(w http.ResponseWriter, r *http.Request, k *kind, ob
 			return err
 		}
 		return encode(w, r, http.StatusOK, f, table)
+	}
+	if f.protobuf {
+		list, err := goList(k, objects, rv, f)
+		if err != nil {
+			return err
+		}
+		return writeProtobuf(w, http.StatusOK, list)
 	}
 	listKind, apiVersion, item := k.Kind+"List", k.GroupVersion().String(), Object.versioned
 	if f.shape == asMetadata {

@@ -124,7 +124,7 @@ func respondScale(w http.ResponseWriter, r *http.Request, o Object) error {
 	if err != nil {
 		return err
 	}
-	writeJSON(w, r, http.StatusOK, scale)
+	writeObject(w, r, http.StatusOK, scale)
 	return nil
 }
 

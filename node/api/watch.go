@@ -73,7 +73,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, t *target) error 
 	if err != nil {
 		return err
 	}
-	f, err := negotiate(r)
+	f, err := negotiate(r, inProtobuf(t.kind.make()))
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,11 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, t *target) error 
 	defer watcher.Stop()
 	frames := &frameWriter{s: s, w: w, control: http.NewResponseController(w), r: r, kind: t.kind, format: f}
 	defer func() { _ = frames.control.SetWriteDeadline(time.Time{}) }() // the connection may serve more
-	w.Header().Set("Content-Type", typeJSON)
+	contentType := typeJSON
+	if f.protobuf {
+		contentType = typeProtobufWatch
+	}
+	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(http.StatusOK)
 	if err := frames.flush(); err != nil {
 		return nil
@@ -206,17 +210,32 @@ func (f *frameWriter) bookmark(rv uint64, initial bool) error {
 }
 
 func (f *frameWriter) send(kind string, object any) error {
-	data, err := json.Marshal(struct {
-		Type   string `json:"type"`
-		Object any    `json:"object"`
-	}{kind, object})
+	data, err := f.frame(kind, object)
 	if err != nil {
 		return err
 	}
 	// A client that takes nothing for this long is gone; without support for deadlines (tests' recorders) nothing blocks.
 	_ = f.control.SetWriteDeadline(time.Now().Add(frameTimeout))
-	_, err = f.w.Write(append(data, '\n'))
+	_, err = f.w.Write(data)
 	return err
+}
+
+func (f *frameWriter) frame(event string, object any) ([]byte, error) {
+	if !f.format.protobuf {
+		data, err := json.Marshal(struct {
+			Type   string `json:"type"`
+			Object any    `json:"object"`
+		}{event, object})
+		return append(data, '\n'), err
+	}
+	if status, ok := object.(metav1.Status); ok {
+		return protobufFrame(event, &status)
+	}
+	obj, err := goObject(f.kind, object.(map[string]any), f.format)
+	if err != nil {
+		return nil, err
+	}
+	return protobufFrame(event, obj)
 }
 
 func (f *frameWriter) flush() error {
