@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	apidiscovery "k8s.io/api/apidiscovery/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/version"
@@ -19,7 +20,7 @@ const (
 	kubernetesMinor   = "35"
 )
 
-// discoveryRoutes answer what there is, in the unaggregated form that every client knows.
+// discoveryRoutes answer what there is, path by path and, of /api and /apis, all at once.
 func (s *Server) discoveryRoutes(mux *http.ServeMux) {
 	static := func(path string, body any) {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { writeJSON(w, r, http.StatusOK, body) })
@@ -28,11 +29,13 @@ func (s *Server) discoveryRoutes(mux *http.ServeMux) {
 		Major: kubernetesMajor, Minor: kubernetesMinor, GitVersion: kubernetesVersion + "+holon",
 		GoVersion: goruntime.Version(), Compiler: goruntime.Compiler, Platform: goruntime.GOOS + "/" + goruntime.GOARCH,
 	})
-	static("/api", metav1.APIVersions{
+	core := resourceList("", "v1")
+	eitherDiscovery(mux, "/api", metav1.APIVersions{
 		TypeMeta: metav1.TypeMeta{Kind: "APIVersions", APIVersion: "v1"}, Versions: []string{"v1"},
 		ServerAddressByClientCIDRs: []metav1.ServerAddressByClientCIDR{},
-	})
-	static("/api/v1", resourceList("", "v1"))
+	}, []apidiscovery.APIGroupDiscovery{aggregated(core, "", "v1")})
+	static("/api/v1", core)
+	var whole []apidiscovery.APIGroupDiscovery
 	list := metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}}
 	for _, g := range groups() {
 		gv := metav1.GroupVersionForDiscovery{GroupVersion: g.String(), Version: g.Version}
@@ -40,9 +43,11 @@ func (s *Server) discoveryRoutes(mux *http.ServeMux) {
 		list.Groups = append(list.Groups, group)
 		group.TypeMeta = metav1.TypeMeta{Kind: "APIGroup", APIVersion: "v1"}
 		static("/apis/"+g.Group, group)
-		static("/apis/"+g.String(), resourceList(g.Group, g.Version))
+		resources := resourceList(g.Group, g.Version)
+		static("/apis/"+g.String(), resources)
+		whole = append(whole, aggregated(resources, g.Group, g.Version))
 	}
-	static("/apis", list)
+	eitherDiscovery(mux, "/apis", list, whole)
 	for _, path := range []string{"/healthz", "/livez", "/readyz"} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	}
