@@ -50,7 +50,9 @@ var imports = map[string][]string{
 	"runtime/process":       {"runtime"},
 	"node/core":             {"crdt", "crdt/seal", "crdt/state", "scheduler", "p2p", "p2p/cert", "p2p/swim", "runtime"}, // of runtime and p2p the data types
 	"node/api/rbac":         {},
-	"node/api":              {"crdt", "crdt/seal", "crdt/state", "crdt/state/valid", "crdt/state/schema", "node/api/rbac"},               // seal for a Backend of its tests
+	"node/api/openapi":      {"node/api"},                                                                                                      // in its test: what is served
+	"node/api/openapi/gen":  {"node/api", "node/api/openapi"},                                                                                  // writes its schemas
+	"node/api":              {"crdt", "crdt/seal", "crdt/state", "crdt/state/valid", "crdt/state/schema", "node/api/openapi", "node/api/rbac"}, // seal for a Backend of its tests
 	"node/image":            {"p2p", "runtime"},
 	"node":                  {"crdt", "crdt/seal", "crdt/state", "crdt/snapshot", "node/core", "node/api", "node/image", "p2p", "p2p/cert", "runtime", "scheduler"},
 	"cmd/holon": {

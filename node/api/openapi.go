@@ -4,51 +4,90 @@ import (
 	"net/http"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"holon/node/api/openapi"
 )
 
-// openAPIRoutes answer just enough of OpenAPI v3 for clients to learn that this
-// server checks fields itself: each kind's PATCH takes fieldValidation. Schemas
-// are left out; clients then merge by the Go types they are built with.
+// openAPIRoutes answer what the kinds look like, by which clients explain, check and
+// merge them, and that this server checks fields itself: each kind's PATCH takes
+// fieldValidation.
 func (s *Server) openAPIRoutes(mux *http.ServeMux) {
+	patches := patches()
 	index := map[string]any{}
 	for _, gv := range append([]schema.GroupVersion{{Version: "v1"}}, groups()...) {
-		path := "apis/" + gv.String()
-		if gv.Group == "" {
-			path = "api/" + gv.Version
-		}
-		document := openAPIDocument(gv, "/"+path)
+		path := strings.TrimPrefix(groupPath(gv), "/")
 		index[path] = map[string]any{"serverRelativeURL": "/openapi/v3/" + path}
-		mux.HandleFunc("GET /openapi/v3/"+path, func(w http.ResponseWriter, r *http.Request) { writeJSON(w, r, http.StatusOK, document) })
+		mux.HandleFunc("GET /openapi/v3/"+path, func(w http.ResponseWriter, r *http.Request) {
+			document, err := openapi.V3(openAPIInfo, gv, patches)
+			if err != nil {
+				writeError(w, r, err)
+				return
+			}
+			writeJSON(w, r, http.StatusOK, document)
+		})
 	}
 	mux.HandleFunc("GET /openapi/v3", func(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, r, http.StatusOK, map[string]any{"paths": index})
 	})
+	mux.HandleFunc("GET /openapi/v2", func(w http.ResponseWriter, r *http.Request) {
+		document, err := openapi.V2(openAPIInfo, patches)
+		if err == nil && !openapi.Accepts2(r.Header.Get("Accept")) {
+			writeJSON(w, r, http.StatusOK, document)
+			return
+		}
+		var proto []byte
+		if err == nil {
+			proto, err = document.Proto()
+		}
+		if err != nil {
+			writeError(w, r, err)
+			return
+		}
+		writeBytes(w, http.StatusOK, openapi.TypeProto2, proto)
+	})
 }
 
-func openAPIDocument(gv schema.GroupVersion, base string) map[string]any {
-	paths := map[string]any{}
+var openAPIInfo = openapi.Info{Title: "holon", Version: strings.TrimPrefix(kubernetesVersion, "v")}
+
+func groupPath(gv schema.GroupVersion) string {
+	if gv.Group == "" {
+		return "/api/" + gv.Version
+	}
+	return "/apis/" + gv.String()
+}
+
+// patches are the places of the kinds that can be patched.
+func patches() (list []openapi.Patch) {
 	for _, k := range kinds {
-		if k.GroupVersion() != gv || !k.can("patch") {
-			continue
-		}
-		path := base + "/" + k.plural + "/{name}"
+		path := groupPath(k.GroupVersion())
 		if k.namespaced {
-			path = base + "/namespaces/{namespace}/" + k.plural + "/{name}"
+			path += "/namespaces/{namespace}"
 		}
-		paths[path] = map[string]any{"patch": map[string]any{
-			"operationId": "patch" + k.Kind,
-			"parameters": []any{
-				map[string]any{"name": "dryRun", "in": "query", "schema": map[string]any{"type": "string"}},
-				map[string]any{"name": "fieldValidation", "in": "query", "schema": map[string]any{"type": "string"}},
-			},
-			"responses":                       map[string]any{"200": map[string]any{"description": "OK"}},
-			"x-kubernetes-action":             "patch",
-			"x-kubernetes-group-version-kind": map[string]any{"group": k.Group, "version": k.Version, "kind": k.Kind},
-		}}
+		if k.can("patch") {
+			list = append(list, openapi.Patch{Path: path + "/" + k.plural + "/{name}", Kind: k.GroupVersionKind})
+		}
 	}
-	return map[string]any{
-		"openapi": "3.0.0", "info": map[string]any{"title": "holon", "version": strings.TrimPrefix(kubernetesVersion, "v")}, "paths": paths,
-		"components": map[string]any{"schemas": map[string]any{}},
+	return list
+}
+
+// Served has an object of each kind that clients read or write, with its lists and the
+// kinds of its subresources: what openapi has schemas of.
+func Served() map[schema.GroupVersionKind]runtime.Object {
+	all := map[schema.GroupVersionKind]runtime.Object{}
+	for _, k := range kinds {
+		all[k.GroupVersionKind] = k.make()
+		others := []schema.GroupVersionKind{k.GroupVersion().WithKind(k.Kind + "List")}
+		for _, sub := range k.subresources {
+			others = append(others, sub.gvk)
+		}
+		for _, gvk := range others {
+			// Options travel in the query, and what is asked or holon's own has no list type.
+			if obj, err := scheme.New(gvk); err == nil && !strings.HasSuffix(gvk.Kind, "Options") {
+				all[gvk] = obj
+			}
+		}
 	}
+	return all
 }
