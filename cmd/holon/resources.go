@@ -44,6 +44,8 @@ var builtin = []resource{
 	{"scheduling.k8s.io", "v1", "priorityclasses", "priorityclass", "PriorityClass", []string{"pc"}, false, schedulingv1.PriorityClass{}},
 	{"", "v1", "configmaps", "configmap", "ConfigMap", []string{"cm"}, true, corev1.ConfigMap{}},
 	{"", "v1", "secrets", "secret", "Secret", nil, true, corev1.Secret{}},
+	{"", "v1", "services", "service", "Service", []string{"svc"}, true, corev1.Service{}},
+	{"", "v1", "serviceaccounts", "serviceaccount", "ServiceAccount", []string{"sa"}, true, corev1.ServiceAccount{}},
 	{"", "v1", "namespaces", "namespace", "Namespace", []string{"ns"}, false, corev1.Namespace{}},
 	{"", "v1", "nodes", "node", "Node", []string{"no"}, false, corev1.Node{}},
 	{"rbac.authorization.k8s.io", "v1", "roles", "role", "Role", nil, true, rbacv1.Role{}},

@@ -101,7 +101,7 @@ func object(parent map[string]any, key string) map[string]any {
 // kinds tells apiVersion and kind of each resource that the API shows.
 var kinds = map[string][2]string{
 	Namespaces: {"v1", "Namespace"}, Nodes: {"v1", "Node"}, Pods: {"v1", "Pod"}, ConfigMaps: {"v1", "ConfigMap"},
-	Secrets:      {"v1", "Secret"},
+	Secrets: {"v1", "Secret"}, Services: {"v1", "Service"}, ServiceAccounts: {"v1", "ServiceAccount"},
 	StatefulSets: {"apps/v1", "StatefulSet"}, DaemonSets: {"apps/v1", "DaemonSet"}, ControllerRevisions: {"apps/v1", "ControllerRevision"},
 	Deployments: {"apps/v1", "Deployment"}, ReplicaSets: {"apps/v1", "ReplicaSet"},
 	Jobs:    {"batch/v1", "Job"},

@@ -21,6 +21,9 @@ const (
 	Jobs                = "jobs.batch"
 	Budgets             = "poddisruptionbudgets.policy"
 
+	Services        = "services"
+	ServiceAccounts = "serviceaccounts"
+
 	PriorityClasses = "priorityclasses.scheduling.k8s.io"
 
 	Roles               = "roles.rbac.authorization.k8s.io"

@@ -83,6 +83,9 @@ var fieldTables = map[string]struct {
 	"Secret":     {corev1.Secret{}, secretFields},
 	"Namespace":  {corev1.Namespace{}, namespaceFields},
 	"Node":       {corev1.Node{}, nodeFields},
+	"Service":    {corev1.Service{}, serviceFields},
+
+	"ServiceAccount": {corev1.ServiceAccount{}, serviceAccountFields},
 }
 
 func TestEveryFieldIsClassified(t *testing.T) {

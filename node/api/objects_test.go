@@ -489,8 +489,8 @@ func TestBadRequests(t *testing.T) {
 	f.do("GET", maps+"?resourceVersion=9&resourceVersionMatch=Exact", "").want(t, 410)
 	f.do("GET", maps+"?resourceVersion=9&resourceVersionMatch=Odd", "").want(t, 422)
 	for _, path := range []string{
-		"/nothing", "/api/v2/pods", "/api/v1/services", "/apis/batch/v2/jobs", "/api/v1/namespaces/default/nodes", "/api/v1/pods/x",
-		"/api/v1/namespaces/default/pods/x/status", "/openapi/v2", "/testnet/partition",
+		"/nothing", "/api/v2/pods", "/api/v1/endpoints", "/apis/batch/v2/jobs", "/api/v1/namespaces/default/nodes", "/api/v1/pods/x",
+		"/api/v1/namespaces/default/pods/x/status", "/openapi/v1", "/testnet/partition",
 	} {
 		f.do("GET", path, "").want(t, 404, `"kind":"Status"`)
 	}

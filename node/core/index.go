@@ -118,8 +118,11 @@ func (c *Core) reindex(key state.Key, rec *crdt.Record) {
 // unplanned says that nothing follows from a record but what pods find in their
 // files and variables: it is not kept decoded, and there may be very many.
 func unplanned(key state.Key) bool {
-	r := key.Resource()
-	return r == state.ConfigMaps || r == state.Secrets
+	switch key.Resource() {
+	case state.ConfigMaps, state.Secrets, state.Services, state.ServiceAccounts:
+		return true
+	}
+	return false
 }
 
 func (x *index) reindexWorkload(key state.Key, rec *crdt.Record) error {
