@@ -95,6 +95,31 @@ func TestHistories(t *testing.T) {
 	}
 }
 
+// playKinds plays the first histories of each kind, side by side, and counts what they did.
+func playKinds(t *testing.T, played int, kinds ...string) (total Counts) {
+	if raceEnabled {
+		t.Skip("too slow under the race detector, and one goroutine each: make test plays it without, see WORLD_FLAGS")
+	}
+	var mu sync.Mutex
+	t.Run("seeds", func(t *testing.T) {
+		for _, kind := range kinds {
+			for s := range uint64(played) {
+				t.Run(fmt.Sprint(kind, s+1), func(t *testing.T) {
+					t.Parallel()
+					w, bad := Play(historyOf(s+1, kind))
+					mu.Lock()
+					defer mu.Unlock()
+					total.Add(w.Counts)
+					if len(bad) > 0 {
+						t.Errorf("%d violations, the first: %s", len(bad), bad[0])
+					}
+				})
+			}
+		}
+	})
+	return total
+}
+
 // policiesPlayed is how many histories TestWorkloadsWithPolicies plays: each of what it
 // is about happens in some of them.
 const policiesPlayed = 30
@@ -102,25 +127,7 @@ const policiesPlayed = 30
 // TestWorkloadsWithPolicies plays histories in which workloads say how they want to be
 // treated, nodes expel pods, and people evict and rebalance.
 func TestWorkloadsWithPolicies(t *testing.T) {
-	if raceEnabled {
-		t.Skip("too slow under the race detector, and one goroutine each: make test plays it without, see WORLD_FLAGS")
-	}
-	var mu sync.Mutex
-	var total Counts
-	t.Run("seeds", func(t *testing.T) {
-		for s := range uint64(policiesPlayed) {
-			t.Run(fmt.Sprint(s+1), func(t *testing.T) {
-				t.Parallel()
-				w, bad := Play(historyOf(s+1, "policies"))
-				mu.Lock()
-				defer mu.Unlock()
-				total.Add(w.Counts)
-				if len(bad) > 0 {
-					t.Errorf("%d violations, the first: %s", len(bad), bad[0])
-				}
-			})
-		}
-	})
+	total := playKinds(t, policiesPlayed, "policies")
 	if c := &total; c.Taints == 0 || c.Halts == 0 || c.Evictions == 0 || c.Rebalanced == 0 {
 		t.Errorf("something never happened: %+v", total)
 	}
@@ -131,25 +138,7 @@ const jobsPlayed = 30
 
 // TestJobsInHistories plays histories in which Jobs come, end and go.
 func TestJobsInHistories(t *testing.T) {
-	if raceEnabled {
-		t.Skip("as TestWorkloadsWithPolicies")
-	}
-	var mu sync.Mutex
-	var total Counts
-	t.Run("seeds", func(t *testing.T) {
-		for s := range uint64(jobsPlayed) {
-			t.Run(fmt.Sprint(s+1), func(t *testing.T) {
-				t.Parallel()
-				w, bad := Play(historyOf(s+1, "jobs"))
-				mu.Lock()
-				defer mu.Unlock()
-				total.Add(w.Counts)
-				if len(bad) > 0 {
-					t.Errorf("%d violations, the first: %s", len(bad), bad[0])
-				}
-			})
-		}
-	})
+	total := playKinds(t, jobsPlayed, "jobs")
 	if c := &total; c.JobsDone == 0 || c.JobsFailed == 0 {
 		t.Errorf("no Job came to an end: %+v", total)
 	}

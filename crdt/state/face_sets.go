@@ -30,12 +30,17 @@ type SetCounts struct {
 
 // StatefulSetFace adds the derived status to a stored StatefulSet.
 func StatefulSetFace(w *Workload, n SetCounts) map[string]any {
-	v := WithMeta(w.Key, w.ObjectUID.String(), copyObject(w.Object))
 	status := map[string]any{
 		"observedGeneration": w.Generation, "replicas": int64(n.Placed), "availableReplicas": int64(n.Ready), "collisionCount": int64(0),
 		"currentRevision": RevisionName(w, n.CurrentRevision), "updateRevision": RevisionName(w, w.Revision),
 	}
-	for field, count := range map[string]int{"readyReplicas": n.Ready, "currentReplicas": n.Current, "updatedReplicas": n.Updated} {
+	return w.withStatus(status, map[string]int{"readyReplicas": n.Ready, "currentReplicas": n.Current, "updatedReplicas": n.Updated})
+}
+
+// withStatus is a stored workload with its derived status. Counts of nothing are left out,
+// as Kubernetes does.
+func (w *Workload) withStatus(status map[string]any, counts map[string]int) map[string]any {
+	for field, count := range counts {
 		if count > 0 {
 			status[field] = int64(count)
 		}
@@ -43,6 +48,7 @@ func StatefulSetFace(w *Workload, n SetCounts) map[string]any {
 	if list := mergeConditions(w.Conflicts, w.Invalid); len(list) > 0 {
 		status["conditions"] = list
 	}
+	v := WithMeta(w.Key, w.ObjectUID.String(), copyObject(w.Object))
 	v["status"] = status
 	return v
 }
@@ -54,21 +60,11 @@ type DaemonCounts struct {
 
 // DaemonSetFace adds the derived status to a stored DaemonSet.
 func DaemonSetFace(w *Workload, n DaemonCounts) map[string]any {
-	v := WithMeta(w.Key, w.ObjectUID.String(), copyObject(w.Object))
 	status := map[string]any{
 		"observedGeneration": w.Generation, "desiredNumberScheduled": int64(n.Wanted), "currentNumberScheduled": int64(n.Placed),
 		"numberReady": int64(n.Ready), "numberMisscheduled": int64(n.Misplaced),
 	}
-	for field, count := range map[string]int{"numberAvailable": n.Ready, "numberUnavailable": n.Wanted - n.Ready, "updatedNumberScheduled": n.Updated} {
-		if count > 0 {
-			status[field] = int64(count)
-		}
-	}
-	if list := mergeConditions(w.Conflicts, w.Invalid); len(list) > 0 {
-		status["conditions"] = list
-	}
-	v["status"] = status
-	return v
+	return w.withStatus(status, map[string]int{"numberAvailable": n.Ready, "numberUnavailable": n.Wanted - n.Ready, "updatedNumberScheduled": n.Updated})
 }
 
 // ControllerRevisionFace is a stored template as kubectl wants to undo to it: a patch
