@@ -218,8 +218,8 @@ func TestDamagedDatabase(t *testing.T) {
 	}
 }
 
-// TestOldStatePutBack puts an old copy of a node's database back, then takes its
-// mark away: each time the node starts, says what it makes of that, and no write
+// TestOldStatePutBack puts an old copy of a node's database back, takes its mark
+// away, and puts the old copy back under the new mark: each time the node starts, says what it makes of that, and no write
 // is missing on any node.
 func TestOldStatePutBack(t *testing.T) {
 	t.Parallel()
@@ -240,15 +240,20 @@ func TestOldStatePutBack(t *testing.T) {
 	shell(t, `cp -a "$1" "$2"`, state, old)
 	n.must("start", "n2")
 	write()
-	for name, spoil := range map[string]func(){
-		"it is older than its mark": func() { shell(t, `rm -r "$1" && cp -a "$2" "$1"`, state, old) },
-		"its mark is gone":          func() { shell(t, `rm "$1"`, mark) },
+	putBack := func() { shell(t, `rm -r "$1" && cp -a "$2" "$1"`, state, old) }
+	for _, damage := range []struct {
+		says  string
+		spoil func()
+	}{
+		{"it is older than its mark", putBack},
+		{"its mark is gone", func() { shell(t, `rm "$1"`, mark) }},
+		{"its mark belongs to another database", putBack}, // the new mark is of a database with a new name
 	} {
 		n.must("kill", "n2")
-		spoil()
+		damage.spoil()
 		n.must("start", "n2")
-		eventually(t, "n2 says that "+name, func() error {
-			if words := n.must("logs", "n2"); !strings.Contains(words, name) {
+		eventually(t, "n2 says that "+damage.says, func() error {
+			if words := n.must("logs", "n2"); !strings.Contains(words, damage.says) {
 				return fmt.Errorf("%s", words)
 			}
 			return nil
