@@ -76,6 +76,31 @@ func TestDeathRightAfterTrafficIsSeenWithinTheBudget(t *testing.T) {
 	}
 }
 
+// Whoever comes back from isolation has seen its accusations of all others refuted
+// and takes itself for slow; somebody else dies before it has recovered.
+func TestDeathRightAfterAReturnIsSeenWithinTheBudget(t *testing.T) {
+	for _, n := range []int{4, 5, 10} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			var took []time.Duration
+			for seed := range uint64(200) {
+				w := newWorld(t, n, seed, LAN())
+				w.settle()
+				w.isolate(0)
+				w.run(time.Second + w.upTo(3*time.Second))
+				w.cut = nil
+				w.settle()
+				w.run(w.upTo(time.Second))
+				took = append(took, detection(t, w, w.nodes[1+int(seed)%(n-1)]))
+				if d := took[len(took)-1]; d > detectionMax {
+					t.Errorf("seed %d: %v", seed, d)
+				}
+			}
+			t.Logf("N=%d: %s", n, summary(took))
+		})
+	}
+}
+
 // chatter has everybody hear other traffic of a node every 50 ms for a while.
 func (w *world) chatter(of *node, d time.Duration) {
 	for end := w.now + d; w.now < end; w.run(50 * time.Millisecond) {

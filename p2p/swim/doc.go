@@ -42,8 +42,10 @@
 // False accusations, helpers that are alive but sent no nack in time,
 // accusations against oneself and late ticks raise the health score; acks in
 // time lower it. Timeouts, intervals and
-// suspicions stretch by (1 + score). Above HealthAccuseMax a machine keeps its
-// accusations to itself, and other machines would not count them.
+// suspicions stretch by (1 + score); but a suspicion that as many healthier
+// members share as it can have confirmations runs at their pace. Above
+// HealthAccuseMax a machine keeps its accusations to itself, and other machines
+// would not count them.
 //
 // # Messages
 //

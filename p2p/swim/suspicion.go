@@ -1,22 +1,28 @@
 package swim
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"time"
 )
 
 // suspicion is the time that a suspect has to refute, in this view.
 type suspicion struct {
 	start    Instant
-	last     Instant // latest accusation
-	accusers []accuser
-	confirms int // accusers beyond the first that shorten it to the minimum; fewer while fewer could accuse
+	last     Instant   // latest accusation
+	accusers []accuser // the healthiest first
+	confirms int       // accusers beyond the first that shorten it to the minimum; fewer while fewer could accuse
 	scale    Instant
 	// witness: this machine goes on pinging the suspect.
 	witness bool
 	// private: the own accusation was made in bad health; nobody is told.
 	private bool
 }
+
+// othersMin is how many accusers make a machine go by their pace: one may just have a
+// bad link.
+const othersMin = 2
 
 type accuser struct {
 	id     ID
@@ -42,8 +48,22 @@ func suspicionTime(lowest, highest time.Duration, confirmed, k int) time.Duratio
 // that back.
 func (m *Machine) verdictAt(mem *member) Instant {
 	s := &mem.suspicion
-	t := suspicionTime(m.cfg.SuspicionMin, m.cfg.SuspicionMax, len(s.accusers)-1, min(s.confirms, m.counts[Alive]))
-	return max(s.start+t*s.scale, mem.hold)
+	confirms := min(s.confirms, m.counts[Alive])
+	t := suspicionTime(m.cfg.SuspicionMin, m.cfg.SuspicionMax, len(s.accusers)-1, confirms) * s.scale
+	t = min(t, m.cfg.SuspicionMin*s.othersPace(max(confirms, othersMin)))
+	return max(s.start+t, mem.hold)
+}
+
+// othersPace is how far the k healthiest accusers stretch their own suspicions, at
+// most; beyond all bounds if there are fewer. They are believed at that pace by a
+// machine that doubts itself, too: it has no reason to doubt them. Otherwise whoever
+// just came back from isolation, which has seen its accusations of all refuted, would
+// be the last to see the next death, by up to 5 s among five, and would not stand in.
+func (s *suspicion) othersPace(k int) Instant {
+	if len(s.accusers) < k {
+		return 1 + healthLimit
+	}
+	return 1 + Instant(s.accusers[k-1].health)
 }
 
 // accuse is this machine's own accusation, after a failed probe.
@@ -67,6 +87,7 @@ func (m *Machine) suspect(mem *member, by accuser) {
 		return
 	}
 	s.accusers = append(s.accusers, by)
+	slices.SortStableFunc(s.accusers, func(a, b accuser) int { return cmp.Compare(a.health, b.health) })
 	s.last = m.now
 	if own && !m.mayAccuse() {
 		s.private = true

@@ -47,9 +47,10 @@ func (p *performer) replacement() error {
 		for i := range deaths {
 			victim := p.kept[i%len(p.kept)].Host // something runs there
 			d, err := p.death(victim, strings.ReplaceAll(kind.kill, "VICTIM", victim))
-			if err == nil { // and back to where all was, or a stand-in would be there already at the next death
+			if err == nil { // and back to where all was, or a stand-in would be there already at the next death:
+				// whoever was cut off has stand-ins of its own under way, hence the second look
 				err = p.playLines(strings.ReplaceAll(kind.mend, "VICTIM", victim),
-					"expect again web within=20s", "expect exact web within=20s", "expect web ready=6 within=10s")
+					"expect again web within=20s", "expect web ready=6 within=10s", "run 1s", "expect exact web within=20s")
 			}
 			if err != nil {
 				return err
