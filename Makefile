@@ -95,7 +95,7 @@ test: needs deps build web clients ## everything: vet, unit, properties, simulat
 test-long: needs deps build web ## the same with far more seeds, histories and crashes (HOLON_TEST_LONG=1)
 	HOLON_TEST_LONG=1 go test $(GOTAGS) -race -p 2 -count=1 -timeout 3h $$(go list $(GOTAGS) ./... | grep -v /testnet/live)
 	go test ./testnet $(WORLD_FLAGS) -histories=10000
-	HOLON_TEST_LONG=1 go test $(GOTAGS) $(LIVE_FLAGS) $(LIVE)
+	HOLON_TEST_LONG=1 go test $(GOTAGS) $(LIVE_FLAGS) -timeout 3h $(LIVE)
 
 .PHONY: lint
 lint: ## golangci-lint, in the version this file names

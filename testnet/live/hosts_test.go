@@ -41,6 +41,7 @@ func TestHosts(t *testing.T) {
 			}
 			play("lies", p.lies)
 			play("replacement", p.replacement)
+			play("busy", p.busy)
 			for seed := range uint64(randomStories) {
 				if long() {
 					play(fmt.Sprint("random ", seed), func() error { return p.random(seed) })

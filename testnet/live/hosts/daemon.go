@@ -1,8 +1,10 @@
 package hosts
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 )
@@ -80,6 +82,18 @@ func (h *Host) Plugged() bool { return !h.cut }
 
 // PodmanUp reports whether the Podman service runs.
 func (h *Host) PodmanUp() bool { return h.podman.running() }
+
+// Said counts the lines with a word that the daemons here wrote.
+func (h *Host) Said(word string) (int, error) {
+	log, err := os.ReadFile(h.at("daemon.log"))
+	n := 0
+	for line := range bytes.Lines(log) {
+		if bytes.Contains(line, []byte(word)) {
+			n++
+		}
+	}
+	return n, err
+}
 
 // Log is the end of what the daemons here wrote.
 func (h *Host) Log() string { return lastOf(h.at("daemon.log")) }
