@@ -16,8 +16,7 @@ const (
 // answered in words; after that the connection breaks, and the format tells the
 // client that the end is missing.
 func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) error {
-	out := &snapshotBody{w: w, control: http.NewResponseController(w)}
-	defer func() { _ = out.control.SetWriteDeadline(time.Time{}) }() // the connection may serve more
+	out := &snapshotBody{w: w, out: timed(w, snapshotStall)}
 	err := s.config.Backend.Snapshot(r.Context(), out)
 	switch {
 	case err != nil && !out.began:
@@ -29,11 +28,11 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// snapshotBody is the answer, with a deadline for each write.
+// snapshotBody is the answer.
 type snapshotBody struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-	began   bool
+	w     http.ResponseWriter
+	out   timedWriter
+	began bool
 }
 
 func (b *snapshotBody) Write(p []byte) (int, error) {
@@ -41,7 +40,5 @@ func (b *snapshotBody) Write(p []byte) (int, error) {
 		b.began = true
 		b.w.Header().Set("Content-Type", typeSnapshot)
 	}
-	// Not every connection can set deadlines; those that cannot are tests' recorders.
-	_ = b.control.SetWriteDeadline(time.Now().Add(snapshotStall))
-	return b.w.Write(p)
+	return b.out.Write(p)
 }

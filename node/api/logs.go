@@ -27,8 +27,7 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request, t *target) error {
 	if opts.Container, err = containerOf(pod, opts.Container); err != nil {
 		return err
 	}
-	out := &logWriter{w: w, control: http.NewResponseController(w), left: limit}
-	defer func() { _ = out.control.SetWriteDeadline(time.Time{}) }() // the connection may serve more
+	out := &logWriter{w: w, out: timed(w, frameTimeout), left: limit}
 	err = s.config.Backend.Logs(r.Context(), t.namespace, t.name, opts, out)
 	switch {
 	case err == nil, errors.Is(err, errEnough), r.Context().Err() != nil:
@@ -90,7 +89,7 @@ func logOptionsOf(r *http.Request) (opts LogOptions, limit int64, err error) {
 // logWriter sends a log as it comes, up to a number of bytes (negative: all).
 type logWriter struct {
 	w       http.ResponseWriter
-	control *http.ResponseController
+	out     timedWriter
 	left    int64
 	started bool
 }
@@ -109,14 +108,12 @@ func (l *logWriter) Write(p []byte) (int, error) {
 	if l.left >= 0 && int64(len(p)) > l.left {
 		p = p[:l.left]
 	}
-	// Without support for deadlines (tests' recorders) nothing blocks.
-	_ = l.control.SetWriteDeadline(time.Now().Add(frameTimeout))
-	n, err := l.w.Write(p)
+	n, err := l.out.Write(p)
 	if l.left >= 0 {
 		l.left -= int64(n)
 	}
 	if err == nil {
-		err = l.control.Flush()
+		err = l.out.Flush()
 	}
 	if err == nil && len(p) < len(all) {
 		err = errEnough

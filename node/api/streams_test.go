@@ -147,7 +147,7 @@ func TestBookmark(t *testing.T) {
 		asObject: `{"type":"BOOKMARK","object":{"apiVersion":"v1","kind":"Pod","metadata":{"creationTimestamp":null,"resourceVersion":"77"}}}`,
 		asTable:  `"kind":"Table"`, asMetadata: `"kind":"PartialObjectMetadata"`,
 	} {
-		frames := &frameWriter{w: w, control: http.NewResponseController(w), kind: k, format: format{shape: shape}}
+		frames := &frameWriter{out: timed(w, frameTimeout), kind: k, format: format{shape: shape}}
 		if err := frames.bookmark(77, false); err != nil && !errors.Is(err, http.ErrNotSupported) {
 			t.Error(err)
 		}

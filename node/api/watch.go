@@ -86,15 +86,14 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, t *target) error 
 		return expired(err)
 	}
 	defer watcher.Stop()
-	frames := &frameWriter{s: s, w: w, control: http.NewResponseController(w), r: r, kind: t.kind, format: f}
-	defer func() { _ = frames.control.SetWriteDeadline(time.Time{}) }() // the connection may serve more
+	frames := &frameWriter{s: s, out: timed(w, frameTimeout), r: r, kind: t.kind, format: f}
 	contentType := typeJSON
 	if f.protobuf {
 		contentType = typeProtobufWatch
 	}
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(http.StatusOK)
-	if err := frames.flush(); err != nil {
+	if err := frames.out.Flush(); err != nil {
 		return nil
 	}
 	follow(watcher, sel, opts, frames)
@@ -108,7 +107,7 @@ func follow(watcher *Watcher, sel *selector, opts watchOptions, frames *frameWri
 			return
 		}
 	}
-	if opts.initial && opts.bookmarks && frames.bookmark(watcher.From, true) != nil || frames.flush() != nil {
+	if opts.initial && opts.bookmarks && frames.bookmark(watcher.From, true) != nil || frames.out.Flush() != nil {
 		return
 	}
 	bookmark := time.NewTicker(bookmarkEvery)
@@ -124,7 +123,7 @@ func follow(watcher *Watcher, sel *selector, opts watchOptions, frames *frameWri
 				}
 				return
 			}
-			if frames.change(sel, change) != nil || len(watcher.C) == 0 && frames.flush() != nil {
+			if frames.change(sel, change) != nil || len(watcher.C) == 0 && frames.out.Flush() != nil {
 				return
 			}
 		case <-bookmark.C:
@@ -141,13 +140,12 @@ func follow(watcher *Watcher, sel *selector, opts watchOptions, frames *frameWri
 
 // frameWriter writes the events of one watch.
 type frameWriter struct {
-	s       *Server
-	w       http.ResponseWriter
-	control *http.ResponseController
-	r       *http.Request
-	kind    *kind
-	format  format
-	rows    int // table rows sent; only the first comes with column headers
+	s      *Server
+	out    timedWriter
+	r      *http.Request
+	kind   *kind
+	format format
+	rows   int // table rows sent; only the first comes with column headers
 }
 
 // change sends what a change means to this watcher: an object that begins to
@@ -167,7 +165,7 @@ func (f *frameWriter) change(sel *selector, c Change) error {
 	}
 	object, err := f.s.reveal(f.kind, object, f.format, f.r)
 	if err != nil { // the client is told why, and lists again
-		return errors.Join(err, f.send("ERROR", statusOf(err)), f.flush())
+		return errors.Join(err, f.send("ERROR", statusOf(err)), f.out.Flush())
 	}
 	body, err := f.shape(object)
 	if err != nil {
@@ -206,7 +204,7 @@ func (f *frameWriter) bookmark(rv uint64, initial bool) error {
 	if err := f.send("BOOKMARK", body); err != nil {
 		return err
 	}
-	return f.flush()
+	return f.out.Flush()
 }
 
 func (f *frameWriter) send(kind string, object any) error {
@@ -214,9 +212,7 @@ func (f *frameWriter) send(kind string, object any) error {
 	if err != nil {
 		return err
 	}
-	// A client that takes nothing for this long is gone; without support for deadlines (tests' recorders) nothing blocks.
-	_ = f.control.SetWriteDeadline(time.Now().Add(frameTimeout))
-	_, err = f.w.Write(data)
+	_, err = f.out.Write(data)
 	return err
 }
 
@@ -236,9 +232,4 @@ func (f *frameWriter) frame(event string, object any) ([]byte, error) {
 		return nil, err
 	}
 	return protobufFrame(event, obj)
-}
-
-func (f *frameWriter) flush() error {
-	_ = f.control.SetWriteDeadline(time.Now().Add(frameTimeout))
-	return f.control.Flush()
 }
