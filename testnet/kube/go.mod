@@ -5,15 +5,13 @@ module holon/testnet/kube
 go 1.26.6
 
 require (
+	k8s.io/api v0.35.0
+	k8s.io/client-go v0.35.0
 	k8s.io/component-base v0.35.0
 	k8s.io/kubectl v0.35.0
 )
 
-require (
-	golang.org/x/tools v0.38.0 // indirect
-	k8s.io/api v0.35.0 // indirect
-	k8s.io/client-go v0.35.0 // indirect
-)
+require golang.org/x/tools v0.38.0 // indirect
 
 require (
 	dario.cat/mergo v1.0.1 // indirect
@@ -128,7 +126,7 @@ require (
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 	helm.sh/helm/v3 v3.19.5 // indirect
 	k8s.io/apiextensions-apiserver v0.34.2 // indirect
-	k8s.io/apimachinery v0.35.0 // indirect
+	k8s.io/apimachinery v0.35.0
 	k8s.io/apiserver v0.34.2 // indirect
 	k8s.io/cli-runtime v0.35.0 // indirect
 	k8s.io/component-helpers v0.35.0 // indirect

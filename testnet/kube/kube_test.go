@@ -38,11 +38,12 @@ func programs(t *testing.T) string {
 type testnet struct {
 	t        *testing.T
 	bin, dir string
+	split    bool // in halves
 }
 
 func start(t *testing.T) *testnet {
 	t.Helper()
-	n := &testnet{t, programs(t), filepath.Join(t.TempDir(), "net")}
+	n := &testnet{t: t, bin: programs(t), dir: filepath.Join(t.TempDir(), "net")}
 	t.Cleanup(func() {
 		if t.Failed() {
 			n.showLogs()
@@ -91,7 +92,8 @@ func (n *testnet) kubeconfig(node string) string {
 	return path
 }
 
-// play runs the scripts that a pattern names against one node.
+// play runs the scripts that a pattern names against one node. Scripts ask for the
+// condition `split` whether that node lacks a majority.
 func (n *testnet) play(pattern, node string) {
 	n.t.Helper()
 	files, err := filepath.Glob(filepath.Join("testdata", pattern))
@@ -108,6 +110,12 @@ func (n *testnet) play(pattern, node string) {
 				env.Setenv("KUBECONFIG", config)
 				env.Setenv("NODE", node)
 				return nil
+			},
+			Condition: func(name string) (bool, error) {
+				if name != "split" {
+					return false, fmt.Errorf("no condition is called %s", name)
+				}
+				return n.split, nil
 			},
 			Cmds: map[string]func(*testscript.TestScript, bool, []string){"eventually": eventually, "code": code},
 		})
@@ -147,6 +155,20 @@ func TestKubectl(t *testing.T) {
 	n.play("kubectl_*.txt", "n1")
 	n.verb("kill", "n1")
 	n.play("kubectl_*.txt", "n4")
+}
+
+// TestKubectlInHalves plays the sessions in each half of a split, neither of which has a
+// majority, one after the other, and again when all is healed.
+func TestKubectlInHalves(t *testing.T) {
+	t.Parallel()
+	n := start(t)
+	n.verb("partition", "n1,n2|n3,n4")
+	n.split = true
+	n.play("kubectl_*.txt", "n1")
+	n.play("kubectl_*.txt", "n3")
+	n.verb("heal")
+	n.split = false
+	n.play("kubectl_*.txt", "n2")
 }
 
 func TestHelm(t *testing.T) { start(t).play("helm*.txt", "n2") }
