@@ -51,10 +51,11 @@ func (n *Node) projectAll(records iter.Seq[core.Change]) {
 func (n *Node) follow(c core.Change) (o api.Object, shown bool) {
 	n.noteConflicts(c)
 	switch c.Key.Resource() {
-	case state.ConfigMaps, state.Secrets, state.Namespaces, state.PriorityClasses, state.Services, state.ServiceAccounts,
+	case state.ConfigMaps, state.Secrets, state.Namespaces, state.PriorityClasses, state.ServiceAccounts,
 		state.Roles, state.RoleBindings, state.ClusterRoles, state.ClusterRoleBindings, state.Revocations:
 		return api.Object{Key: apiKey(c.Key), Token: c.Token, Source: n.plain(c)}, true
-	case state.Deployments, state.Pods, state.StatefulSets, state.DaemonSets, state.Jobs, state.Nodes, state.Budgets:
+	case state.Deployments, state.Pods, state.StatefulSets, state.DaemonSets, state.Jobs, state.Nodes, state.Budgets,
+		state.Services:
 		if c.Record.Live() == nil {
 			n.reasons.Delete(c.Key)
 			return api.Object{Key: apiKey(c.Key)}, true

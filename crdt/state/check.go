@@ -168,6 +168,9 @@ func (c *checker) decode(key Key, rec *crdt.Record) error {
 	case Budgets:
 		_, err := DecodeBudget(key, rec)
 		return err
+	case Services:
+		_, err := DecodeService(key, rec)
+		return err
 	case Revisions:
 		c.revisions[key] = rec.Live() != nil
 		return nil

@@ -23,6 +23,7 @@ const (
 
 	Services        = "services"
 	ServiceAccounts = "serviceaccounts"
+	EndpointSlices  = "endpointslices.discovery.k8s.io" // derived, never stored
 
 	PriorityClasses = "priorityclasses.scheduling.k8s.io"
 

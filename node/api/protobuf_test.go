@@ -140,3 +140,12 @@ func TestProtobufIsNegotiated(t *testing.T) {
 		}
 	}
 }
+
+// A kind that the scheme does not know would be answered to none who asks for protobuf.
+func TestSchemeKnowsWhatIsServed(t *testing.T) {
+	for _, k := range kinds {
+		if !scheme.Recognizes(k.GroupVersionKind) {
+			t.Errorf("%s is served and unknown", k.GroupVersionKind)
+		}
+	}
+}

@@ -42,6 +42,8 @@ type kind struct {
 	review   func(*rbac.Policy, rbac.User, runtime.Object)
 	fields   fieldTable
 	defaults func(runtime.Object)
+	// carry leaves an updated object what the server has given the old one.
+	carry func(obj, old runtime.Object)
 	// validate checks a whole object, validateCreate what only the server may set,
 	// validateUpdate what may not change.
 	validate       func(runtime.Object) field.ErrorList
@@ -111,7 +113,7 @@ func apps(kind string) schema.GroupVersionKind {
 var scaleKind = schema.GroupVersionKind{Group: "autoscaling", Version: "v1", Kind: "Scale"}
 
 // kinds is everything that is served, in the order of discovery.
-var kinds = slices.Concat(ordinaryKinds, grantKinds, reviewKinds, []*kind{serviceKind, serviceAccountKind, revocationKind})
+var kinds = slices.Concat(ordinaryKinds, grantKinds, reviewKinds, []*kind{serviceKind, endpointSliceKind, serviceAccountKind, revocationKind})
 
 var ordinaryKinds = []*kind{
 	{

@@ -19,7 +19,7 @@ var serviceKind = &kind{
 	categories: []string{"all"}, namespaced: true, verbs: allVerbs,
 	make:     func() runtime.Object { return &corev1.Service{} },
 	fields:   serviceFields,
-	defaults: by(valid.DefaultService), validate: on(valid.Service), advise: adviceOn(adviseService),
+	defaults: by(valid.DefaultService), validate: on(valid.Service), advise: adviceOn(adviseService), carry: carryAddress,
 	selectable: []string{"spec.clusterIP", "spec.type"},
 	columns: []metav1.TableColumnDefinition{
 		nameColumn, column("Type"), column("Cluster-IP"), column("External-IP"), column("Port(s)"), column("Age"), wide("Selector"),
@@ -27,19 +27,19 @@ var serviceKind = &kind{
 	row: row(serviceRow),
 }
 
-// serviceFields keep what says which pods a Service is of and how they are reached; the
-// address is not made, as nothing would answer at it.
+// serviceFields keep what says which pods a Service is of and how they are reached.
 var serviceFields = merged(typeRules.at(""), metadataRules.at("metadata"), fieldRules{
+	filled: []string{"clusterIPs"},
 	honoured: []string{
-		"type", "selector", "externalName", "clusterIP",
+		"type", "selector", "externalName", "clusterIP", "publishNotReadyAddresses",
 		"ports", "ports[].name", "ports[].port", "ports[].protocol", "ports[].targetPort",
 	},
 	warned: map[string]string{
 		"ports[].nodePort": noDataPath, "ports[].appProtocol": noDataPath,
-		"clusterIPs": noDataPath, "externalIPs": noDataPath, "sessionAffinity": noDataPath, "sessionAffinityConfig": noDataPath,
+		"externalIPs": noDataPath, "sessionAffinity": noDataPath, "sessionAffinityConfig": noDataPath,
 		"loadBalancerIP": noDataPath, "loadBalancerSourceRanges": noDataPath, "loadBalancerClass": noDataPath,
 		"allocateLoadBalancerNodePorts": noDataPath, "externalTrafficPolicy": noDataPath, "internalTrafficPolicy": noDataPath,
-		"healthCheckNodePort": noDataPath, "publishNotReadyAddresses": noDataPath, "ipFamilies": noDataPath, "ipFamilyPolicy": noDataPath,
+		"healthCheckNodePort": noDataPath, "ipFamilies": noDataPath, "ipFamilyPolicy": noDataPath,
 		"trafficDistribution": noDataPath,
 	},
 	harmless: map[string][]any{"sessionAffinity": {"None"}, "internalTrafficPolicy": {"Cluster"}},
@@ -47,6 +47,21 @@ var serviceFields = merged(typeRules.at(""), metadataRules.at("metadata"), field
 
 func adviseService(s *corev1.Service) []string {
 	return []string{fmt.Sprintf("the Service %s is kept, but nothing answers at its name or an address yet", s.Name)}
+}
+
+// carryAddress leaves a Service the address that it has, if a client does not send it
+// back, as Kubernetes does; it would have the same again, but the write would not be one
+// that changes nothing.
+func carryAddress(obj, old runtime.Object) {
+	now, was := &obj.(*corev1.Service).Spec, &old.(*corev1.Service).Spec
+	external := now.Type == corev1.ServiceTypeExternalName || was.Type == corev1.ServiceTypeExternalName
+	if now.ClusterIP == "" && !external {
+		now.ClusterIP = was.ClusterIP
+	}
+	now.ClusterIPs = nil
+	if now.ClusterIP == was.ClusterIP {
+		now.ClusterIPs = was.ClusterIPs
+	}
 }
 
 func serviceRow(s *corev1.Service) []any {

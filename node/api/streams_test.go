@@ -428,7 +428,7 @@ func TestDiscovery(t *testing.T) {
 	f := serve(t)
 	groups, resources, err := f.kube.Discovery().ServerGroupsAndResources()
 	check(t, err)
-	if len(groups) != 9 {
+	if len(groups) != 10 {
 		t.Errorf("groups: %v", groups)
 	}
 	names := map[string]bool{}

@@ -196,6 +196,9 @@ func complete(k *kind, obj, old runtime.Object) field.ErrorList {
 	if k.defaults != nil {
 		k.defaults(obj)
 	}
+	if k.carry != nil && old != nil {
+		k.carry(obj, old)
+	}
 	errs := k.validate(obj)
 	switch {
 	case old == nil && k.validateCreate != nil:

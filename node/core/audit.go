@@ -29,6 +29,7 @@ func (c *Core) AuditPlan() (bad []string) {
 		c.auditPlans(say)
 		c.auditRuns(say)
 		c.auditBudgets(say)
+		c.auditServices(say)
 	}
 	return bad
 }

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"testing"
@@ -69,7 +70,10 @@ func (x *crowd) create(rank int, container map[string]any) {
 		}
 	}
 	container["name"], container["image"] = "app", "app"
-	x.put(state.MakeKey(state.Pods, "default", fmt.Sprintf("p%08d", x.count)), uid, map[string]any{"spec": map[string]any{"containers": []any{container}}})
+	x.put(state.MakeKey(state.Pods, "default", fmt.Sprintf("p%08d", x.count)), uid, map[string]any{
+		"metadata": map[string]any{"labels": map[string]any{"third": fmt.Sprint(x.count % 3)}},
+		"spec":     map[string]any{"containers": []any{container}},
+	})
 }
 
 func (x *crowd) put(key state.Key, uid crdt.UID, value map[string]any) {
@@ -116,7 +120,7 @@ func (x *crowd) runsAt(node, refused string) (runs []state.RunStatus) {
 		if s, ok := x.index.slots[uid][0]; ok && s.Home.Node == node {
 			runs = append(runs, state.RunStatus{
 				Slot: s.ID, Run: state.MakeRunID(s.ID, s.Run.Revision, node, s.Run.Nonce), Revision: s.Run.Revision, Phase: state.Running,
-				Ready: refused == "", Refused: refused, Namespace: "default", Name: x.index.workloads[uid].Name,
+				Ready: refused == "", Refused: refused, Namespace: "default", Name: x.index.workloads[uid].Name, IP: "10.0.0.1",
 			})
 		}
 	}
@@ -151,6 +155,20 @@ func TestWhatIsKeptIsWhatIsThere(t *testing.T) {
 				if keys := sortedKeys(x.index.byKey); len(keys) > 0 {
 					if err := x.bury(rapid.SampledFrom(keys).Draw(t, "pod")); err != nil {
 						t.Fatal(err)
+					}
+				}
+			},
+			"serve": func(t *rapid.T) {
+				third := fmt.Sprint(rapid.IntRange(0, 3).Draw(t, "third"))
+				x.count++
+				x.put(state.MakeKey(state.Services, "default", "s"+third), crdt.UID{3, byte(x.count >> 8), byte(x.count)}, map[string]any{"spec": map[string]any{
+					"selector": map[string]any{"third": third}, "ports": []any{map[string]any{"port": rapid.Int64Range(80, 81).Draw(t, "port")}},
+				}})
+			},
+			"unserve": func(t *rapid.T) {
+				for namespace, of := range x.index.services.byName {
+					if names := slices.Sorted(maps.Keys(of)); len(names) > 0 {
+						_ = x.bury(state.MakeKey(state.Services, namespace, rapid.SampledFrom(names).Draw(t, "service"))) // or it is buried
 					}
 				}
 			},

@@ -139,6 +139,7 @@ func (c *Core) derive() {
 		c.deriveWorkload(uid, c.runsOf(uid))
 	}
 	c.deriveBudgets(due)
+	c.deriveServices()
 	nodes := c.dueNodes()
 	for _, name := range nodes {
 		c.deriveNode(name)
@@ -217,6 +218,7 @@ func (c *Core) deriveWorkload(uid crdt.UID, runs []placedRun) {
 	shown := map[state.Key]bool{}
 	w := c.index.workloads[uid]
 	if w == nil {
+		c.serve(uid, nil, nil)
 		for _, r := range runs {
 			if r.status.Name == "" {
 				continue
@@ -236,6 +238,7 @@ func (c *Core) deriveWorkload(uid crdt.UID, runs []placedRun) {
 		for i := range pods {
 			c.derivePod(w, &pods[i], shown)
 		}
+		c.serve(uid, w, pods)
 		switch {
 		case w.Job != nil:
 			c.deriveJob(w, shown)

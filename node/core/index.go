@@ -17,6 +17,7 @@ type index struct {
 	revisions  map[crdt.UID]map[string]revision
 	podMeta    map[string]podMeta            // by pod UID
 	budgets    map[string]map[string]*budget // by namespace and name
+	services   services
 	priorities priorities
 	jobs       jobTimes
 	// retired workloads were deleted, or lost their name to an older object that
@@ -60,7 +61,7 @@ func newIndex(node string) index {
 		node: node, strays: map[crdt.UID]bool{}, here: map[crdt.UID]map[int]bool{},
 		nodes: map[string]state.Node{}, workloads: map[crdt.UID]*state.Workload{}, byKey: map[state.Key]crdt.UID{},
 		slots: map[crdt.UID]map[int]state.Slot{}, revisions: map[crdt.UID]map[string]revision{},
-		podMeta: map[string]podMeta{}, budgets: map[string]map[string]*budget{}, priorities: priorities{classes: map[string]state.PriorityClass{}}, retired: map[crdt.UID]bool{}, losers: map[crdt.UID]state.Key{},
+		podMeta: map[string]podMeta{}, budgets: map[string]map[string]*budget{}, services: newServices(), priorities: priorities{classes: map[string]state.PriorityClass{}}, retired: map[crdt.UID]bool{}, losers: map[crdt.UID]state.Key{},
 		jobs: jobTimes{}, touched: map[crdt.UID]bool{}, keys: map[state.Key]bool{}, dirtyAll: true,
 	}
 }
@@ -105,6 +106,9 @@ func (c *Core) reindex(key state.Key, rec *crdt.Record) {
 	case state.Budgets:
 		c.derived.dirty = true
 		err = x.reindexBudget(key, rec)
+	case state.Services:
+		c.derived.dirty = true
+		err = x.reindexService(key, rec)
 	case state.PodMeta:
 		err = x.reindexPodMeta(key, rec)
 	case state.Members:
@@ -119,7 +123,7 @@ func (c *Core) reindex(key state.Key, rec *crdt.Record) {
 // files and variables: it is not kept decoded, and there may be very many.
 func unplanned(key state.Key) bool {
 	switch key.Resource() {
-	case state.ConfigMaps, state.Secrets, state.Services, state.ServiceAccounts:
+	case state.ConfigMaps, state.Secrets, state.ServiceAccounts:
 		return true
 	}
 	return false
