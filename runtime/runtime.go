@@ -38,6 +38,11 @@ type Runtime interface {
 	// ones are removed.
 	StartContainer(ctx context.Context, spec Spec, container string, attempt int) error
 
+	// StopContainer ends one attempt of a container, which stays, exited: SIGTERM,
+	// then SIGKILL after grace. An attempt that is over, that is not the newest one,
+	// or that is not there is left alone: nil.
+	StopContainer(ctx context.Context, id RunID, container string, attempt int, grace time.Duration) error
+
 	// StopPod sends SIGTERM to every container, waits up to grace, kills what
 	// is left, and removes the pod with all it owns (containers, network,
 	// address, files). A pod that is not there is not an error.

@@ -49,11 +49,37 @@ func (r *Runtime) StopPod(ctx context.Context, run runtime.RunID, grace time.Dur
 	return nil
 }
 
+// StopContainer implements runtime.Runtime. It takes no lock: it ends one attempt and
+// changes nothing else, and a stop of the pod shall not wait for its grace.
+func (r *Runtime) StopContainer(ctx context.Context, run runtime.RunID, container string, number int, grace time.Duration) error {
+	v, err := r.view(ctx, run)
+	if err != nil || v == nil {
+		return err
+	}
+	a := v.newest(container)
+	if a == nil || a.number != number || a.state != runtime.Running {
+		return nil
+	}
+	defer r.hint()
+	err = r.stopAttempt(ctx, a, grace)
+	if isGone(err) {
+		return nil
+	}
+	return err
+}
+
+// stopAttempt sends SIGTERM, and SIGKILL after grace.
+func (r *Runtime) stopAttempt(ctx context.Context, a *attempt, grace time.Duration) error {
+	seconds := uint(math.Ceil(grace.Seconds()))
+	limit := time.Duration(seconds)*time.Second + changeLimit
+	return r.link.call(ctx, limit, "stop container "+first(a.Names), func(ctx context.Context) error {
+		return containers.Stop(ctx, a.ID, &containers.StopOptions{Timeout: &seconds})
+	})
+}
+
 // terminate sends SIGTERM to all containers at once, and SIGKILL after grace.
 // The infra container is not among them: the network stays until all is over.
 func (r *Runtime) terminate(ctx context.Context, v *podView, grace time.Duration) error {
-	seconds := uint(math.Ceil(grace.Seconds()))
-	limit := time.Duration(seconds)*time.Second + changeLimit
 	var stopping sync.WaitGroup
 	errs := make(chan error, len(v.attempts))
 	for name := range v.attempts {
@@ -61,11 +87,7 @@ func (r *Runtime) terminate(ctx context.Context, v *podView, grace time.Duration
 		if a.state != runtime.Running {
 			continue
 		}
-		stopping.Go(func() {
-			errs <- r.link.call(ctx, limit, "stop container "+first(a.Names), func(ctx context.Context) error {
-				return containers.Stop(ctx, a.ID, &containers.StopOptions{Timeout: &seconds})
-			})
-		})
+		stopping.Go(func() { errs <- r.stopAttempt(ctx, a, grace) })
 	}
 	stopping.Wait()
 	close(errs)

@@ -37,6 +37,52 @@ func (r *Runtime) StopPod(ctx context.Context, id runtime.RunID, grace time.Dura
 	return r.end(ctx, p, grace)
 }
 
+// StopContainer implements runtime.Runtime. It takes no lock: it ends one attempt and
+// changes nothing else, and a stop of the pod shall not wait for its grace.
+func (r *Runtime) StopContainer(ctx context.Context, id runtime.RunID, container string, number int, grace time.Duration) error {
+	op := fmt.Sprintf("stop attempt %d of %s in run %s", number, container, id)
+	a := r.running(id, container, number)
+	if a == nil {
+		return nil
+	}
+	for _, step := range []struct {
+		signal unix.Signal
+		wait   time.Duration
+	}{{unix.SIGTERM, grace}, {killSignal, killTimeout}} {
+		if step.wait <= 0 {
+			continue
+		}
+		if err := a.main.signal(step.signal); err != nil {
+			return &runtime.Error{Kind: runtime.Failed, Op: op, Err: err}
+		}
+		timer := time.NewTimer(step.wait)
+		defer timer.Stop()
+		select {
+		case <-a.ended:
+			return nil
+		case <-timer.C:
+		case <-ctx.Done():
+			return &runtime.Error{Kind: runtime.Failed, Op: op, Err: ctx.Err()}
+		}
+	}
+	return &runtime.Error{Kind: runtime.Failed, Op: op, Err: errors.New("it does not end")}
+}
+
+// running is the newest attempt of a container if it is of that number and has not ended.
+func (r *Runtime) running(id runtime.RunID, container string, number int) *attempt {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.pods[id]
+	if p == nil {
+		return nil
+	}
+	c := p.find(container)
+	if c == nil || c.newest == nil || c.newest.number != number || c.newest.state.Phase == exited {
+		return nil
+	}
+	return c.newest
+}
+
 // end stops and removes a pod. The pod's lock must be held.
 func (r *Runtime) end(ctx context.Context, p *pod, grace time.Duration) error {
 	op := fmt.Sprintf("stop pod %s/%s", p.record.Spec.Namespace, p.record.Spec.Name)

@@ -34,6 +34,7 @@ var cases = []struct {
 	{"StopGraceful", false, testStopGraceful},
 	{"StopForced", false, testStopForced},
 	{"StopIdempotent", false, testStopIdempotent},
+	{"StopContainer", false, testStopContainer},
 	{"AdoptAfterClose", false, testAdoptAfterClose},
 	{"AdoptAfterCrash", false, testAdoptAfterCrash},
 	{"KilledBehindOurBack", false, testKilledBehindOurBack},

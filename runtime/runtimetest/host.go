@@ -279,6 +279,19 @@ func (h *Host) Stop(now time.Duration, id runtime.RunID, grace time.Duration) er
 	return nil
 }
 
+// StopContainer begins to end one attempt; it is over once Statuses says so.
+func (h *Host) StopContainer(now time.Duration, id runtime.RunID, container string, attempt int, grace time.Duration) error {
+	h.advance(now)
+	if err := h.refuse(now, OpStop, id, container); err != nil {
+		return err
+	}
+	if _, c := h.find(id, container); c != nil && c.attempt == attempt && c.state == runtime.Running {
+		h.terminate(c, now, grace, true)
+	}
+	h.advance(now)
+	return nil
+}
+
 func (h *Host) terminate(c *simContainer, now, grace time.Duration, first bool) {
 	if first && !c.program.IgnoreTerm {
 		if end := now + c.program.TermDelay; end < c.exitAt {

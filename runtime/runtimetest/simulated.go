@@ -150,6 +150,18 @@ func (r *simRuntime) StopPod(ctx context.Context, id runtime.RunID, grace time.D
 	})
 }
 
+func (r *simRuntime) StopContainer(ctx context.Context, id runtime.RunID, container string, attempt int, grace time.Duration) (err error) {
+	r.s.Do(func(h *Host, now time.Duration) { err = h.StopContainer(now, id, container, attempt, grace) })
+	if err != nil {
+		return err
+	}
+	return r.s.await(ctx, func(h *Host, now time.Duration) bool {
+		h.advance(now)
+		_, c := h.find(id, container)
+		return c == nil || c.attempt != attempt || c.state != runtime.Running
+	})
+}
+
 // Logs follows by polling: a simulated host does not say when a line is due.
 func (r *simRuntime) Logs(ctx context.Context, id runtime.RunID, container string, opts runtime.LogOptions, w io.Writer) error {
 	poll := time.NewTicker(10 * time.Millisecond)

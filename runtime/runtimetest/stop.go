@@ -88,3 +88,43 @@ func (h *harness) gone(id runtime.RunID) {
 	}
 	h.wantKind("Logs after StopPod", h.rt.Logs(h.ctx, id, "main", all, &syncBuffer{}), runtime.NotFound)
 }
+
+// testStopContainer: one attempt ends, with SIGTERM or else by force; the container
+// can be started again, its neighbour goes on, and older attempts mean nothing.
+func testStopContainer(h *harness) {
+	spec := h.pod(
+		h.container("obeys", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done"),
+		h.container("stubborn", "trap '' TERM; echo ready; while :; do sleep 0.05; done"),
+		h.container("neighbour", forever))
+	h.ensure(spec)
+	h.awaitLog(spec.ID, "obeys", "ready")
+	h.awaitLog(spec.ID, "stubborn", "ready")
+	before := h.awaitState(spec.ID, "neighbour", 0, runtime.Running)
+	end := func(container string, attempt int, grace time.Duration) {
+		h.t.Helper()
+		if err := h.rt.StopContainer(h.ctx, spec.ID, container, attempt, grace); err != nil {
+			h.t.Fatalf("StopContainer: %v", err)
+		}
+	}
+	end("obeys", 0, time.Minute)
+	if c := h.awaitState(spec.ID, "obeys", 0, runtime.Exited); c.ExitCode != 7 {
+		h.t.Errorf("a container that obeys SIGTERM with exit code 7 is reported with %d", c.ExitCode)
+	}
+	end("obeys", 0, time.Minute)
+	end("stubborn", 0, time.Second)
+	if c := h.awaitState(spec.ID, "stubborn", 0, runtime.Exited); c.ExitCode != 137 {
+		h.t.Errorf("a killed container is reported with exit code %d, want 137", c.ExitCode)
+	}
+	if err := h.rt.StartContainer(h.ctx, spec, "obeys", 1); err != nil {
+		h.t.Fatalf("StartContainer: %v", err)
+	}
+	h.awaitState(spec.ID, "obeys", 1, runtime.Running)
+	end("obeys", 0, 0) // an order of before the restart
+	end("nobody", 0, 0)
+	h.awaitState(spec.ID, "obeys", 1, runtime.Running)
+	if after := h.awaitState(spec.ID, "neighbour", 0, runtime.Running); after.ID != before.ID {
+		h.t.Errorf("its neighbour is now %+v, was %+v", after, before)
+	}
+	h.stop(spec.ID, 0)
+	end("obeys", 1, 0)
+}

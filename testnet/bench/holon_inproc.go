@@ -300,6 +300,10 @@ func (r *instant) StartContainer(ctx context.Context, spec runtime.Spec, _ strin
 	return r.EnsurePod(ctx, spec)
 }
 
+func (r *instant) StopContainer(context.Context, runtime.RunID, string, int, time.Duration) error {
+	return nil
+}
+
 func (r *instant) StopPod(_ context.Context, id runtime.RunID, _ time.Duration) error {
 	r.mu.Lock()
 	delete(r.pods, id)
