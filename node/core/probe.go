@@ -1,0 +1,109 @@
+package core
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// probeKind is what a probe decides.
+type probeKind uint8
+
+const (
+	startupProbe probeKind = iota
+	livenessProbe
+	readinessProbe
+)
+
+func (k probeKind) String() string { return [...]string{"Startup", "Liveness", "Readiness"}[k] }
+
+// verdict is what the attempts of one probe say together.
+type verdict uint8
+
+const (
+	undecided verdict = iota
+	passes
+	fails
+)
+
+// prober is one probe of one attempt of a container, as kubelet's worker is: a
+// value that is asked whether it is due and told how attempts went.
+//
+// A container that a daemon finds running was judged by the one before, which took
+// its verdict with it. So an adopted prober is due at once, and its first result
+// decides alone, whatever the success threshold: else each restart of the daemon
+// would make ready pods unready for thresholds times periods.
+type prober struct {
+	kind    probeKind
+	period  time.Duration
+	success int
+	failure int
+	adopted bool
+
+	due      Instant
+	underWay bool
+	number   uint64 // of the newest attempt; results of others are ignored
+	verdict  verdict
+	last     verdict // of the newest attempt
+	row      int     // how many attempts in a row said so
+	over     bool    // startup has passed, or the container is condemned
+}
+
+// newProber begins to probe a container that was first seen running at began.
+func newProber(kind probeKind, p *corev1.Probe, began Instant, adopted bool) prober {
+	due := began
+	if !adopted {
+		due += time.Duration(p.InitialDelaySeconds) * time.Second
+	}
+	return prober{
+		kind: kind, period: time.Duration(max(p.PeriodSeconds, 1)) * time.Second, adopted: adopted, due: due,
+		success: int(max(p.SuccessThreshold, 1)), failure: int(max(p.FailureThreshold, 1)),
+	}
+}
+
+// waits reports when the next attempt is due; 0: when something else happens. Until
+// its startup probe has passed, a container is asked nothing else.
+func (p *prober) waits(started bool) Instant {
+	if p.over || p.underWay || !started && p.kind != startupProbe {
+		return 0
+	}
+	return p.due
+}
+
+// begin takes an attempt that is due. The next one is a period after it began, or
+// when it has ended, if that is later.
+func (p *prober) begin(now Instant) (number uint64) {
+	p.underWay, p.due = true, now+p.period
+	p.number++
+	return p.number
+}
+
+// end takes the result of an attempt, and reports whether the verdict has changed.
+// An attempt that could not be made (void) says nothing of the container.
+func (p *prober) end(number uint64, ok, void bool) (changed bool) {
+	if p.over || !p.underWay || number != p.number {
+		return false
+	}
+	p.underWay = false
+	if void {
+		return false
+	}
+	said, enough := fails, p.failure
+	if ok {
+		said, enough = passes, p.success
+		if p.adopted {
+			enough = 1
+		}
+	}
+	p.adopted = false
+	if said != p.last {
+		p.last, p.row = said, 0
+	}
+	if p.row++; p.row < enough {
+		return false
+	}
+	changed = p.verdict != said
+	p.verdict = said
+	p.over = p.kind == startupProbe || p.kind == livenessProbe && said == fails
+	return changed
+}
