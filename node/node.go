@@ -288,10 +288,10 @@ func (n *Node) loop(ctx context.Context) {
 				return
 			}
 		case ev := <-n.inbox:
-			n.step(ev)
-			n.drain()
+			n.step(ctx, ev)
+			n.drain(ctx)
 		case <-timer.C:
-			n.step(core.Woke{})
+			n.step(ctx, core.Woke{})
 		}
 		timer.Reset(max(n.wake-n.now(), 0))
 	}
@@ -311,18 +311,18 @@ func (n *Node) handOver(ctx context.Context) bool {
 }
 
 // drain takes what else is waiting, so that one sync serves many events.
-func (n *Node) drain() {
+func (n *Node) drain(ctx context.Context) {
 	for range batchMax {
 		select {
 		case ev := <-n.inbox:
-			n.step(ev)
+			n.step(ctx, ev)
 		default:
 			return
 		}
 	}
 }
 
-func (n *Node) step(ev core.Event) {
+func (n *Node) step(ctx context.Context, ev core.Event) {
 	if !n.disk.admits(ev, &n.pending) {
 		return
 	}
@@ -331,6 +331,9 @@ func (n *Node) step(ev core.Event) {
 		if e.Early {
 			n.send(e)
 		}
+	}
+	for _, p := range ready.Probe {
+		n.attempt(ctx, p)
 	}
 	n.pending.add(ready)
 	n.wake = ready.Wake

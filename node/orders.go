@@ -22,7 +22,7 @@ const (
 type orders struct{ starts, stops chan struct{} }
 
 func (o *orders) permits(kind core.OrderKind) chan struct{} {
-	if kind == core.Stop {
+	if kind.Ends() {
 		return o.stops
 	}
 	return o.starts
@@ -51,8 +51,11 @@ func (n *Node) execute(ctx context.Context, o core.Order) {
 func (n *Node) carryOut(ctx context.Context, o core.Order) error {
 	ctx, cancel := context.WithTimeout(ctx, orderTimeout)
 	defer cancel()
-	if o.Kind == core.Stop {
+	switch o.Kind {
+	case core.Stop:
 		return n.cfg.Runtime.StopPod(ctx, o.Run, o.Grace)
+	case core.Kill:
+		return n.cfg.Runtime.StopContainer(ctx, o.Run, o.Container, o.Attempt, o.Grace)
 	}
 	spec, err := n.withSecrets(o)
 	if err != nil {

@@ -270,7 +270,7 @@ func (n *Node) step(ev core.Event) {
 		ready.Acks = nil
 	}
 	n.rewake(ready.Wake)
-	if len(ready.Persist)+len(ready.Acks)+len(ready.Changed)+len(ready.Run)+len(ready.Members)+len(ready.Send)+len(ready.Derived) == 0 {
+	if len(ready.Persist)+len(ready.Acks)+len(ready.Changed)+len(ready.Run)+len(ready.Members)+len(ready.Send)+len(ready.Derived)+len(ready.Probe) == 0 {
 		return
 	}
 	synced := max(n.disk.freeAt, w.now)
@@ -329,6 +329,28 @@ func (n *Node) release(ready *core.Ready) {
 	for _, o := range ready.Run {
 		n.execute(o)
 	}
+	for _, p := range ready.Probe {
+		n.attempt(p)
+	}
+}
+
+// attempt answers a probe after a moment, by what its program is: one of a "late"
+// image serves a while after its node began to watch it, one of a "sick" image is dead
+// from the start, but for its second attempt and later ones.
+func (n *Node) attempt(p core.Probe) {
+	boot := n.boot
+	n.w.after(time.Duration(1+n.w.rng.IntN(20))*time.Millisecond, func() {
+		n.guarded(boot, func() {
+			spec := n.specs[p.Run]
+			ok := true
+			for _, c := range spec.Containers {
+				if c.Name == p.Container {
+					ok = !(c.Image == "late" && p.Number <= 3) && !(c.Image == "sick" && p.Attempt == 0)
+				}
+			}
+			n.step(core.Probed{Probe: p, OK: ok, Output: "no answer"})
+		})
+	})
 }
 
 func (n *Node) answer(acks []core.Ack) {
@@ -460,6 +482,8 @@ func (n *Node) carryOut(o core.Order) {
 	case core.Restart:
 		n.w.Counts.Restarts++
 		err = n.host.Start(n.w.now, *o.Spec, o.Container, o.Attempt)
+	case core.Kill:
+		err = n.host.StopContainer(n.w.now, o.Run, o.Container, o.Attempt, o.Grace)
 	case core.Stop:
 		if n.w.cfg.Bug == KeepRuns {
 			n.step(core.Ordered{Order: o})

@@ -149,11 +149,24 @@ func (p *PodFace) conditions(s *RunStatus) []any {
 		reason = "PodCompleted"
 	default:
 		reason, message = "ContainersNotReady", s.Message
+		if unready := s.unready(); len(unready) > 0 && message == "" {
+			message = fmt.Sprintf("containers with unready status: %v", unready)
+		}
 	}
 	return []any{
 		condition("PodScheduled", true, "", ""), condition("Initialized", true, "", ""),
 		condition("ContainersReady", ready, reason, message), condition("Ready", ready, reason, message),
 	}
+}
+
+// unready names the containers that are not ready.
+func (s *RunStatus) unready() (names []string) {
+	for i := range s.Containers {
+		if !s.Containers[i].Ready {
+			names = append(names, s.Containers[i].Name)
+		}
+	}
+	return names
 }
 
 // ofMerge are the conditions of a bare pod's own record.
@@ -211,7 +224,7 @@ func (s *ContainerStatus) value(lost bool) map[string]any {
 		kind = "waiting"
 	}
 	v := map[string]any{
-		"name": s.Name, "image": s.Image, "imageID": s.Image, "ready": s.Ready && !lost, "started": kind == "running",
+		"name": s.Name, "image": s.Image, "imageID": s.Image, "ready": s.Ready && !lost, "started": kind == "running" && !s.Starting,
 		"restartCount": within32(s.Restarts), "state": map[string]any{kind: detail},
 	}
 	if s.Reason == "CrashLoopBackOff" { // how it ended is of interest while it waits

@@ -83,6 +83,7 @@ type ContainerStatus struct {
 	Reason   string `cbor:"7,keyasint,omitempty"`
 	Message  string `cbor:"8,keyasint,omitempty"`
 	ExitCode int    `cbor:"9,keyasint,omitempty"`
+	Starting bool   `cbor:"12,keyasint,omitempty"` // it runs, and its startup probe has not passed
 	Started  string `cbor:"10,keyasint,omitempty"` // RFC 3339, display only
 	Finished string `cbor:"11,keyasint,omitempty"` // RFC 3339, display only
 }

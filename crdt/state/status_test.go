@@ -49,7 +49,7 @@ func fullStatus() *NodeStatus {
 			Refused: "OutOfcpu", Message: "m", IP: "127.77.1.9", Started: "2026-01-02T03:04:05Z", Stopping: true, Namespace: "default", Name: "web-c53b4e53d2-abcde",
 			Containers: []ContainerStatus{{
 				Name: "c", ID: "f00", Image: "i", State: "terminated", Ready: true, Restarts: 2, Reason: "Error", Message: "m", ExitCode: 137,
-				Started: "2026-01-02T03:04:05Z", Finished: "2026-01-02T03:04:06Z",
+				Started: "2026-01-02T03:04:05Z", Finished: "2026-01-02T03:04:06Z", Starting: true,
 			}},
 		}},
 		OS: "linux", Arch: "amd64", Kernel: "6.1", HolonVersion: "v0", Profile: "edge", Replica: crdt.ReplicaID{3, 1: 4},

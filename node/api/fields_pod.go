@@ -1,7 +1,6 @@
 package api
 
 const (
-	notYetProbes = "probes are not run yet: the container counts as ready while it runs"
 	notYetHooks  = "lifecycle hooks are not run yet"
 	imageUser    = "not applied yet: the container runs as its image says"
 	noHostAccess = "holon gives no pod access to its host; remove the field"
@@ -129,9 +128,6 @@ var containerRules = fieldRules{
 	},
 	warned: map[string]string{
 		"lifecycle":                        notYetHooks,
-		"livenessProbe":                    notYetProbes,
-		"readinessProbe":                   notYetProbes,
-		"startupProbe":                     notYetProbes,
 		"resizePolicy":                     "a change of resources restarts the container",
 		"stdin":                            noTerminal,
 		"stdinOnce":                        noTerminal,
@@ -181,8 +177,29 @@ var containerRules = fieldRules{
 	},
 }
 
+// probeRules classify corev1.Probe.
+var probeRules = fieldRules{
+	honoured: []string{
+		"httpGet", "httpGet.path", "httpGet.port", "httpGet.host", "httpGet.scheme",
+		"httpGet.httpHeaders", "httpGet.httpHeaders[].name", "httpGet.httpHeaders[].value",
+		"tcpSocket", "tcpSocket.port", "tcpSocket.host", "exec", "exec.command",
+		"initialDelaySeconds", "periodSeconds", "timeoutSeconds", "successThreshold", "failureThreshold",
+		"terminationGracePeriodSeconds",
+	},
+	refused: map[string]string{"grpc": "gRPC probes are not served yet; use httpGet, tcpSocket or exec"},
+}
+
+// probeTables are the three probes of a container at a path.
+func probeTables(at string) fieldTable {
+	all := fieldTable{}
+	for _, probe := range []string{".livenessProbe", ".readinessProbe", ".startupProbe"} {
+		all = merged(all, fieldTable{at + probe: {handling: honoured}}, probeRules.at(at+probe))
+	}
+	return all
+}
+
 // podSpecTable is a pod's spec at a path.
 func podSpecTable(at string) fieldTable {
 	return merged(podSpecRules.at(at), affinityTable(at+".affinity"),
-		fieldRules{honoured: selectorFields("labelSelector")}.at(at+".topologySpreadConstraints[]"), containerRules.at(at+".containers[]"))
+		fieldRules{honoured: selectorFields("labelSelector")}.at(at+".topologySpreadConstraints[]"), containerRules.at(at+".containers[]"), probeTables(at+".containers[]"))
 }

@@ -250,14 +250,14 @@ func TestRefusedAndWarnedFields(t *testing.T) {
 	f := serve(t)
 	d := deployment("web", 1)
 	spec := &d.Spec.Template.Spec
-	spec.Containers[0].LivenessProbe = &corev1.Probe{InitialDelaySeconds: 3}
+	spec.Subdomain = "sub"
 	_, err := f.kube.AppsV1().Deployments("default").Create(f.ctx, d, create)
 	check(t, err)
 	data, err := json.Marshal(d)
 	check(t, err)
 	const path = "/apis/apps/v1/namespaces/default/deployments"
-	probes := "spec.template.spec.containers[0].livenessProbe: probes are not run yet"
-	f.do("POST", path+"?dryRun=All", strings.Replace(string(data), `"name":"web"`, `"name":"web2"`, 1)).want(t, 201, probes)
+	subdomain := "spec.template.spec.subdomain: not applied yet"
+	f.do("POST", path+"?dryRun=All", strings.Replace(string(data), `"name":"web"`, `"name":"web2"`, 1)).want(t, 201, subdomain)
 	if a := f.do("PATCH", path+"/web", `{"metadata":{"labels":{"x":"y"}}}`, "Content-Type: application/merge-patch+json").want(t, 200); a.warnings != "" {
 		t.Errorf("a label brings up old warnings: %s", a.warnings)
 	}

@@ -178,6 +178,8 @@ func (c *Core) Step(now Instant, ev Event) Ready {
 		c.observed(ev.Pods)
 	case Ordered:
 		c.ordered(ev)
+	case Probed:
+		c.probed(ev)
 	case Arrived:
 		c.arrived(ev.Run)
 	case HostChanged:

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -35,6 +36,7 @@ const (
 // would make ready pods unready for thresholds times periods.
 type prober struct {
 	kind    probeKind
+	spec    *corev1.Probe
 	period  time.Duration
 	success int
 	failure int
@@ -49,15 +51,16 @@ type prober struct {
 	over     bool    // startup has passed, or the container is condemned
 }
 
-// newProber begins to probe a container that was first seen running at began.
+// newProber begins to probe a container that was first seen running at began. A
+// template from before probes were run lacks their defaults.
 func newProber(kind probeKind, p *corev1.Probe, began Instant, adopted bool) prober {
 	due := began
 	if !adopted {
 		due += time.Duration(p.InitialDelaySeconds) * time.Second
 	}
 	return prober{
-		kind: kind, period: time.Duration(max(p.PeriodSeconds, 1)) * time.Second, adopted: adopted, due: due,
-		success: int(max(p.SuccessThreshold, 1)), failure: int(max(p.FailureThreshold, 1)),
+		kind: kind, spec: p, period: time.Duration(max(cmp.Or(p.PeriodSeconds, 10), 1)) * time.Second, adopted: adopted, due: due,
+		success: int(max(p.SuccessThreshold, 1)), failure: int(max(cmp.Or(p.FailureThreshold, 3), 1)),
 	}
 }
 

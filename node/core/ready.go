@@ -51,6 +51,7 @@ func (PeerDown) event()    {}
 func (Observed) event()    {}
 func (Ordered) event()     {}
 func (Arrived) event()     {}
+func (Probed) event()      {}
 func (HostChanged) event() {}
 func (Asked) event()       {}
 func (Woke) event()        {}
@@ -80,6 +81,7 @@ type Host struct {
 //	View     what this node believes of its members, for readers; Explained: of workloads
 //	Acks     answers to Asked
 //	Run      idempotent orders to the runtime
+//	Probe    attempts to be made at once: they change nothing and need not wait for Persist
 //	Facts    what happened, in words
 //	Wake     replaces any earlier wake; a late or doubled one is harmless
 type Ready struct {
@@ -94,6 +96,7 @@ type Ready struct {
 	Explained []Explanation
 	Acks      []Ack
 	Run       []Order
+	Probe     []Probe
 	Facts     []Fact
 	Wake      Instant
 }
@@ -145,9 +148,13 @@ const (
 	Ensure  OrderKind = iota // Spec: make the pod exist
 	Restart                  // Spec, Container, Attempt: start a container again
 	Stop                     // Run, Grace: end the pod and remove it
+	Kill                     // Run, Container, Attempt, Grace: end one attempt of a container, which stays
 )
 
-func (k OrderKind) String() string { return [...]string{"ensure", "restart", "stop"}[k] }
+func (k OrderKind) String() string { return [...]string{"ensure", "restart", "stop", "kill"}[k] }
+
+// Ends reports whether an order ends something, which may take its grace period.
+func (k OrderKind) Ends() bool { return k == Stop || k == Kill }
 
 // Order is an idempotent order to the runtime: the same one twice starts one
 // container. The shell answers every one with Ordered.

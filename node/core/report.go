@@ -21,20 +21,17 @@ func (n *runner) report(c *Core) []state.RunStatus {
 }
 
 func (n *runner) reportRun(c *Core, r *run) state.RunStatus {
-	pod, here := n.seen[r.id]
+	pod := n.seen[r.id]
 	s := state.RunStatus{
 		Slot: r.slot.ID, Run: r.id, Revision: r.revision, Phase: state.Pending,
-		Refused: r.refused, Message: r.message, IP: pod.IP, Stopping: !r.wanted,
+		Refused: r.refused, Message: r.message, IP: c.addressOf(r), Stopping: !r.wanted,
 		Namespace: r.workload.Namespace, Name: podName(r.workload, r.slot.ID, r.revision, r.id),
-	}
-	if s.IP == "" && here && c.host.Runtime.HostPortsOnly {
-		s.IP = c.host.HostIP
 	}
 	byName := map[string]runtime.ContainerStatus{}
 	for _, seen := range pod.Containers {
 		byName[seen.Name] = seen
 	}
-	running, failed, done := 0, 0, 0
+	ready, failed, done := 0, 0, 0
 	for i := range r.template.Spec.Containers {
 		name := r.template.Spec.Containers[i].Name
 		seen, ok := byName[name]
@@ -45,11 +42,13 @@ func (n *runner) reportRun(c *Core, r *run) state.RunStatus {
 		s.Containers = append(s.Containers, cs)
 		switch {
 		case seen.State == runtime.Running:
-			running++
+			if cs.Ready {
+				ready++
+			}
 			if s.Started == "" || cs.Started < s.Started {
 				s.Started = cs.Started
 			}
-		case seen.State == runtime.Exited && !restarts(r.template.Spec.RestartPolicy, seen.ExitCode):
+		case seen.State == runtime.Exited && !r.restarts(&seen):
 			done++
 			if seen.ExitCode != 0 {
 				failed++
@@ -65,8 +64,17 @@ func (n *runner) reportRun(c *Core, r *run) state.RunStatus {
 	case len(pod.Containers) > 0:
 		s.Phase = state.Running
 	}
-	s.Ready = running == total && r.wanted
+	s.Ready = ready == total && r.wanted
 	return s
+}
+
+// addressOf is where the pod of a run is reached; empty if nobody knows.
+func (c *Core) addressOf(r *run) string {
+	pod, here := c.runner.seen[r.id]
+	if pod.IP == "" && here && c.host.Runtime.HostPortsOnly {
+		return c.host.HostIP
+	}
+	return pod.IP
 }
 
 func (c *Core) reportContainer(r *run, name string, seen runtime.ContainerStatus, ok bool) state.ContainerStatus {
@@ -84,7 +92,8 @@ func (c *Core) reportContainer(r *run, name string, seen runtime.ContainerStatus
 			cs.Reason = r.refused
 		}
 	case seen.State == runtime.Running:
-		cs.State, cs.Ready = "running", true
+		w := r.watched[name]
+		cs.State, cs.Ready, cs.Starting = "running", w.ready(), !w.started()
 	default:
 		cs.State, cs.Reason = "terminated", exitReason(&seen)
 		if b := r.restart[name]; b != nil && b.until > c.now {

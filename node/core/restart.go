@@ -29,7 +29,7 @@ func (c *Core) restartExited(r *run) {
 	pod := c.runner.seen[r.id]
 	for i := range pod.Containers {
 		seen := &pod.Containers[i]
-		if seen.State != runtime.Exited || !restarts(r.template.Spec.RestartPolicy, seen.ExitCode) {
+		if seen.State != runtime.Exited || !r.restarts(seen) {
 			continue
 		}
 		if !c.mayRestart(r, seen) {
@@ -44,6 +44,15 @@ func (c *Core) restartExited(r *run) {
 		c.order(r, Order{Kind: Restart, Spec: spec, Sealed: sealed, Container: seen.Name, Attempt: seen.Attempt + 1})
 		return // one order at a time; the next outcome comes back here
 	}
+}
+
+// restarts reports whether a container that has exited is started again. One that its
+// liveness or startup probe ended is, even if it took its leave with code 0.
+func (r *run) restarts(seen *runtime.ContainerStatus) bool {
+	policy := r.template.Spec.RestartPolicy
+	w := r.watched[seen.Name]
+	ended := w != nil && w.attempt == seen.Attempt && w.condemned != nil
+	return restarts(policy, seen.ExitCode) || ended && policy != corev1.RestartPolicyNever
 }
 
 func restarts(policy corev1.RestartPolicy, exitCode int) bool {

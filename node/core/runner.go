@@ -60,6 +60,9 @@ type runner struct {
 	sweepAt   Instant              // when strangers are looked at again
 	next      Instant              // when the next pause ends; 0: nothing pauses. Known unless dirty
 	starting  int                  // Ensure and Restart orders under way
+	probing   map[state.RunID]bool // runs with a container to be probed
+	probes    int                  // attempts under way
+	probeAt   Instant              // when the next attempt is due; 0: none is
 }
 
 // run is one run that this node executes, or shall, or still does.
@@ -86,15 +89,17 @@ type run struct {
 	arrived bool          // while an order is under way, which may not have seen it
 	reason  string
 	restart map[string]*backoff
-	stopped bool    // a stop was ordered
-	back    Instant // since when the slot's home has been ready again; 0: it is not
+	watched map[string]*watched // containers with probes
+	stopped bool                // a stop was ordered
+	back    Instant             // since when the slot's home has been ready again; 0: it is not
 }
 
 func newRunner() runner {
 	return runner{
 		runs: map[state.RunID]*run{}, of: map[crdt.UID]map[state.RunID]*run{}, seen: map[state.RunID]runtime.Status{},
 		strangers: map[state.RunID]bool{}, outside: map[state.RunID]bool{}, unsure: map[crdt.UID]bool{}, stirred: map[state.RunID]bool{},
-		blocked: map[state.RunID]bool{}, pausing: map[state.RunID]bool{}, held: map[crdt.UID]bool{}, dirty: true, unsureAll: true,
+		blocked: map[state.RunID]bool{}, pausing: map[state.RunID]bool{}, probing: map[state.RunID]bool{}, held: map[crdt.UID]bool{},
+		dirty: true, unsureAll: true,
 	}
 }
 
@@ -114,7 +119,7 @@ func (n *runner) put(r *run, s state.Slot) {
 func (n *runner) drop(r *run) {
 	delete(n.runs, r.id)
 	dropPart(n.of, r.slot.ID.Workload, r.id)
-	for _, set := range []map[state.RunID]bool{n.outside, n.stirred, n.blocked, n.pausing} {
+	for _, set := range []map[state.RunID]bool{n.outside, n.stirred, n.blocked, n.pausing, n.probing} {
 		delete(set, r.id)
 	}
 	if _, here := n.seen[r.id]; here {
@@ -153,7 +158,7 @@ func (c *Core) observed(pods []runtime.Status) {
 // ordered takes the outcome of an order.
 func (c *Core) ordered(ev Ordered) {
 	n := &c.runner
-	if ev.Order.Kind != Stop {
+	if !ev.Order.Kind.Ends() {
 		n.starting = max(n.starting-1, 0)
 		maps.Copy(n.stirred, n.blocked)
 		n.blocked = map[state.RunID]bool{}
@@ -262,6 +267,12 @@ func (c *Core) reconcile() {
 	if n.next != 0 {
 		c.wake(n.next)
 	}
+	if n.probeAt != 0 && c.now >= n.probeAt {
+		c.probe()
+	}
+	if n.probeAt != 0 {
+		c.wake(n.probeAt)
+	}
 }
 
 // endPauses ends the pauses that are over, and finds when the next one will be.
@@ -303,7 +314,7 @@ func (r *run) pauses() bool {
 func (c *Core) order(r *run, o Order) {
 	o.Run = runtime.RunID(r.id)
 	r.busy = true
-	if o.Kind != Stop {
+	if !o.Kind.Ends() {
 		c.runner.starting++
 	}
 	c.out.Run = append(c.out.Run, o)
@@ -313,6 +324,7 @@ func (c *Core) order(r *run, o Order) {
 func (c *Core) drive(r *run) {
 	n := &c.runner
 	_, here := n.seen[r.id]
+	c.watchContainers(r)
 	defer func() {
 		if r.pauses() && n.runs[r.id] == r {
 			n.pausing[r.id] = true
@@ -334,6 +346,7 @@ func (c *Core) drive(r *run) {
 		c.fact(false, r.about(), "Killing", "stopping slot %d of %s on %s", r.slot.ID.Index, r.workload.Key, c.cfg.Node)
 		c.order(r, Order{Kind: Stop, Grace: grace(r.template)})
 	case !r.admitted:
+	case c.killCondemned(r):
 	case n.starting >= startsMax:
 		n.blocked[r.id] = true
 	case !here || c.incomplete(r):

@@ -170,6 +170,10 @@ func (c *Core) publishStatus() {
 		c.wake(due)
 		return
 	}
+	if s.own.Seq == 0 && c.settling() {
+		c.wake(c.booted + adoptedMax)
+		return // what is ready and was not asked yet must not look unready
+	}
 	next := c.describe()
 	next.Seq = s.own.Seq
 	if s.own.Seq > 0 && sameStatus(next, s.own) && c.now < s.sent+statusEvery {

@@ -76,6 +76,9 @@ func defaultContainer(c *corev1.Container) {
 	orDefault(&c.ImagePullPolicy, defaultPullPolicy(c.Image))
 	orDefault(&c.TerminationMessagePath, corev1.TerminationMessagePathDefault)
 	orDefault(&c.TerminationMessagePolicy, corev1.TerminationMessageReadFile)
+	for _, p := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
+		defaultProbe(p)
+	}
 	for i := range c.Ports {
 		orDefault(&c.Ports[i].Protocol, corev1.ProtocolTCP)
 	}

@@ -57,6 +57,7 @@ func validateContainers(containers []corev1.Container, volumes sets.Set[string],
 		errs = append(errs, validateEnv(c.Env, at.Child("env"))...)
 		errs = append(errs, validateEnvFrom(c.EnvFrom, at.Child("envFrom"))...)
 		errs = append(errs, validateMounts(c.VolumeMounts, volumes, at.Child("volumeMounts"))...)
+		errs = append(errs, validateProbes(c, at)...)
 		errs = append(errs, validateResources(&c.Resources, at.Child("resources"))...)
 	}
 	return errs

@@ -1,0 +1,256 @@
+package core
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"holon/crdt/state"
+	"holon/runtime"
+)
+
+// Bounds of probing.
+const (
+	probesMax = 64 // attempts under way at once; those most overdue go first
+	// adoptedMax is how long a node that has just started says nothing of itself for
+	// the sake of containers whose first results are on their way.
+	adoptedMax = 5 * time.Second
+)
+
+// Probe is one attempt of a probe. The shell answers every one with Probed.
+type Probe struct {
+	Run       runtime.RunID
+	Container string
+	Attempt   int // of the container
+	Kind      string
+	Number    uint64
+	Spec      *corev1.Probe // not to be changed
+	Ports     []corev1.ContainerPort
+	IP        string // the pod's address; empty: only the runtime reaches it
+}
+
+// Probed tells how an attempt went. Void: it could not be made. Output says more of
+// one that failed.
+type Probed struct {
+	Probe    Probe
+	OK, Void bool
+	Output   string
+}
+
+// watched is a container with probes while one attempt of it runs, and until the next.
+type watched struct {
+	attempt   int
+	running   bool
+	condemned *prober // the probe for which it has to end; nil: it has not
+	probers   []prober
+}
+
+// verdictOf is what its probe of a kind says, and whether it has one.
+func (w *watched) verdictOf(kind probeKind) (v verdict, has bool) {
+	if w == nil {
+		return undecided, false
+	}
+	for i := range w.probers {
+		if w.probers[i].kind == kind {
+			return w.probers[i].verdict, true
+		}
+	}
+	return undecided, false
+}
+
+// started and ready are of a container that runs.
+func (w *watched) started() bool {
+	v, has := w.verdictOf(startupProbe)
+	return !has || v == passes
+}
+
+func (w *watched) ready() bool {
+	v, has := w.verdictOf(readinessProbe)
+	return w.started() && (!has || v == passes)
+}
+
+func watch(c *corev1.Container, attempt int, now Instant, adopted bool) *watched {
+	w := &watched{attempt: attempt}
+	for kind, p := range []*corev1.Probe{startupProbe: c.StartupProbe, livenessProbe: c.LivenessProbe, readinessProbe: c.ReadinessProbe} {
+		if p != nil {
+			w.probers = append(w.probers, newProber(probeKind(kind), p, now, adopted))
+		}
+	}
+	return w
+}
+
+// watchContainers begins to probe what runs, and ends what does not any more. A
+// container that this daemon has not started was found running.
+func (c *Core) watchContainers(r *run) {
+	n := &c.runner
+	delete(n.probing, r.id)
+	for i := range r.containers() {
+		spec := &r.template.Spec.Containers[i]
+		if spec.StartupProbe == nil && spec.LivenessProbe == nil && spec.ReadinessProbe == nil {
+			continue
+		}
+		w, seen := r.watched[spec.Name], n.sees(r, spec.Name)
+		running := r.wanted && seen != nil && seen.State == runtime.Running
+		if running && (w == nil || w.attempt != seen.Attempt) {
+			w = watch(spec, seen.Attempt, c.now, r.ensured == 0 && r.restart[spec.Name] == nil)
+			if r.watched == nil {
+				r.watched = map[string]*watched{}
+			}
+			r.watched[spec.Name] = w
+		}
+		if w == nil {
+			continue
+		}
+		w.running = running && w.attempt == seen.Attempt
+		if w.running {
+			n.probing[r.id], n.probeAt = true, c.now
+		}
+	}
+}
+
+func (r *run) containers() []corev1.Container {
+	if r.template == nil {
+		return nil // an orphan
+	}
+	return r.template.Spec.Containers
+}
+
+// sees is what the runtime sees of a container of a run; nil: nothing.
+func (n *runner) sees(r *run, container string) *runtime.ContainerStatus {
+	list := n.seen[r.id].Containers
+	if i := slices.IndexFunc(list, func(s runtime.ContainerStatus) bool { return s.Name == container }); i >= 0 {
+		return &list[i]
+	}
+	return nil
+}
+
+// turn is a prober whose attempt is due.
+type turn struct {
+	run       *run
+	container *corev1.Container
+	watched   *watched
+	at        int // its place among the watched one's probers
+	due       Instant
+}
+
+// probe takes the attempts that are due, as far as there is room, and finds when the
+// next one will be. Without room it is when one has ended.
+func (c *Core) probe() {
+	n := &c.runner
+	n.probeAt = 0
+	var due []turn
+	for _, id := range sortedKeys(n.probing) {
+		for _, t := range n.runs[id].turns() {
+			if t.due <= c.now {
+				due = append(due, t)
+			} else {
+				n.probeAt = sooner(n.probeAt, t.due)
+			}
+		}
+	}
+	slices.SortStableFunc(due, func(a, b turn) int { return cmp.Compare(a.due, b.due) })
+	for _, t := range due[:min(len(due), max(probesMax-n.probes, 0))] {
+		p := &t.watched.probers[t.at]
+		n.probes++
+		c.out.Probe = append(c.out.Probe, Probe{
+			Run: runtime.RunID(t.run.id), Container: t.container.Name, Attempt: t.watched.attempt, Kind: p.kind.String(),
+			Number: p.begin(c.now), Spec: p.spec, Ports: t.container.Ports, IP: c.addressOf(t.run),
+		})
+	}
+}
+
+// turns are when the probes of a run are due that wait for nothing but the time.
+func (r *run) turns() (turns []turn) {
+	for i := range r.containers() {
+		spec := &r.template.Spec.Containers[i]
+		w := r.watched[spec.Name]
+		if w == nil || !w.running || w.condemned != nil {
+			continue
+		}
+		for at := range w.probers {
+			if due := w.probers[at].waits(w.started()); due != 0 {
+				turns = append(turns, turn{r, spec, w, at, due})
+			}
+		}
+	}
+	return turns
+}
+
+// probed takes the result of an attempt.
+func (c *Core) probed(ev Probed) {
+	n := &c.runner
+	n.probes, n.probeAt = max(n.probes-1, 0), c.now
+	r := n.runs[state.RunID(ev.Probe.Run)]
+	if r == nil {
+		return
+	}
+	w := r.watched[ev.Probe.Container]
+	if w == nil || !w.running || w.attempt != ev.Probe.Attempt {
+		return
+	}
+	for i := range w.probers {
+		if p := &w.probers[i]; p.kind.String() == ev.Probe.Kind {
+			c.judged(r, w, p, ev)
+		}
+	}
+}
+
+// judged draws the consequences of a result.
+func (c *Core) judged(r *run, w *watched, p *prober, ev Probed) {
+	changed := p.end(ev.Probe.Number, ev.OK, ev.Void)
+	if !ev.OK && !ev.Void && p.row == 1 {
+		c.fact(true, r.about(), "Unhealthy", "%s probe failed: %s", p.kind, ev.Output)
+	}
+	if !changed {
+		return
+	}
+	c.status.dirty = true
+	if p.verdict == fails && p.kind != readinessProbe {
+		w.condemned = p
+		c.runner.stirred[r.id], c.runner.dirty = true, true
+	}
+}
+
+// killCondemned ends a container whose liveness or startup probe has failed, and
+// reports whether there was one.
+func (c *Core) killCondemned(r *run) bool {
+	for i := range r.containers() {
+		name := r.template.Spec.Containers[i].Name
+		w := r.watched[name]
+		if w == nil || !w.running || w.condemned == nil {
+			continue
+		}
+		c.fact(false, r.about(), "Killing", "Container %s failed %s probe, will be restarted", name, strings.ToLower(w.condemned.kind.String()))
+		end := grace(r.template)
+		if s := w.condemned.spec.TerminationGracePeriodSeconds; s != nil {
+			end = time.Duration(*s) * time.Second
+		}
+		c.order(r, Order{Kind: Kill, Container: name, Attempt: w.attempt, Grace: end})
+		return true
+	}
+	return false
+}
+
+// settling reports whether the node has just started and containers that it found
+// running have not been judged yet.
+func (c *Core) settling() bool {
+	if c.now >= c.booted+adoptedMax {
+		return false
+	}
+	if c.runner.lastSeen == 0 {
+		return len(c.runner.runs) > 0 && c.host.RuntimeError == ""
+	}
+	for id := range c.runner.probing {
+		for _, w := range c.runner.runs[id].watched {
+			for i := range w.probers {
+				if w.running && w.probers[i].adopted && w.probers[i].kind != livenessProbe {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
