@@ -9,6 +9,7 @@ import (
 
 	"holon/crdt"
 	"holon/crdt/state"
+	"holon/runtime"
 	"holon/scheduler"
 )
 
@@ -164,6 +165,7 @@ func (c *Core) auditRuns(say sayer) {
 			say("run %s is wanted: %v, here: %v, and nobody looks at it", id, r.wanted, here)
 		}
 	}
+	c.auditProbes(say)
 	for id := range n.seen {
 		if n.strangers[id] != (n.runs[id] == nil) {
 			say("pod %s is a stranger: %v", id, n.strangers[id])
@@ -178,6 +180,31 @@ func (c *Core) auditRuns(say sayer) {
 	for id, r := range n.runs {
 		if was, ok := wanted[id]; !ok || was != r.wanted {
 			say("run %s is wanted: %v, kept was %v (%v)", id, r.wanted, was, ok)
+		}
+	}
+}
+
+// auditProbes looks for a container that runs and is not probed, and for an attempt
+// that is due and that nobody makes.
+func (c *Core) auditProbes(say sayer) {
+	n := &c.runner
+	for id, r := range n.runs {
+		watches := false
+		for i := range r.containers() {
+			spec := &r.template.Spec.Containers[i]
+			seen, w := n.sees(r, spec.Name), r.watched[spec.Name]
+			runs := hasProbe(*spec) && r.wanted && seen != nil && seen.State == runtime.Running
+			if watches = watches || runs; !n.stirred[id] && runs != (w != nil && w.running && w.attempt == seen.Attempt) {
+				say("container %s of run %s is to be probed: %v", spec.Name, id, runs)
+			}
+		}
+		if !n.stirred[id] && n.probing[id] != watches {
+			say("run %s is probed: %v, and has a container that is to be: %v", id, n.probing[id], watches)
+		}
+		for _, t := range r.turns() {
+			if n.probes < probesMax && (n.probeAt == 0 || n.probeAt > t.due) {
+				say("a probe of run %s is due at %v, and nobody looks before %v", id, t.due, n.probeAt)
+			}
 		}
 	}
 }

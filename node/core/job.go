@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"holon/crdt"
 	"holon/crdt/state"
 	"holon/runtime"
@@ -139,7 +137,7 @@ func (c *Core) ended(r *run) bool {
 		return false
 	}
 	pod := c.runner.seen[r.id]
-	a, over := endOf(r.template, pod.Containers, w.Job.Limit)
+	a, over := r.endOf(pod.Containers, w.Job.Limit)
 	if !over {
 		return false
 	}
@@ -159,8 +157,8 @@ func (c *Core) ended(r *run) bool {
 
 // endOf judges the containers of a pod: over says that none of them goes on, or that
 // one has been restarted as often as the Job lets it fail.
-func endOf(t *corev1.PodTemplateSpec, seen []runtime.ContainerStatus, limit int) (a state.Attempt, over bool) {
-	a.OK, over = true, len(seen) == len(t.Spec.Containers)
+func (r *run) endOf(seen []runtime.ContainerStatus, limit int) (a state.Attempt, over bool) {
+	a.OK, over = true, len(seen) == len(r.template.Spec.Containers)
 	for i := range seen {
 		s := &seen[i]
 		if s.State != runtime.Exited {
@@ -169,7 +167,7 @@ func endOf(t *corev1.PodTemplateSpec, seen []runtime.ContainerStatus, limit int)
 		}
 		a.Finished = max(a.Finished, stamp(s.FinishedAt))
 		a.OK = a.OK && s.ExitCode == 0
-		if !restarts(t.Spec.RestartPolicy, s.ExitCode) {
+		if !r.restarts(s) {
 			continue
 		}
 		if s.Attempt >= limit {

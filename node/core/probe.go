@@ -31,16 +31,18 @@ const (
 // value that is asked whether it is due and told how attempts went.
 //
 // A container that a daemon finds running was judged by the one before, which took
-// its verdict with it. So an adopted prober is due at once, and its first result
-// decides alone, whatever the success threshold: else each restart of the daemon
-// would make ready pods unready for thresholds times periods.
+// its verdict with it. So an adopted prober is due at once, and if its first attempt
+// passes, that decides alone, whatever the success threshold: else each restart of the
+// daemon would make ready pods unready for thresholds times periods. If it fails, that
+// says nothing, and the prober begins as one of a container that has just started: how
+// much of the initial delay is left nobody knows. Liveness has no verdict to lose.
 type prober struct {
 	kind    probeKind
 	spec    *corev1.Probe
 	period  time.Duration
 	success int
 	failure int
-	adopted bool
+	adopted bool // and has not been asked yet
 
 	due      Instant
 	underWay bool
@@ -54,14 +56,19 @@ type prober struct {
 // newProber begins to probe a container that was first seen running at began. A
 // template from before probes were run lacks their defaults.
 func newProber(kind probeKind, p *corev1.Probe, began Instant, adopted bool) prober {
+	adopted = adopted && kind != livenessProbe
 	due := began
 	if !adopted {
-		due += time.Duration(p.InitialDelaySeconds) * time.Second
+		due += initialDelay(p)
 	}
 	return prober{
 		kind: kind, spec: p, period: time.Duration(max(cmp.Or(p.PeriodSeconds, 10), 1)) * time.Second, adopted: adopted, due: due,
 		success: int(max(p.SuccessThreshold, 1)), failure: int(max(cmp.Or(p.FailureThreshold, 3), 1)),
 	}
+}
+
+func initialDelay(p *corev1.Probe) time.Duration {
+	return time.Duration(p.InitialDelaySeconds) * time.Second
 }
 
 // waits reports when the next attempt is due; 0: when something else happens. Until
@@ -82,7 +89,8 @@ func (p *prober) begin(now Instant) (number uint64) {
 }
 
 // end takes the result of an attempt, and reports whether the verdict has changed.
-// An attempt that could not be made (void) says nothing of the container.
+// An attempt that could not be made (void) says nothing of the container, nor does the
+// first one of an adopted prober if it fails.
 func (p *prober) end(number uint64, ok, void bool) (changed bool) {
 	if p.over || !p.underWay || number != p.number {
 		return false
@@ -94,11 +102,14 @@ func (p *prober) end(number uint64, ok, void bool) (changed bool) {
 	said, enough := fails, p.failure
 	if ok {
 		said, enough = passes, p.success
-		if p.adopted {
-			enough = 1
+	}
+	if p.adopted {
+		p.adopted, enough = false, 1
+		if !ok {
+			p.due = max(p.due, p.due-p.period+initialDelay(p.spec))
+			return false
 		}
 	}
-	p.adopted = false
 	if said != p.last {
 		p.last, p.row = said, 0
 	}

@@ -48,6 +48,10 @@ type watched struct {
 	probers   []prober
 }
 
+func hasProbe(c corev1.Container) bool {
+	return c.StartupProbe != nil || c.LivenessProbe != nil || c.ReadinessProbe != nil
+}
+
 // verdictOf is what its probe of a kind says, and whether it has one.
 func (w *watched) verdictOf(kind probeKind) (v verdict, has bool) {
 	if w == nil {
@@ -89,7 +93,7 @@ func (c *Core) watchContainers(r *run) {
 	delete(n.probing, r.id)
 	for i := range r.containers() {
 		spec := &r.template.Spec.Containers[i]
-		if spec.StartupProbe == nil && spec.LivenessProbe == nil && spec.ReadinessProbe == nil {
+		if !hasProbe(*spec) {
 			continue
 		}
 		w, seen := r.watched[spec.Name], n.sees(r, spec.Name)
@@ -188,7 +192,7 @@ func (c *Core) probed(ev Probed) {
 		return
 	}
 	w := r.watched[ev.Probe.Container]
-	if w == nil || !w.running || w.attempt != ev.Probe.Attempt {
+	if w == nil || w.attempt != ev.Probe.Attempt {
 		return
 	}
 	for i := range w.probers {
@@ -200,8 +204,9 @@ func (c *Core) probed(ev Probed) {
 
 // judged draws the consequences of a result.
 func (c *Core) judged(r *run, w *watched, p *prober, ev Probed) {
-	changed := p.end(ev.Probe.Number, ev.OK, ev.Void)
-	if !ev.OK && !ev.Void && p.row == 1 {
+	void := ev.Void || !w.running // what an attempt says that was overtaken by the end is of no use
+	changed := p.end(ev.Probe.Number, ev.OK, void)
+	if !ev.OK && !void && p.row == 1 {
 		c.fact(true, r.about(), "Unhealthy", "%s probe failed: %s", p.kind, ev.Output)
 	}
 	if !changed {
@@ -223,7 +228,11 @@ func (c *Core) killCondemned(r *run) bool {
 		if w == nil || !w.running || w.condemned == nil {
 			continue
 		}
-		c.fact(false, r.about(), "Killing", "Container %s failed %s probe, will be restarted", name, strings.ToLower(w.condemned.kind.String()))
+		then := ", will be restarted"
+		if r.template.Spec.RestartPolicy == corev1.RestartPolicyNever {
+			then = ""
+		}
+		c.fact(false, r.about(), "Killing", "Container %s failed %s probe%s", name, strings.ToLower(w.condemned.kind.String()), then)
 		end := grace(r.template)
 		if s := w.condemned.spec.TerminationGracePeriodSeconds; s != nil {
 			end = time.Duration(*s) * time.Second
@@ -234,21 +243,28 @@ func (c *Core) killCondemned(r *run) bool {
 	return false
 }
 
-// settling reports whether the node has just started and containers that it found
-// running have not been judged yet.
+// settling reports whether the node has just started, and containers with probes that
+// it found running, or may find running, have not been asked yet.
 func (c *Core) settling() bool {
-	if c.now >= c.booted+adoptedMax {
+	n := &c.runner
+	if c.now >= c.booted+adoptedMax || c.host.RuntimeError != "" {
 		return false
 	}
-	if c.runner.lastSeen == 0 {
-		return len(c.runner.runs) > 0 && c.host.RuntimeError == ""
+	for _, r := range n.runs {
+		if n.lastSeen == 0 && slices.ContainsFunc(r.containers(), hasProbe) || r.unasked() {
+			return true
+		}
 	}
-	for id := range c.runner.probing {
-		for _, w := range c.runner.runs[id].watched {
-			for i := range w.probers {
-				if w.running && w.probers[i].adopted && w.probers[i].kind != livenessProbe {
-					return true
-				}
+	return false
+}
+
+// unasked reports whether a container that was found running is about to be asked for
+// the first time.
+func (r *run) unasked() bool {
+	for _, w := range r.watched {
+		for i := range w.probers {
+			if p := &w.probers[i]; w.running && p.adopted && (p.underWay || p.waits(w.started()) != 0) {
+				return true
 			}
 		}
 	}
