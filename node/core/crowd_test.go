@@ -30,17 +30,9 @@ type crowd struct {
 type fataler interface{ Fatal(args ...any) }
 
 func newCrowd(t fataler, nodes int, room state.Resources) *crowd {
-	nothing := func(string, func(string, []byte) error) error { return nil }
-	c, err := New(Config{Node: "n0000", Peer: "p0000", Cluster: "c", Replica: crdt.ReplicaID{1}, Epoch: 1}, time.Hour, nothing)
-	if err != nil {
-		t.Fatal(err)
-	}
-	x := &crowd{Core: c, t: t, now: time.Hour}
-	for i := range nodes {
-		m := &member{Member: state.Member{Name: fmt.Sprintf("n%04d", i)}, peer: p2p.PeerID(fmt.Sprintf("p%04d", i)), live: true, seen: true, state: swim.Alive, since: x.now, word: x.now}
-		c.members.byPeer[m.peer], c.members.byName[m.Name] = m, m
-		x.nodes = append(x.nodes, m.Name)
-	}
+	x := &crowd{t: t, now: time.Hour}
+	x.boot(1, nodes, func(string, func(string, []byte) error) error { return nil })
+	c := x.Core
 	c.Step(x.now, HostChanged{Host: Host{Runtime: runtime.Info{Name: "r"}, Allocatable: room}})
 	c.Step(x.now, Observed{})
 	for _, name := range x.nodes[1:] {
@@ -48,6 +40,20 @@ func newCrowd(t fataler, nodes int, room state.Resources) *crowd {
 	}
 	x.rest()
 	return x
+}
+
+// boot begins a core from a disk, among nodes that are all alive.
+func (x *crowd) boot(epoch uint64, nodes int, load func(string, func(string, []byte) error) error) {
+	c, err := New(Config{Node: "n0000", Peer: "p0000", Cluster: "c", Replica: crdt.ReplicaID{1}, Epoch: epoch}, x.now, load)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	x.Core, x.nodes = c, nil
+	for i := range nodes {
+		m := &member{Member: state.Member{Name: fmt.Sprintf("n%04d", i)}, peer: p2p.PeerID(fmt.Sprintf("p%04d", i)), live: true, seen: true, state: swim.Alive, since: x.now, word: x.now}
+		c.members.byPeer[m.peer], c.members.byName[m.Name] = m, m
+		x.nodes = append(x.nodes, m.Name)
+	}
 }
 
 // say gives the core a status of another node.
