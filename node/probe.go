@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,18 +34,19 @@ const (
 // attempt makes one attempt of a probe in a goroutine of its own; the core bounds
 // how many there are.
 func (n *Node) attempt(ctx context.Context, p core.Probe) {
-	n.spawn(func() {
-		limited, cancel := context.WithTimeout(ctx, time.Duration(max(p.Spec.TimeoutSeconds, 1))*time.Second)
-		defer cancel()
-		err := n.tryProbe(limited, p)
-		result := core.Probed{Probe: p, OK: err == nil}
-		if err != nil {
-			result.Output = err.Error()
-			result.Output = result.Output[:min(len(result.Output), probeSaidMax)]
-		}
-		result.Void = errors.Is(err, errNotAsked)
-		n.tell(ctx, result)
-	})
+	n.spawn(func() { n.tell(ctx, n.examine(ctx, p)) })
+}
+
+// examine makes an attempt and says how it went, at the latest when its time is up.
+func (n *Node) examine(ctx context.Context, p core.Probe) core.Probed {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(max(p.Spec.TimeoutSeconds, 1))*time.Second)
+	defer cancel()
+	err := n.tryProbe(ctx, p)
+	if err == nil {
+		return core.Probed{Probe: p, OK: true}
+	}
+	said := err.Error()
+	return core.Probed{Probe: p, Void: errors.Is(err, errNotAsked), Output: strings.ToValidUTF8(said[:min(len(said), probeSaidMax)], "")}
 }
 
 // errNotAsked is of an attempt that says nothing of the container.
@@ -99,33 +102,17 @@ func (n *Node) probeHTTP(ctx context.Context, p core.Probe, get *corev1.HTTPGetA
 	if err != nil {
 		return err
 	}
-	host := get.Host
-	if host == "" {
-		host = p.IP
+	host := cmp.Or(get.Host, p.IP, "localhost") // which is in the pod's network
+	target, err := url.Parse(get.Path)
+	if err != nil {
+		target = &url.URL{Path: get.Path}
 	}
-	if host == "" {
-		host = "localhost" // in the pod's network
-	}
-	target := url.URL{Scheme: "http", Host: net.JoinHostPort(host, strconv.Itoa(port)), Path: "/"}
-	if get.Scheme == corev1.URISchemeHTTPS {
-		target.Scheme = "https"
-	}
-	if path, err := url.Parse(get.Path); err == nil {
-		target.Path, target.RawPath, target.RawQuery = path.Path, path.RawPath, path.RawQuery
-	}
+	target.Scheme, target.Host = strings.ToLower(string(cmp.Or(get.Scheme, corev1.URISchemeHTTP))), net.JoinHostPort(host, strconv.Itoa(port))
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
 	if err != nil {
 		return err
 	}
-	r.Header.Set("User-Agent", "holon-probe")
-	r.Header.Set("Accept", "*/*")
-	for _, h := range get.HTTPHeaders {
-		if http.CanonicalHeaderKey(h.Name) == "Host" {
-			r.Host = h.Value
-			continue
-		}
-		r.Header.Add(h.Name, h.Value)
-	}
+	setHeaders(r, get.HTTPHeaders)
 	client := http.Client{CheckRedirect: sameHost, Transport: &http.Transport{
 		DisableKeepAlives: true, DisableCompression: true,
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // as in Kubernetes: it asks whether it serves, not who it is
@@ -142,6 +129,22 @@ func (n *Node) probeHTTP(ctx context.Context, p core.Probe, get *corev1.HTTPGetA
 		},
 	}}
 	return judgeAnswer(client.Do(r))
+}
+
+// setHeaders gives a request the headers that a probe names, over the usual ones.
+func setHeaders(r *http.Request, named []corev1.HTTPHeader) {
+	for _, h := range named {
+		if http.CanonicalHeaderKey(h.Name) == "Host" {
+			r.Host = h.Value
+			continue
+		}
+		r.Header.Add(h.Name, h.Value)
+	}
+	for name, usual := range map[string]string{"User-Agent": "holon-probe", "Accept": "*/*"} {
+		if len(r.Header[name]) == 0 {
+			r.Header.Set(name, usual)
+		}
+	}
 }
 
 func sameHost(r *http.Request, via []*http.Request) error {
