@@ -31,6 +31,8 @@ type Shape struct {
 	Sets bool
 	// Jobs: some of what clients make has an end.
 	Jobs bool
+	// Probes: containers have probes, which they fail for a while.
+	Probes bool
 }
 
 // Play runs one history: operations among faults, then calm, then everything is
@@ -79,6 +81,9 @@ func (w *World) operate() {
 		return
 	case w.shape.Jobs && w.rng.IntN(4) == 0:
 		n.putJob(fmt.Sprintf("j%d", w.rng.IntN(4)))
+		return
+	case w.shape.Probes && w.rng.IntN(6) == 0:
+		w.sicken()
 		return
 	}
 	switch k := w.rng.IntN(100); {
@@ -221,10 +226,14 @@ func podTemplate(w *World) map[string]any {
 	if w.shape.Policies {
 		spec["priorityClassName"] = fmt.Sprintf("p%d", w.rng.IntN(4))
 	}
-	spec["containers"] = []any{map[string]any{
+	container := map[string]any{
 		"name": "app", "image": image, "command": []any{"run", fmt.Sprint(w.rng.IntN(3))},
 		"resources": map[string]any{"requests": map[string]any{"cpu": fmt.Sprintf("%dm", 50+50*w.rng.IntN(4)), "memory": "32Mi"}},
-	}}
+	}
+	if w.shape.Probes {
+		w.probes(container)
+	}
+	spec["containers"] = []any{container}
 	return spec
 }
 

@@ -37,6 +37,7 @@ var kinds = map[string]func(*Config, *Shape){
 	"sets-split":        func(_ *Config, s *Shape) { s.Sets, s.Odds = true, 2 },
 	"long-splits":       func(_ *Config, s *Shape) { s.Every, s.Odds = 500*time.Millisecond, 12 },
 	"jobs":              func(_ *Config, s *Shape) { s.Jobs, s.Calm = true, time.Minute },
+	"probes":            func(_ *Config, s *Shape) { s.Probes, s.Calm = true, time.Minute },
 }
 
 // historyOf draws a world from its seed and the kind asked for.
@@ -141,6 +142,17 @@ func TestJobsInHistories(t *testing.T) {
 	total := playKinds(t, jobsPlayed, "jobs")
 	if c := &total; c.JobsDone == 0 || c.JobsFailed == 0 {
 		t.Errorf("no Job came to an end: %+v", total)
+	}
+}
+
+// probesPlayed is how many histories TestProbesInHistories plays.
+const probesPlayed = 30
+
+// TestProbesInHistories plays histories in which containers fail their probes for a while.
+func TestProbesInHistories(t *testing.T) {
+	total := playKinds(t, probesPlayed, "probes")
+	if c := &total; c.ProbesFailed == 0 || c.ProbeKills == 0 {
+		t.Errorf("no probe failed, or nobody heeded it: %+v", total)
 	}
 }
 

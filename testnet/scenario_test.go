@@ -44,7 +44,9 @@ import (
 //	crash n2, power n2, start n2             the daemon dies, the host dies, either is back
 //	evict-node n3 [on=n1], forget-node n3    ends a membership; forget: by force
 //	run 5s                                   let time pass; prints what was said
+//	sicken web:2 Liveness [hangs], cure web:2 Liveness   has containers of an image, or on a node, fail a kind of probe
 //	pods                                     prints what runs on every host
+//	faces [on=n2]                            prints what that node shows of pods
 //	view n1                                  prints what a node believes of the members
 //	why web [on=n2]                          prints why a workload is where it is
 func TestScenarios(t *testing.T) {
@@ -144,6 +146,13 @@ func (p *player) play(d *datadriven.TestData) {
 		}
 	case "start":
 		p.node(p.index(args[0])).start()
+	case "sicken", "cure":
+		delete(p.ails, ailment{args[0], args[1]})
+		if d.Cmd == "sicken" {
+			p.ails[ailment{args[0], args[1]}] = d.HasArg("hangs")
+		}
+	case "faces":
+		p.showFaces(p.node(on))
 	case "run":
 		p.run(args[0])
 	case "evict-node", "forget-node":
@@ -342,6 +351,23 @@ func (p *player) showPods() {
 	slices.SortFunc(rows, func(a, b row) int { return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.node, b.node)) })
 	for _, r := range rows {
 		fmt.Fprintf(&p.said, "%-24s %s%s\n", r.name, r.node, r.state)
+	}
+}
+
+func (p *player) showFaces(n *Node) {
+	for _, key := range slices.Sorted(maps.Keys(n.shown)) {
+		if key.Resource() != state.Pods {
+			continue
+		}
+		_, _, name := key.Split()
+		status, _ := n.shown[key]["status"].(map[string]any)
+		fmt.Fprintf(&p.said, "%s %v", name, status["phase"])
+		containers, _ := status["containerStatuses"].([]any)
+		for _, c := range containers {
+			c := c.(map[string]any)
+			fmt.Fprintf(&p.said, ", %v: started %v, ready %v, %v restarts", c["name"], c["started"], c["ready"], c["restartCount"])
+		}
+		p.said.WriteString("\n")
 	}
 }
 

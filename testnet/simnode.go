@@ -334,25 +334,6 @@ func (n *Node) release(ready *core.Ready) {
 	}
 }
 
-// attempt answers a probe after a moment, by what its program is: one of a "late"
-// image serves a while after its node began to watch it, one of a "sick" image is dead
-// from the start, but for its second attempt and later ones.
-func (n *Node) attempt(p core.Probe) {
-	boot := n.boot
-	n.w.after(time.Duration(1+n.w.rng.IntN(20))*time.Millisecond, func() {
-		n.guarded(boot, func() {
-			spec := n.specs[p.Run]
-			ok := true
-			for _, c := range spec.Containers {
-				if c.Name == p.Container {
-					ok = !(c.Image == "late" && p.Number <= 3) && !(c.Image == "sick" && p.Attempt == 0)
-				}
-			}
-			n.step(core.Probed{Probe: p, OK: ok, Output: "no answer"})
-		})
-	})
-}
-
 func (n *Node) answer(acks []core.Ack) {
 	for _, ack := range acks {
 		if answer := n.askers[ack.ID]; answer != nil {
@@ -483,6 +464,7 @@ func (n *Node) carryOut(o core.Order) {
 		n.w.Counts.Restarts++
 		err = n.host.Start(n.w.now, *o.Spec, o.Container, o.Attempt)
 	case core.Kill:
+		n.w.Counts.ProbeKills++
 		err = n.host.StopContainer(n.w.now, o.Run, o.Container, o.Attempt, o.Grace)
 	case core.Stop:
 		if n.w.cfg.Bug == KeepRuns {

@@ -16,6 +16,7 @@ import (
 func (w *World) calm() {
 	w.cfg.Loss, w.cfg.Duplicate, w.shape = 0, 0, Shape{}
 	w.net.heal()
+	clear(w.ails)
 	for _, n := range w.nodes {
 		n.clear()
 	}

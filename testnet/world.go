@@ -78,6 +78,7 @@ type World struct {
 	ledger *check.Ledger
 	reach  reach
 	sides  sides
+	ails   map[ailment]bool                 // whether it does not answer at all
 	bare   map[crdt.UID]bool                // workloads that are bare pods
 	sets   map[crdt.UID]bool                // UIDs of every StatefulSet
 	twice  map[twicePair]time.Duration      // since when two nodes that see each other run a slot of one
@@ -121,7 +122,7 @@ const eventsMax = 5_000_000
 // New makes a world whose nodes have joined one cluster.
 func New(cfg Config) *World {
 	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x9e3779b97f4a7c15)), ledger: check.NewLedger(), now: time.Hour,
-		bare: map[crdt.UID]bool{}, sets: map[crdt.UID]bool{}, twice: map[twicePair]time.Duration{}, homes: map[state.SlotID]map[string]bool{}}
+		ails: map[ailment]bool{}, bare: map[crdt.UID]bool{}, sets: map[crdt.UID]bool{}, twice: map[twicePair]time.Duration{}, homes: map[state.SlotID]map[string]bool{}}
 	w.net, w.reach, w.sides = newNetwork(w), newReach(w), sides{w: w}
 	w.keys = newClusterKeys(w.rng)
 	for i := range cfg.Nodes {
