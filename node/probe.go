@@ -182,7 +182,7 @@ func (n *Node) probeExec(ctx context.Context, p core.Probe, command []string) er
 	case err != nil:
 		return err
 	case code != 0:
-		return fmt.Errorf("command exited with code %d: %s", code, out.String())
+		return errors.New(strings.TrimSuffix(fmt.Sprintf("command exited with code %d: %s", code, strings.TrimSpace(out.String())), ": "))
 	}
 	return nil
 }

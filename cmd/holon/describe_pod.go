@@ -89,6 +89,7 @@ func (d *description) containers(spec *corev1.PodSpec, statuses []corev1.Contain
 		}
 		d.resources("Limits", c.Resources.Limits)
 		d.resources("Requests", c.Resources.Requests)
+		d.probes(c)
 		d.environment(c)
 		d.mounts(c.VolumeMounts)
 	}
@@ -156,6 +157,31 @@ func (d *description) resources(title string, set corev1.ResourceList) {
 	for _, name := range sortedKeys(names) {
 		d.line(3, "%s:\t%s", name, names[name])
 	}
+}
+
+// probes says of each probe what kubectl does.
+func (d *description) probes(c *corev1.Container) {
+	for _, p := range []struct {
+		title string
+		probe *corev1.Probe
+	}{{"Liveness", c.LivenessProbe}, {"Readiness", c.ReadinessProbe}, {"Startup", c.StartupProbe}} {
+		if p.probe != nil {
+			d.line(2, "%s:\t%s delay=%ds timeout=%ds period=%ds #success=%d #failure=%d", p.title, handlerText(&p.probe.ProbeHandler),
+				p.probe.InitialDelaySeconds, p.probe.TimeoutSeconds, p.probe.PeriodSeconds, p.probe.SuccessThreshold, p.probe.FailureThreshold)
+		}
+	}
+}
+
+func handlerText(h *corev1.ProbeHandler) string {
+	switch {
+	case h.HTTPGet != nil:
+		return fmt.Sprintf("http-get %s://%s:%s/%s", strings.ToLower(string(h.HTTPGet.Scheme)), h.HTTPGet.Host, h.HTTPGet.Port.String(), strings.TrimPrefix(h.HTTPGet.Path, "/"))
+	case h.TCPSocket != nil:
+		return fmt.Sprintf("tcp-socket %s:%s", h.TCPSocket.Host, h.TCPSocket.Port.String())
+	case h.Exec != nil:
+		return fmt.Sprintf("exec %v", h.Exec.Command)
+	}
+	return "unknown"
 }
 
 func (d *description) environment(c *corev1.Container) {
