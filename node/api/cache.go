@@ -125,18 +125,7 @@ func (s *snapshot) list(resource, namespace string) []Object {
 	if !ok {
 		return nil
 	}
-	var out []Object
-	if namespace == "" {
-		out = make([]Object, 0, tree.Len())
-	}
-	tree.Ascend(&Object{Key: Key{Namespace: namespace}}, func(o *Object) bool {
-		if namespace != "" && o.Namespace != namespace {
-			return false
-		}
-		out = append(out, *o)
-		return true
-	})
-	return out
+	return (&Query{Namespace: namespace}).read(tree, s.rv).Objects
 }
 
 // Changed returns a channel that is closed when the next state is published.

@@ -185,14 +185,12 @@ func (s *Server) deleteCollection(w http.ResponseWriter, r *http.Request, t *tar
 	if err != nil {
 		return err
 	}
-	sel, err := selectorOf(r, t)
+	p, meta, err := s.page(r, t)
 	if err != nil {
 		return err
 	}
-	objects, rv := s.config.Cache.List(t.kind.key(), t.namespace)
-	objects = sel.filter(objects)
 	warn := warningsTo(w)
-	err = eachOf(r.Context(), objects, func(ctx context.Context, o Object) error {
+	err = eachOf(r.Context(), p.Objects, func(ctx context.Context, o Object) error {
 		one := &target{kind: t.kind, namespace: o.Namespace, name: o.Name}
 		_, err := s.deleteObject(ctx, one, o, opts, &warnings{header: http.Header{}})
 		if apierrors.IsNotFound(err) {
@@ -203,15 +201,15 @@ func (s *Server) deleteCollection(w http.ResponseWriter, r *http.Request, t *tar
 	if err != nil {
 		return err
 	}
-	if p := opts.PropagationPolicy; p != nil && len(objects) > 0 {
-		warnDelete(t, objects[0], &metav1.DeleteOptions{PropagationPolicy: p}, warn)
+	if policy := opts.PropagationPolicy; policy != nil && len(p.Objects) > 0 {
+		warnDelete(t, p.Objects[0], &metav1.DeleteOptions{PropagationPolicy: policy}, warn)
 	}
 	if t.kind.sealed { // deleting needs no key, so its answer shows nothing that does
 		status := successStatus()
 		writeObject(w, r, http.StatusOK, &status)
 		return nil
 	}
-	return s.respondList(w, r, t.kind, objects, rv)
+	return s.respondList(w, r, t.kind, p.Objects, meta)
 }
 
 func deref[T any](p *T) (zero T) {

@@ -484,7 +484,7 @@ func TestBadRequests(t *testing.T) {
 	f.do("GET", maps+"/a", "", "Accept: text/csv").want(t, 404)
 	f.do("GET", maps, "", "Accept: text/csv").want(t, 406, "only the following media types")
 	f.do("GET", maps+"?resourceVersion=abc", "").want(t, 400, "not a number")
-	f.do("GET", maps+"?continue=abc", "").want(t, 410, "Expired")
+	f.do("GET", maps+"?continue=abc", "").want(t, 400, "continue key is not valid")
 	f.do("GET", maps+"?resourceVersion=99999999999999&resourceVersionMatch=NotOlderThan", "").want(t, 200)
 	f.do("GET", maps+"?resourceVersion=9&resourceVersionMatch=Exact", "").want(t, 410)
 	f.do("GET", maps+"?resourceVersion=9&resourceVersionMatch=Odd", "").want(t, 422)

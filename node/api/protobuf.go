@@ -42,7 +42,7 @@ func goObject(k *kind, value map[string]any, f format) (runtime.Object, error) {
 }
 
 // goList is a collection as a Go type.
-func goList(k *kind, objects []Object, rv uint64, f format) (runtime.Object, error) {
+func goList(k *kind, objects []Object, listMeta metav1.ListMeta, f format) (runtime.Object, error) {
 	items := make([]runtime.Object, len(objects))
 	for i, o := range objects {
 		value := o.versioned()
@@ -65,7 +65,7 @@ func goList(k *kind, objects []Object, rv uint64, f format) (runtime.Object, err
 		}
 	}
 	list.GetObjectKind().SetGroupVersionKind(gvk)
-	list.(metav1.ListMetaAccessor).GetListMeta().SetResourceVersion(formatRV(rv))
+	*list.(metav1.ListMetaAccessor).GetListMeta().(*metav1.ListMeta) = listMeta
 	return list, meta.SetList(list, items)
 }
 

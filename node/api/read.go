@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -32,43 +33,35 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, t *target) error {
 }
 
 func (s *Server) list(w http.ResponseWriter, r *http.Request, t *target) error {
-	sel, err := selectorOf(r, t)
+	if t.kind.asked && r.URL.Query().Get("continue") == "" {
+		s.askEvents(w, r)
+	}
+	p, meta, err := s.page(r, t)
 	if err != nil {
 		return err
 	}
-	if err := s.checkListVersion(r); err != nil {
-		return err
-	}
-	if t.kind.asked {
-		s.askEvents(w, r)
-	}
-	objects, rv := s.config.Cache.List(t.kind.key(), t.namespace)
-	return s.respondList(w, r, t.kind, sel.filter(objects), rv)
+	return s.respondList(w, r, t.kind, p.Objects, meta)
 }
 
-// checkListVersion refuses the versions that cannot be served. "At least this
-// version" is always served with the present state: answering that the version
+// versionOf reads which state a list is asked for, 0 for the present one. "At least
+// this version" is always served with the present state: answering that the version
 // is yet to come makes clients wait for something that may never arrive here.
-func (s *Server) checkListVersion(r *http.Request) error {
-	query := r.URL.Query()
-	if query.Get("continue") != "" {
-		return apierrors.NewResourceExpired("the continue parameter is not one of this node's: start the list again without it")
-	}
+func versionOf(query url.Values) (uint64, error) {
 	match := metav1.ResourceVersionMatch(query.Get("resourceVersionMatch"))
 	rv, err := parseRV(query.Get("resourceVersion"))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	switch match {
 	case "", metav1.ResourceVersionMatchNotOlderThan:
-		return nil
+		return 0, nil
 	case metav1.ResourceVersionMatchExact:
-		if rv == s.config.Cache.RV() {
-			return nil
+		if rv != 0 {
+			return rv, nil
 		}
-		return apierrors.NewResourceExpired(fmt.Sprintf("the state of resourceVersion %d is not kept by this node", rv))
+		return 0, apierrors.NewBadRequest("resourceVersionMatch Exact needs the resourceVersion of a state")
 	}
-	return apierrors.NewInvalid(metav1.SchemeGroupVersion.WithKind("ListOptions").GroupKind(), "", field.ErrorList{
+	return 0, apierrors.NewInvalid(metav1.SchemeGroupVersion.WithKind("ListOptions").GroupKind(), "", field.ErrorList{
 		field.NotSupported(field.NewPath("resourceVersionMatch"), match,
 			[]metav1.ResourceVersionMatch{metav1.ResourceVersionMatchExact, metav1.ResourceVersionMatchNotOlderThan}),
 	})

@@ -116,7 +116,7 @@ func (o Object) versioned() map[string]any {
 func shaped(k *kind, o Object, f format, r *http.Request) (any, error) {
 	switch f.shape {
 	case asTable:
-		return tableOf(k, []Object{o}, o.RV, includeObject(r), true)
+		return tableOf(k, []Object{o}, metav1.ListMeta{ResourceVersion: formatRV(o.RV)}, includeObject(r), true)
 	case asMetadata:
 		return partial(o), nil
 	}
@@ -170,7 +170,7 @@ func encode(w http.ResponseWriter, r *http.Request, code int, f format, body any
 }
 
 // respondList answers with a collection.
-func (s *Server) respondList(w http.ResponseWriter, r *http.Request, k *kind, objects []Object, rv uint64) error {
+func (s *Server) respondList(w http.ResponseWriter, r *http.Request, k *kind, objects []Object, meta metav1.ListMeta) error {
 	f, err := negotiate(r, inProtobuf(k.make()))
 	if err != nil {
 		return err
@@ -181,14 +181,14 @@ func (s *Server) respondList(w http.ResponseWriter, r *http.Request, k *kind, ob
 		}
 	}
 	if f.shape == asTable {
-		table, err := tableOf(k, objects, rv, includeObject(r), true)
+		table, err := tableOf(k, objects, meta, includeObject(r), true)
 		if err != nil {
 			return err
 		}
 		return encode(w, r, http.StatusOK, f, table)
 	}
 	if f.protobuf {
-		list, err := goList(k, objects, rv, f)
+		list, err := goList(k, objects, meta, f)
 		if err != nil {
 			return err
 		}
@@ -204,21 +204,25 @@ func (s *Server) respondList(w http.ResponseWriter, r *http.Request, k *kind, ob
 			items[i] = item(o)
 		}
 		return encode(w, r, http.StatusOK, f, map[string]any{
-			"kind": listKind, "apiVersion": apiVersion, "metadata": map[string]any{"resourceVersion": formatRV(rv)}, "items": items,
+			"kind": listKind, "apiVersion": apiVersion, "metadata": meta, "items": items,
 		})
 	}
-	return streamList(w, listKind, apiVersion, rv, objects, item)
+	return streamList(w, listKind, apiVersion, meta, objects, item)
 }
 
 // streamList writes a list item by item, so that a large one is never in memory
 // a second time.
 func streamList(
-	w http.ResponseWriter, listKind, apiVersion string, rv uint64, objects []Object, item func(Object) map[string]any,
+	w http.ResponseWriter, listKind, apiVersion string, meta metav1.ListMeta, objects []Object, item func(Object) map[string]any,
 ) error {
+	head, err := json.Marshal(meta)
+	if err != nil {
+		return err
+	}
 	w.Header().Set("Content-Type", typeJSON)
 	w.WriteHeader(http.StatusOK)
 	out := bufio.NewWriterSize(w, 64<<10)
-	fmt.Fprintf(out, `{"kind":%q,"apiVersion":%q,"metadata":{"resourceVersion":"%d"},"items":[`, listKind, apiVersion, rv)
+	fmt.Fprintf(out, `{"kind":%q,"apiVersion":%q,"metadata":%s,"items":[`, listKind, apiVersion, head)
 	for i, o := range objects {
 		if i > 0 {
 			out.WriteByte(',')

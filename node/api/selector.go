@@ -53,12 +53,8 @@ func (s *selector) matches(o Object) bool {
 	return s.fields.Empty() || s.fields.Matches(fieldsOf(o))
 }
 
-func (s *selector) filter(objects []Object) []Object {
-	if s.labels.Empty() && s.fields.Empty() {
-		return objects
-	}
-	return slices.DeleteFunc(objects, func(o Object) bool { return !s.matches(o) })
-}
+// all tells a selector that chooses nothing.
+func (s *selector) all() bool { return s.labels.Empty() && s.fields.Empty() }
 
 // fieldsOf shows an object's fields to a field selector, as text.
 type fieldsOf Object

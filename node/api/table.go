@@ -28,10 +28,10 @@ var nameColumn = metav1.TableColumnDefinition{
 
 // tableOf renders objects as rows. The columns are left out of all but the first
 // table of a watch.
-func tableOf(k *kind, objects []Object, rv uint64, include metav1.IncludeObjectPolicy, headers bool) (*metav1.Table, error) {
+func tableOf(k *kind, objects []Object, meta metav1.ListMeta, include metav1.IncludeObjectPolicy, headers bool) (*metav1.Table, error) {
 	table := &metav1.Table{
 		TypeMeta: metav1.TypeMeta{Kind: "Table", APIVersion: metav1.SchemeGroupVersion.String()},
-		ListMeta: metav1.ListMeta{ResourceVersion: formatRV(rv)},
+		ListMeta: meta,
 		Rows:     make([]metav1.TableRow, 0, len(objects)),
 	}
 	if headers {

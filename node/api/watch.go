@@ -179,7 +179,7 @@ func (f *frameWriter) shape(o Object) (any, error) {
 		return shaped(f.kind, o, f.format, f.r)
 	}
 	f.rows++
-	return tableOf(f.kind, []Object{o}, o.RV, includeObject(f.r), f.rows == 1)
+	return tableOf(f.kind, []Object{o}, metav1.ListMeta{ResourceVersion: formatRV(o.RV)}, includeObject(f.r), f.rows == 1)
 }
 
 // bookmark says where a watcher may resume; initial, that it has now seen the
