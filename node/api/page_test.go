@@ -154,18 +154,35 @@ func TestWalksShowWhatIsThereAllTheTimeOnce(t *testing.T) {
 }
 
 func TestPastStatesAreReadExactly(t *testing.T) {
-	node := aNode(1, []Object{named("a", "x", "1")})
-	before := node.config.Cache.RV()
-	check(t, node.config.Cache.Apply([]Object{named("a", "x", "2"), named("a", "y", "1")}, nil))
-	w := &walk{node: node}
-	_, err := w.page(10, url.Values{"resourceVersionMatch": {"Exact"}, "resourceVersion": {formatRV(before)}})
-	check(t, err)
-	if len(w.seen) != 1 || w.seen[0].Value()["data"] != "1" || w.versions[0] != formatRV(before) {
-		t.Errorf("%v at %v", w.seen, w.versions)
-	}
-	if now, _ := node.config.Cache.List(ConfigMaps, ""); len(now) != 2 || now[0].Value()["data"] != "2" {
-		t.Errorf("undoing has changed the present: %v", now)
-	}
+	rapid.Check(t, func(t *rapid.T) {
+		node := aNode(1, nil)
+		states := map[uint64][]Object{}
+		note := func() {
+			objects, rv := node.config.Cache.List(ConfigMaps, "")
+			states[rv] = objects
+		}
+		for range rapid.IntRange(1, 20).Draw(t, "steps") {
+			note()
+			o := named(rapid.SampledFrom([]string{"a", "b"}).Draw(t, "ns"), rapid.SampledFrom([]string{"x", "y"}).Draw(t, "name"), rapid.StringN(0, 1, 1).Draw(t, "data"))
+			var gone []Key
+			if rapid.Bool().Draw(t, "goes") {
+				gone = []Key{o.Key} // and comes back
+			}
+			if err := node.config.Cache.Apply([]Object{o}[:rapid.IntRange(0, 1).Draw(t, "comes")], gone); err != nil {
+				t.Fatal(err)
+			}
+		}
+		note()
+		for rv, want := range states { // the present one among them, which reading the others must not change
+			w := &walk{node: node}
+			if _, err := w.page(10, url.Values{"resourceVersionMatch": {"Exact"}, "resourceVersion": {formatRV(rv)}}); err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(slices.Concat([]Object{}, w.seen), slices.Concat([]Object{}, want)) || w.versions[0] != formatRV(rv) {
+				t.Fatalf("at %d: %v, want %v", rv, w.seen, want)
+			}
+		}
+	})
 }
 
 func TestTokensAreChecked(t *testing.T) {
