@@ -130,13 +130,14 @@ func (c *client) resourceByWord(ctx context.Context, word string) (resource, err
 	if err != nil {
 		return resource{}, err
 	}
+	var known []string
 	for _, r := range served {
 		if r.matches(word) {
-			return r, nil
+			return r.resource, nil
 		}
+		known = append(known, append(r.Short, r.Plural, r.Singular)...)
 	}
-	var known []string
-	for _, r := range append(served, builtin...) {
+	for _, r := range builtin {
 		known = append(known, append(r.Short, r.Plural, r.Singular)...)
 	}
 	return resource{}, usagef("unknown kind %q%s", word, didYouMean(strings.ToLower(word), known))
@@ -152,8 +153,12 @@ func (c *client) resourceByKind(ctx context.Context, apiVersion, kind string) (r
 	if err != nil {
 		return resource{}, err
 	}
-	if i := slices.IndexFunc(served, match); i >= 0 {
-		return served[i], nil
+	if i := slices.IndexFunc(served, func(r discovered) bool { return match(r.resource) }); i >= 0 {
+		r := served[i]
+		if r.refused { // said before anything is sent
+			return r.resource, c.get(ctx, r.path("", ""), nil, &metav1.PartialObjectMetadataList{})
+		}
+		return r.resource, nil
 	}
 	for _, r := range builtin {
 		if strings.EqualFold(r.Kind, kind) {
@@ -163,8 +168,15 @@ func (c *client) resourceByKind(ctx context.Context, apiVersion, kind string) (r
 	return resource{}, fmt.Errorf("kind %q in apiVersion %q is not served by %s", kind, apiVersion, c.where)
 }
 
-// discover asks the server for every kind it serves.
-func (c *client) discover(ctx context.Context) ([]resource, error) {
+// discovered is a kind that the server knows; a refused one by name only, and who asks
+// for it is told in words why there is none.
+type discovered struct {
+	resource
+	refused bool
+}
+
+// discover asks the server for every kind it knows.
+func (c *client) discover(ctx context.Context) ([]discovered, error) {
 	var groups metav1.APIGroupList
 	if err := c.get(ctx, "/apis", nil, &groups); err != nil {
 		return nil, err
@@ -177,7 +189,7 @@ func (c *client) discover(ctx context.Context) ([]resource, error) {
 		}
 		versions = append(versions, gv)
 	}
-	var all []resource
+	var all []discovered
 	for _, gv := range versions {
 		path := "/apis/" + gv.String()
 		if gv.Group == "" {
@@ -191,10 +203,10 @@ func (c *client) discover(ctx context.Context) ([]resource, error) {
 			if strings.Contains(r.Name, "/") {
 				continue // a subresource
 			}
-			all = append(all, resource{
+			all = append(all, discovered{resource{
 				Group: gv.Group, Version: gv.Version, Plural: r.Name, Singular: orElse(r.SingularName, strings.ToLower(r.Kind)),
 				Kind: r.Kind, Short: r.ShortNames, Namespaced: r.Namespaced,
-			})
+			}, len(r.Verbs) == 0})
 		}
 	}
 	return all, nil

@@ -37,20 +37,44 @@ func (s *Server) discoveryRoutes(mux *http.ServeMux) {
 	static("/api/v1", core)
 	var whole []apidiscovery.APIGroupDiscovery
 	list := metav1.APIGroupList{TypeMeta: metav1.TypeMeta{Kind: "APIGroupList", APIVersion: "v1"}}
-	for _, g := range groups() {
-		gv := metav1.GroupVersionForDiscovery{GroupVersion: g.String(), Version: g.Version}
-		group := metav1.APIGroup{Name: g.Group, Versions: []metav1.GroupVersionForDiscovery{gv}, PreferredVersion: gv}
-		list.Groups = append(list.Groups, group)
+	for _, versions := range groupsNamed() {
+		group := metav1.APIGroup{Name: versions[0].Group}
+		all := apidiscovery.APIGroupDiscovery{ObjectMeta: metav1.ObjectMeta{Name: group.Name}}
+		for _, gv := range versions {
+			group.Versions = append(group.Versions, metav1.GroupVersionForDiscovery{GroupVersion: gv.String(), Version: gv.Version})
+			resources := resourceList(gv.Group, gv.Version)
+			static("/apis/"+gv.String(), resources)
+			all.Versions = append(all.Versions, aggregated(resources, gv.Group, gv.Version).Versions...)
+		}
+		group.PreferredVersion = group.Versions[0]
+		list.Groups, whole = append(list.Groups, group), append(whole, all)
 		group.TypeMeta = metav1.TypeMeta{Kind: "APIGroup", APIVersion: "v1"}
-		static("/apis/"+g.Group, group)
-		resources := resourceList(g.Group, g.Version)
-		static("/apis/"+g.String(), resources)
-		whole = append(whole, aggregated(resources, g.Group, g.Version))
+		static("/apis/"+group.Name, group)
 	}
 	eitherDiscovery(mux, "/apis", list, whole)
 	for _, path := range []string{"/healthz", "/livez", "/readyz"} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	}
+}
+
+// groupsNamed are the versions of each group, of what is served and what is refused in
+// words, the preferred version first.
+func groupsNamed() (all [][]schema.GroupVersion) {
+	list := groups()
+	for _, f := range refusals {
+		if f.Group != "" && !slices.Contains(list, f.GroupVersion) {
+			list = append(list, f.GroupVersion)
+		}
+	}
+	for _, gv := range list {
+		i := slices.IndexFunc(all, func(of []schema.GroupVersion) bool { return of[0].Group == gv.Group })
+		if i < 0 {
+			all = append(all, []schema.GroupVersion{gv})
+			continue
+		}
+		all[i] = append(all[i], gv)
+	}
+	return all
 }
 
 // groups are those of all kinds, holon's own among them.
@@ -88,6 +112,11 @@ func resourceList(group, version string) metav1.APIResourceList {
 				r.Group, r.Version = sub.gvk.Group, sub.gvk.Version
 			}
 			list.APIResources = append(list.APIResources, r)
+		}
+	}
+	for _, f := range refusals {
+		if f.Group == group && f.Version == version {
+			list.APIResources = append(list.APIResources, f.resource())
 		}
 	}
 	slices.SortFunc(list.APIResources, func(a, b metav1.APIResource) int { return strings.Compare(a.Name, b.Name) })

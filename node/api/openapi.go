@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -16,7 +17,7 @@ import (
 func (s *Server) openAPIRoutes(mux *http.ServeMux) {
 	patches := patches()
 	index := map[string]any{}
-	for _, gv := range append([]schema.GroupVersion{{Version: "v1"}}, groups()...) {
+	for _, gv := range slices.Concat([]schema.GroupVersion{{Version: "v1"}}, slices.Concat(groupsNamed()...)) {
 		path := strings.TrimPrefix(groupPath(gv), "/")
 		index[path] = map[string]any{"serverRelativeURL": "/openapi/v3/" + path}
 		mux.HandleFunc("GET /openapi/v3/"+path, func(w http.ResponseWriter, r *http.Request) {
@@ -58,16 +59,23 @@ func groupPath(gv schema.GroupVersion) string {
 	return "/apis/" + gv.String()
 }
 
-// patches are the places of the kinds that can be patched.
+// patches are the places of the kinds that can be patched, and of those that are refused:
+// what is not among them kubectl and Helm do not send at all.
 func patches() (list []openapi.Patch) {
-	for _, k := range kinds {
-		path := groupPath(k.GroupVersion())
-		if k.namespaced {
+	add := func(gvk schema.GroupVersionKind, plural string, namespaced bool) {
+		path := groupPath(gvk.GroupVersion())
+		if namespaced {
 			path += "/namespaces/{namespace}"
 		}
+		list = append(list, openapi.Patch{Path: path + "/" + plural + "/{name}", Kind: gvk})
+	}
+	for _, k := range kinds {
 		if k.can("patch") {
-			list = append(list, openapi.Patch{Path: path + "/" + k.plural + "/{name}", Kind: k.GroupVersionKind})
+			add(k.GroupVersionKind, k.plural, k.namespaced)
 		}
+	}
+	for _, f := range refusals {
+		add(f.WithKind(f.kind), f.plural, f.namespaced)
 	}
 	return list
 }

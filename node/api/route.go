@@ -3,6 +3,8 @@ package api
 import (
 	"net/http"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // target is the object or collection that a request is about.
@@ -20,16 +22,8 @@ func (t *target) key() Key {
 //
 //	[namespaces/NS/]PLURAL[/NAME[/SUB]]
 func parseTarget(path string) (*target, error) {
-	segments := strings.Split(strings.Trim(path, "/"), "/")
-	var group, version string
-	switch {
-	case len(segments) >= 2 && segments[0] == "api":
-		version, segments = segments[1], segments[2:]
-	case len(segments) >= 3 && segments[0] == "apis":
-		group, version, segments = segments[1], segments[2], segments[3:]
-	default:
-		return nil, notServed()
-	}
+	gv, segments := splitPath(path)
+	group, version := gv.Group, gv.Version
 	t := &target{}
 	inNamespace := false
 	if len(segments) >= 3 && segments[0] == "namespaces" && kindOf(group, version, segments[2]) != nil {
@@ -51,8 +45,24 @@ func parseTarget(path string) (*target, error) {
 	return t, nil
 }
 
+// splitPath takes a path apart behind its group and version. Nothing is left of one of
+// another form.
+func splitPath(path string) (gv schema.GroupVersion, rest []string) {
+	segments := strings.Split(strings.Trim(path, "/"), "/")
+	switch {
+	case len(segments) >= 2 && segments[0] == "api":
+		return schema.GroupVersion{Version: segments[1]}, segments[2:]
+	case len(segments) >= 3 && segments[0] == "apis":
+		return schema.GroupVersion{Group: segments[1], Version: segments[2]}, segments[3:]
+	}
+	return gv, nil
+}
+
 // serveObjects answers everything about objects.
 func (s *Server) serveObjects(w http.ResponseWriter, r *http.Request) error {
+	if f := refusalOf(r.URL.Path); f != nil {
+		return f.answer(r.Method)
+	}
 	t, err := parseTarget(r.URL.Path)
 	if err != nil {
 		return err
