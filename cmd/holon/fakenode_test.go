@@ -115,6 +115,9 @@ func (f *fakeNode) Mutate(_ context.Context, m api.Mutation) (api.Object, error)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	old, there := f.cache.Get(m.Key)
+	if m.UID == "" && old.Token == 0 {
+		there = false // what is given in a namespace is not stored
+	}
 	f.serial++
 	switch {
 	case m.New == nil && !there:
@@ -462,7 +465,7 @@ func (f *fakeNode) stored() []api.Object {
 	var all []api.Object
 	for _, resource := range []string{"namespaces", "configmaps", "deployments.apps"} {
 		objects, _ := f.cache.List(resource, "")
-		all = append(all, objects...)
+		all = append(all, slices.DeleteFunc(objects, func(o api.Object) bool { return o.Name == "kube-root-ca.crt" })...) // given, not stored
 	}
 	return all
 }

@@ -69,6 +69,8 @@ type Cache struct {
 	rings    map[string]*ring
 	watchers map[string]map[*Watcher]struct{} // by resource
 	changed  chan struct{}                    // closed and replaced at every new snapshot
+	gives    bool                             // see Give
+	ca       []byte
 }
 
 // snapshot is one immutable state of everything.
@@ -144,15 +146,25 @@ func (c *Cache) Changed() <-chan struct{} {
 // The state is always published; an error only says that the range of
 // resourceVersions could not be reserved on disk.
 func (c *Cache) Apply(objects []Object, deletes []Key) error {
+	return c.change(func(w *writing) {
+		for _, k := range deletes {
+			w.remove(k)
+		}
+		for _, o := range objects {
+			w.put(o)
+		}
+		if c.gives {
+			w.complete()
+		}
+	})
+}
+
+// change publishes what write does to the state.
+func (c *Cache) change(write func(*writing)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := &writing{cache: c, trees: maps.Clone(c.current.Load().trees), own: map[string]bool{}}
-	for _, k := range deletes {
-		w.remove(k)
-	}
-	for _, o := range objects {
-		w.put(o)
-	}
+	write(w)
 	if !w.touched {
 		return w.err
 	}

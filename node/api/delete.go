@@ -119,6 +119,8 @@ func (s *Server) deleteObject(
 	switch {
 	case t.kind.key() == Namespaces:
 		err = s.deleteNamespace(ctx, t, o)
+	case o.isGiven():
+		err = s.config.Cache.Apply(nil, []Key{o.Key}) // and another one takes its place
 	case derivedPod(o):
 		err = ofBackend(s.config.Backend.DeletePod(ctx, o.Namespace, o.Name), t.kind.groupResource(), o.Name)
 	default:

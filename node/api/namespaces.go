@@ -103,7 +103,7 @@ func (s *Server) deleteNamespace(ctx context.Context, t *target, o Object) error
 }
 
 // NamespaceContent lists the stored objects of a namespace: those that are not
-// derived from others, do not stop by themselves, and are not asked from nodes.
+// derived from others or given, do not stop by themselves, and are not asked from nodes.
 func NamespaceContent(c *Cache, namespace string) []Object {
 	var out []Object
 	for _, k := range kinds {
@@ -112,7 +112,7 @@ func NamespaceContent(c *Cache, namespace string) []Object {
 		}
 		objects, _ := c.List(k.key(), namespace)
 		for _, o := range objects {
-			if !derivedPod(o) && metaString(o.Value(), "deletionTimestamp") == "" {
+			if !derivedPod(o) && !o.isGiven() && metaString(o.Value(), "deletionTimestamp") == "" {
 				out = append(out, o)
 			}
 		}

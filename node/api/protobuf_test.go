@@ -86,6 +86,7 @@ func TestProtobufWatch(t *testing.T) {
 	made, err := client.CoreV1().ConfigMaps("default").Create(f.ctx,
 		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "a"}, BinaryData: map[string][]byte{"k": {0, 255}}}, metav1.CreateOptions{})
 	check(t, err)
+	<-w.ResultChan() // what is given in the namespace
 	if e := <-w.ResultChan(); e.Type != watch.Added || !reflect.DeepEqual(e.Object, made) {
 		t.Errorf("got %+v, want %+v", e, made)
 	}

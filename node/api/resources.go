@@ -91,8 +91,10 @@ const (
 	DaemonSets   = "daemonsets.apps"
 	ReplicaSets  = "replicasets.apps"
 	Jobs         = "jobs.batch"
+	Services     = "services"
 	Budgets      = "poddisruptionbudgets.policy"
 
+	ServiceAccounts = "serviceaccounts"
 	PriorityClasses = "priorityclasses.scheduling.k8s.io"
 
 	Roles               = "roles.rbac.authorization.k8s.io"

@@ -92,6 +92,13 @@ func New(config Config) (*Server, error) {
 	if err := config.Cache.Apply(roles, nil); err != nil {
 		return nil, err
 	}
+	var trusted []byte
+	if config.CA != nil {
+		trusted = config.CA.CertPEM()
+	}
+	if err := config.Cache.Give(trusted); err != nil {
+		return nil, err
+	}
 	if err := s.listen(); err != nil {
 		s.closeListeners()
 		return nil, err

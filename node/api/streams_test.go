@@ -57,6 +57,7 @@ func TestWatch(t *testing.T) {
 	check(t, err)
 	defer fromList.Stop()
 	expect(t, fromStart, "ADDED a")
+	expect(t, fromStart, "ADDED kube-root-ca.crt")
 	b, err := maps.Create(f.ctx, configMap("b", nil), create)
 	check(t, err)
 	expect(t, fromStart, "ADDED b")
@@ -100,6 +101,7 @@ func TestInitialEventsEndWithABookmark(t *testing.T) {
 	defer w.Stop()
 	expect(t, w, "ADDED a")
 	expect(t, w, "ADDED b")
+	expect(t, w, "ADDED kube-root-ca.crt")
 	end := (<-w.ResultChan()).Object.(*corev1.ConfigMap)
 	if end.Annotations[metav1.InitialEventsAnnotationKey] != "true" || end.ResourceVersion != formatRV(f.cache.RV()) {
 		t.Errorf("the bookmark: %+v", end.ObjectMeta)

@@ -305,6 +305,15 @@ func (s *Server) replace(
 	if opts.dryRun {
 		return Object{Key: current.Key, RV: current.RV, Source: Decoded(value)}, nil
 	}
+	if current.isGiven() { // whoever changes it makes it his own
+		value["metadata"] = clientMetadata(value, nil)
+		delete(value, "status")
+		stored, err := s.mutate(ctx, t, Mutation{Key: current.Key, New: value})
+		if apierrors.IsAlreadyExists(err) {
+			err = apierrors.NewConflict(t.kind.groupResource(), t.name, ErrConflict)
+		}
+		return stored, err
+	}
 	mutation := Mutation{Key: current.Key, UID: uidOf(current.Value()), Old: oldValue, New: value}
 	if m.GetResourceVersion() != "" {
 		mutation.Token = current.Token
