@@ -63,7 +63,6 @@ var refusals = []refusal{
 		"holon kubeconfig --user makes a credential"},
 	{schema.GroupVersion{Group: "coordination.k8s.io", Version: "v1"}, "Lease", "leases", nil, true,
 		"no lease would exclude anybody on the other side of a partition; let a Deployment have one replica, and its program bear a second one"},
-	{schema.GroupVersion{Group: "discovery.k8s.io", Version: "v1"}, "EndpointSlice", "endpointslices", nil, true, addresses},
 	{networking, "Ingress", "ingresses", []string{"ing"}, true, noRouting},
 	{networking, "IngressClass", "ingressclasses", nil, false, noRouting},
 	{networking, "NetworkPolicy", "networkpolicies", []string{"netpol"}, true, "nothing would enforce one, and every pod would still be reached; use the firewalls of the hosts"},
