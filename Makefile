@@ -50,8 +50,17 @@ bin/kubectl bin/helm: testnet/kube/go.mod
 	@mkdir -p bin
 	cd testnet/kube && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o ../../$@ $(if $(filter %helm,$@),helm.sh/helm/v3/cmd/helm,./kubectl)
 
+# The kubectl of Debian 12 is 1.20: the basics have to work with it, too. Its package is
+# taken apart and not installed, as it would not go beside another kubectl.
+bin/kubectl-debian:
+	@mkdir -p bin
+	@command -v apt-get >/dev/null || { echo "$@: this is not Debian, the test of its kubectl is left out"; exit 0; }; \
+	dir=$$(mktemp -d) && cd $$dir && chmod 755 . && \
+	{ apt-get download -qq kubernetes-client 2>/dev/null || { $(SUDO) apt-get update -qq && apt-get download -qq kubernetes-client; }; } && \
+	dpkg-deb -x kubernetes-client_*.deb . && cp usr/bin/kubectl $(CURDIR)/$@ && rm -r $$dir
+
 .PHONY: clients
-clients: bin/kubectl bin/helm ## write bin/kubectl and bin/helm, for the tests
+clients: bin/kubectl bin/helm bin/kubectl-debian ## write kubectl, Debian's old one and helm into bin, for the tests
 
 .PHONY: deps
 deps: ## install the Debian packages that the tests and the demo need

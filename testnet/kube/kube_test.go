@@ -19,14 +19,14 @@ const (
 	lookAt   = 100 * time.Millisecond
 )
 
-// programs are where `make build web clients` writes them.
-func programs(t *testing.T) string {
+// programs are, some more of them if a test needs those, where `make build web clients` writes them.
+func programs(t *testing.T, more ...string) string {
 	t.Helper()
 	dir, err := filepath.Abs("../../bin")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []string{"holon", "web", "kubectl", "helm"} {
+	for _, p := range append(more, "holon", "web", "kubectl", "helm") {
 		if _, err := os.Stat(filepath.Join(dir, p)); err != nil {
 			t.Fatalf("%v; build it with 'make build web clients'", err)
 		}
@@ -41,9 +41,9 @@ type testnet struct {
 	split    bool // in halves
 }
 
-func start(t *testing.T) *testnet {
+func start(t *testing.T, more ...string) *testnet {
 	t.Helper()
-	n := &testnet{t: t, bin: programs(t), dir: filepath.Join(t.TempDir(), "net")}
+	n := &testnet{t: t, bin: programs(t, more...), dir: filepath.Join(t.TempDir(), "net")}
 	t.Cleanup(func() {
 		if t.Failed() {
 			n.showLogs()
@@ -109,6 +109,7 @@ func (n *testnet) play(pattern, node string) {
 				env.Setenv("PATH", n.bin+":"+os.Getenv("PATH"))
 				env.Setenv("KUBECONFIG", config)
 				env.Setenv("NODE", node)
+				env.Setenv("OLD", filepath.Join(n.bin, "kubectl-debian"))
 				return nil
 			},
 			Condition: func(name string) (bool, error) {
@@ -169,6 +170,15 @@ func TestKubectlInHalves(t *testing.T) {
 	n.verb("heal")
 	n.split = false
 	n.play("kubectl_*.txt", "n2")
+}
+
+// TestOldKubectl plays the basics with the kubectl of Debian 12, which is 1.20.
+func TestOldKubectl(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		t.Skipf("%v: only Debian has the package", err)
+	}
+	start(t, "kubectl-debian").play("old_kubectl.txt", "n3")
 }
 
 func TestHelm(t *testing.T) { start(t).play("helm*.txt", "n2") }
