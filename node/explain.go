@@ -161,6 +161,16 @@ func (n *Node) Status(context.Context) (api.ClusterStatus, error) {
 	return s, nil
 }
 
+// Unheard lists the members that are out of reach.
+func (n *Node) Unheard() (list []api.Unheard) {
+	for _, m := range n.view.Load().Members {
+		if m.State == "unreachable" {
+			list = append(list, api.Unheard{Node: m.Name, For: n.now() - m.Since})
+		}
+	}
+	return list
+}
+
 // unsteady says who gets new pods only where nobody else fits, and for how long.
 func unsteady(v *core.View, now core.Instant) (say []string) {
 	for _, m := range v.Members {

@@ -340,6 +340,8 @@ func (f *fakeNode) Why(_ context.Context, k api.Key) (api.Why, error) {
 }
 
 // Status is a view of two nodes.
+func (f *fakeNode) Unheard() []api.Unheard { return nil }
+
 func (f *fakeNode) Status(context.Context) (api.ClusterStatus, error) {
 	return api.ClusterStatus{
 		Cluster: "testers", Node: "n1", Peer: "12D3", Runtime: "process", Majority: true, Counted: 3, Reached: 2, Records: 4,

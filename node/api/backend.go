@@ -182,6 +182,9 @@ type Backend interface {
 	Compact(ctx context.Context, k Key, recreate bool) (uid string, err error)
 	// Status is this node's view of the cluster.
 	Status(ctx context.Context) (ClusterStatus, error)
+	// Unheard lists the members that are out of reach, by name: what is read here may lack
+	// what they have written since.
+	Unheard() []Unheard
 	// Snapshot writes this node's copy of the cluster's state, as of one moment, in
 	// the format of crdt/snapshot. After an error what was written is no snapshot.
 	Snapshot(ctx context.Context, w io.Writer) error
@@ -292,6 +295,12 @@ type Fate struct {
 	StandIn   bool   `json:"standIn,omitempty"` // and not for good
 	State     string `json:"state"`
 	Why       string `json:"why"`
+}
+
+// Unheard is a member that has been out of reach for some time.
+type Unheard struct {
+	Node string
+	For  time.Duration
 }
 
 // ClusterStatus is the answer to `holon status`.

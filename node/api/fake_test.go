@@ -31,6 +31,7 @@ type memory struct {
 	runs    map[string]int // by slot: counts runs
 	events  []map[string]any
 	missing []string
+	unheard []Unheard
 	mutated []Mutation
 	joins   []TokenInfo
 
@@ -395,6 +396,8 @@ func (m *memory) Why(_ context.Context, k Key) (Why, error) {
 	}
 	return Why{Kind: k.Resource, Namespace: k.Namespace, Name: k.Name, Node: "n1", Scheduler: "n2", Standbys: []string{"n1"}, Majority: true}, nil
 }
+
+func (m *memory) Unheard() []Unheard { return m.unheard }
 
 func (m *memory) Status(context.Context) (ClusterStatus, error) {
 	return ClusterStatus{Cluster: "test", Node: "n1"}, m.fail

@@ -107,6 +107,7 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = control.SetWriteDeadline(start.Add(answerTimeout))
 		defer func() { _ = control.SetWriteDeadline(time.Time{}) }()
 	}
+	s.noteStaleness(seen, r)
 	s.handler.ServeHTTP(seen, r.WithContext(ctx))
 }
 
