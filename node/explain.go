@@ -157,7 +157,7 @@ func (n *Node) Status(context.Context) (api.ClusterStatus, error) {
 		}
 		s.Members = append(s.Members, info)
 	}
-	s.Sentences = slices.Concat(sentences(v, lost, n.disk.failing.Load()), unsteady(v, n.now()), otherProfiles(v, id.Name), notes)
+	s.Sentences = slices.Concat(sentences(v, lost, n.disk.failing.Load()), unsteady(v, n.now()), clockOff(v), otherProfiles(v, id.Name), notes)
 	return s, nil
 }
 
@@ -179,6 +179,18 @@ func unsteady(v *core.View, now core.Instant) (say []string) {
 		}
 	}
 	return say
+}
+
+// clockOff says that this node's clock is wrong, and what that means.
+func clockOff(v *core.View) []string {
+	if v.ClockOff == 0 {
+		return nil
+	}
+	way := "ahead of"
+	if v.ClockOff < 0 {
+		way = "behind"
+	}
+	return []string{fmt.Sprintf("This node's clock is %v %s what most members' clocks say. CronJobs go by the others; times that this node writes into objects and logs are off. Set it, or let NTP do so.", v.ClockOff.Abs(), way)}
 }
 
 // otherProfiles says who judges silence otherwise than this node.

@@ -68,6 +68,17 @@ func TestStatusNamesWhoHasAnotherProfile(t *testing.T) {
 	})
 }
 
+func TestClockThatIsOffIsSaid(t *testing.T) {
+	if said := clockOff(&core.View{}); said != nil {
+		t.Errorf("said %q of a clock that is right", said)
+	}
+	for off, want := range map[time.Duration]string{-56 * time.Hour: "56h0m0s behind what", 90 * time.Second: "1m30s ahead of what"} {
+		if said := strings.Join(clockOff(&core.View{ClockOff: off}), " "); !strings.Contains(said, want) {
+			t.Errorf("said %q, want %q", said, want)
+		}
+	}
+}
+
 func TestWhoComesAndGoesIsNamedUntilTheEnd(t *testing.T) {
 	v := &core.View{Members: []core.MemberView{
 		{Name: "n1", State: "alive"},

@@ -72,7 +72,7 @@ func (n *Node) lookAtHost(ctx context.Context) core.Host {
 	n.host.mu.Lock()
 	defer n.host.mu.Unlock()
 	h := &n.host.current
-	h.WallClockHint = time.Now().UTC().Format(time.RFC3339)
+	h.Wall = time.Now().UnixMilli()
 	h.RuntimeError, h.DiskError = "", ""
 	if err != nil {
 		h.RuntimeError = err.Error()

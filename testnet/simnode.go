@@ -63,6 +63,7 @@ type Node struct {
 
 	pausedAt  time.Duration
 	powerCuts int
+	clock     wallClock
 	// absent is how long it counts a silent member for the purge floor; 0: the preset.
 	absent  time.Duration
 	doubt   string                 // why its database is not to be trusted at the next boot
@@ -108,7 +109,7 @@ func (k clusterKeys) public() ed25519.PublicKey { return k.private.Public().(ed2
 func (w *World) newNode(i int) *Node {
 	n := &Node{w: w, index: i, name: fmt.Sprintf("n%d", i+1), key: seededKey(w.rng), disk: newDisk(), specs: map[runtime.RunID]runtime.Spec{}, stopped: map[runtime.RunID]bool{}, running: map[state.SlotID]bool{}, sets: map[state.SlotID]bool{}}
 	n.recertify()
-	n.replica = w.randomReplica()
+	n.replica, n.clock = w.randomReplica(), clocksByTurns[i%len(clocksByTurns)]
 	n.absent = w.absentAfter()
 	n.host = runtimetest.NewHost(runtimetest.HostConfig{Node: n.name, StartDelay: 300 * time.Millisecond, RemoveDelay: 50 * time.Millisecond, Program: w.program})
 	return n
@@ -387,8 +388,8 @@ func (n *Node) rewake(at time.Duration) {
 
 func (n *Node) tellHost() {
 	n.step(core.HostChanged{Host: core.Host{
-		WallClockHint: []string{"1970-01-01T00:00:00Z", "2026-01-01T00:00:00Z", "2099-12-31T23:59:59Z"}[n.index%3],
-		Runtime:       runtime.Info{Name: "sim"}, RuntimeError: n.down, Allocatable: n.room(), HostIP: "10.0.0." + fmt.Sprint(n.index+1),
+		Wall:    n.clock.reads(n.w.now),
+		Runtime: runtime.Info{Name: "sim"}, RuntimeError: n.down, Allocatable: n.room(), HostIP: "10.0.0." + fmt.Sprint(n.index+1),
 	}})
 }
 

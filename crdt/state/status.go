@@ -29,6 +29,7 @@ type NodeStatus struct {
 	Kernel        string      `cbor:"15,keyasint,omitempty"`
 	HolonVersion  string      `cbor:"16,keyasint,omitempty"`
 	Profile       string      `cbor:"25,keyasint,omitempty"` // names the figures of its failure detection
+	Wall          int64       `cbor:"26,keyasint,omitempty"` // its wall clock when it sent this, in milliseconds since 1970; 0: it does not know
 	// Replica is the ID under which the node writes records, so that its writes can
 	// be told by its name.
 	Replica crdt.ReplicaID `cbor:"24,keyasint,omitzero"`

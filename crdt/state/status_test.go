@@ -52,7 +52,7 @@ func fullStatus() *NodeStatus {
 				Started: "2026-01-02T03:04:05Z", Finished: "2026-01-02T03:04:06Z", Starting: true,
 			}},
 		}},
-		OS: "linux", Arch: "amd64", Kernel: "6.1", HolonVersion: "v0", Profile: "edge", Replica: crdt.ReplicaID{3, 1: 4},
+		OS: "linux", Arch: "amd64", Kernel: "6.1", HolonVersion: "v0", Profile: "edge", Replica: crdt.ReplicaID{3, 1: 4}, Wall: 1_767_323_045_000,
 	}
 }
 

@@ -197,7 +197,8 @@ func (c *Core) Step(now Instant, ev Event) Ready {
 func (c *Core) hostChanged(h Host) {
 	before := c.host
 	c.host = h
-	before.WallClockHint = h.WallClockHint
+	before.Wall = h.Wall
+	c.hearOwn(h.Wall)
 	if !reflect.DeepEqual(before, h) {
 		c.index.dirtyAll, c.status.dirty, c.runner.dirty = true, true, true
 	}

@@ -429,13 +429,13 @@ func (c *Core) deriveNode(name string) {
 	}
 }
 
-// withoutRuns spells what a node says of itself, but for what it runs.
+// withoutRuns spells what a node says of itself, but for what it runs and what time it is.
 func withoutRuns(s *state.NodeStatus) string {
 	if s == nil {
 		return ""
 	}
 	bare := *s
-	bare.Runs, bare.Seq = nil, 0
+	bare.Runs, bare.Seq, bare.Wall = nil, 0, 0
 	return string(bare.Encode())
 }
 

@@ -58,16 +58,16 @@ func (Woke) event()        {}
 
 // Host is what the shell knows of the machine and its runtime.
 type Host struct {
-	Runtime       runtime.Info
-	RuntimeError  string // why the runtime cannot be used now; empty: it can
-	Server        string // URL of this node's API
-	HostIP        string
-	Allocatable   state.Resources
-	OS, Arch      string
-	Kernel        string
-	HolonVersion  string
-	DiskError     string // why this node cannot store anything; empty: it can
-	WallClockHint string // RFC 3339, for display only
+	Runtime      runtime.Info
+	RuntimeError string // why the runtime cannot be used now; empty: it can
+	Server       string // URL of this node's API
+	HostIP       string
+	Allocatable  state.Resources
+	OS, Arch     string
+	Kernel       string
+	HolonVersion string
+	DiskError    string // why this node cannot store anything; empty: it can
+	Wall         int64  // the wall clock, in milliseconds since 1970; 0: unknown. See ClusterTime
 }
 
 // Ready is what must happen next, in field order:

@@ -298,7 +298,7 @@ func (c *Core) newRevision(w *state.Workload) deed {
 			return rec.Set(uid, at, map[string][]byte{
 				state.RevisionTemplate:   state.EncodeRegister(w.Template),
 				state.RevisionNumber:     state.EncodeRegister(number),
-				state.RevisionCreated:    state.EncodeRegister(c.host.WallClockHint),
+				state.RevisionCreated:    state.EncodeRegister(c.display()),
 				state.RevisionOwner:      state.EncodeRegister(w.Key),
 				state.RevisionOwnerBirth: state.EncodeRegister(w.Birth),
 			})

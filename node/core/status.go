@@ -24,16 +24,17 @@ type statuses struct {
 	// of reach. A status from before must not say that a home is ready.
 	fresh map[string]bool
 	// runs are those of all statuses, by workload and node.
-	runs  map[crdt.UID]map[string][]*state.RunStatus
-	heard map[string]bool // nodes whose status has changed since noteRefusals
-	dirty bool            // the own one may have changed
-	sent  Instant
+	runs   map[crdt.UID]map[string][]*state.RunStatus
+	heard  map[string]bool // nodes whose status has changed since noteRefusals
+	dirty  bool            // the own one may have changed
+	sent   Instant
+	clocks clocks
 }
 
 func newStatuses() statuses {
 	return statuses{
 		own: &state.NodeStatus{}, byNode: map[string]*state.NodeStatus{}, fresh: map[string]bool{},
-		runs: map[crdt.UID]map[string][]*state.RunStatus{}, heard: map[string]bool{},
+		runs: map[crdt.UID]map[string][]*state.RunStatus{}, heard: map[string]bool{}, clocks: clocks{of: map[string]clock{}},
 	}
 }
 
@@ -100,6 +101,7 @@ func (c *Core) receiveStatus(from p2p.PeerID, s *state.NodeStatus) {
 	if have != nil && !s.Newer(have) {
 		if s.Epoch == have.Epoch && s.Seq == have.Seq && !fresh {
 			c.status.fresh[s.Node] = true
+			c.status.hear(s.Node, s.Wall, c.now)
 			c.touchNode(s.Node, have, have, true)
 			c.runner.unsettleHeld()
 		}
@@ -107,6 +109,7 @@ func (c *Core) receiveStatus(from p2p.PeerID, s *state.NodeStatus) {
 	}
 	c.status.byNode[s.Node], c.status.fresh[s.Node] = s, true
 	c.status.move(s.Node, have, s)
+	c.status.hear(s.Node, s.Wall, c.now)
 	c.touchNode(s.Node, have, s, !fresh)
 	c.runner.unsettleHeld()
 }
@@ -152,7 +155,9 @@ func (c *Core) sendStatus(to ...p2p.PeerID) {
 	if c.status.own.Seq == 0 || len(to) == 0 {
 		return // not observed anything yet
 	}
-	frame := append([]byte{kindStatus}, c.status.own.Encode()...)
+	told := *c.status.own
+	told.Wall = c.ownWall() // it has gone on since
+	frame := append([]byte{kindStatus}, told.Encode()...)
 	for _, peer := range to {
 		c.out.Send = append(c.out.Send, Envelope{To: peer, Frame: frame, Early: true})
 	}
@@ -176,7 +181,7 @@ func (c *Core) publishStatus() {
 	}
 	next := c.describe()
 	next.Seq = s.own.Seq
-	if s.own.Seq > 0 && sameStatus(next, s.own) && c.now < s.sent+statusEvery {
+	if s.own.Seq > 0 && sameStatus(next, s.own) && sameClock(next, s.own, c.now-s.sent) && c.now < s.sent+statusEvery {
 		s.dirty = false
 		c.wake(s.sent + statusEvery)
 		return
@@ -202,7 +207,7 @@ func (c *Core) describe() *state.NodeStatus {
 	s := &state.NodeStatus{
 		Node: c.cfg.Node, Epoch: c.cfg.Epoch, Runtime: h.Runtime.Name, Version: h.Runtime.Version,
 		HostPortsOnly: h.Runtime.HostPortsOnly, Server: h.Server, HostIP: h.HostIP, Allocatable: h.Allocatable,
-		Draining: c.runner.draining, OS: h.OS, Arch: h.Arch, Kernel: h.Kernel, HolonVersion: h.HolonVersion, Replica: c.Replica(), Profile: c.cfg.Swim.Name,
+		Draining: c.runner.draining, OS: h.OS, Arch: h.Arch, Kernel: h.Kernel, HolonVersion: h.HolonVersion, Replica: c.Replica(), Profile: c.cfg.Swim.Name, Wall: c.ownWall(),
 	}
 	ready := state.Condition{Type: "Ready", True: true, Reason: "HolonReady", Message: "holon runs pods here"}
 	switch {

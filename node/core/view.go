@@ -3,6 +3,7 @@ package core
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"holon/crdt/state"
 	"holon/p2p"
@@ -22,7 +23,10 @@ type View struct {
 	Evicted               bool // this node, by another one
 	Braked                bool // many members vanished at once, so no home moves for a while
 	Draining              bool
-	Runs                  int // that this node still executes
+	// ClockOff is how far this node's wall clock is ahead of cluster time, if that is
+	// worth telling.
+	ClockOff time.Duration
+	Runs     int // that this node still executes
 	// Aside is what was put aside, the oldest first; Held, if not nil, a sync that
 	// waits for a person.
 	Aside []QuarantineView
@@ -70,6 +74,7 @@ func (c *Core) view() *View {
 // summarize describes all but the members and their majority.
 func (c *Core) summarize(v *View) {
 	v.At, v.Records, v.Draining, v.Runs, v.Aside = c.now, len(c.store.entries), c.drained(), len(c.runner.runs), c.quarantineView()
+	v.ClockOff = c.clockOff()
 	if v.Held = nil; c.sync.held != nil {
 		h := c.sync.held
 		v.Held = &HeldView{Peer: h.peer, Objects: h.count, Of: h.of}
