@@ -39,6 +39,7 @@ var decoders = map[string]string{
 	"crdt/state Unstructured":          "- between forms of one value, in memory",
 	"crdt/state checker.checkHomes":    "registers",
 	"crdt/state checker.checkTemplate": "registers",
+	"crdt/state checker.checkOwners":   "registers",
 	"crdt/state Convert":               "- between forms of one value, in memory",
 	"node/core decodeMessage":          "put digest pull chunk",
 	"node/core Core.loadStore":         "marks",

@@ -54,7 +54,7 @@ func (n *Node) follow(c core.Change) (o api.Object, shown bool) {
 	case state.ConfigMaps, state.Secrets, state.Namespaces, state.PriorityClasses, state.ServiceAccounts,
 		state.Roles, state.RoleBindings, state.ClusterRoles, state.ClusterRoleBindings, state.Revocations:
 		return api.Object{Key: apiKey(c.Key), Token: c.Token, Source: n.plain(c)}, true
-	case state.Deployments, state.Pods, state.StatefulSets, state.DaemonSets, state.Jobs, state.Nodes, state.Budgets,
+	case state.Deployments, state.Pods, state.StatefulSets, state.DaemonSets, state.Jobs, state.CronJobs, state.Nodes, state.Budgets,
 		state.Services:
 		if c.Record.Live() == nil {
 			n.reasons.Delete(c.Key)

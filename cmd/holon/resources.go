@@ -37,6 +37,7 @@ var builtin = []resource{
 	{"apps", "v1", "deployments", "deployment", "Deployment", []string{"deploy"}, true, appsv1.Deployment{}},
 	{"apps", "v1", "replicasets", "replicaset", "ReplicaSet", []string{"rs"}, true, appsv1.ReplicaSet{}},
 	{"batch", "v1", "jobs", "job", "Job", nil, true, batchv1.Job{}},
+	{"batch", "v1", "cronjobs", "cronjob", "CronJob", []string{"cj"}, true, batchv1.CronJob{}},
 	{"apps", "v1", "statefulsets", "statefulset", "StatefulSet", []string{"sts"}, true, appsv1.StatefulSet{}},
 	{"apps", "v1", "daemonsets", "daemonset", "DaemonSet", []string{"ds"}, true, appsv1.DaemonSet{}},
 	{"apps", "v1", "controllerrevisions", "controllerrevision", "ControllerRevision", nil, true, appsv1.ControllerRevision{}},

@@ -17,6 +17,12 @@ func reviewForProcesses(resource string, value map[string]any) []string {
 		template, _ := spec["template"].(map[string]any)
 		spec, _ = template["spec"].(map[string]any)
 		path = "spec.template.spec"
+	case state.CronJobs:
+		job, _ := spec["jobTemplate"].(map[string]any)
+		within, _ := job["spec"].(map[string]any)
+		template, _ := within["template"].(map[string]any)
+		spec, _ = template["spec"].(map[string]any)
+		path = "spec.jobTemplate.spec.template.spec"
 	default:
 		return nil
 	}

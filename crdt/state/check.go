@@ -83,6 +83,7 @@ var checks = []struct {
 	{"run", (*checker).checkRuns},
 	{"slot nodes", (*checker).checkSlotNodes},
 	{"revision", (*checker).checkRevisions},
+	{"owner", (*checker).checkOwners},
 	{"member", (*checker).checkMembers},
 	{"node", (*checker).checkNodes},
 	{"pod meta", (*checker).checkPodMeta},
@@ -100,6 +101,7 @@ type checker struct {
 	slots     map[Key]Slot
 	workloads map[crdt.UID]*Workload
 	known     map[crdt.UID]bool // workloads, dead ones and losers of a name included
+	crons     map[crdt.UID]bool // live ones
 	members   map[Key]Member
 	names     map[string]bool // of members
 	revisions map[Key]bool    // live ones
@@ -122,6 +124,7 @@ func (c *checker) of(resource string) []Key {
 
 func (c *checker) gather() {
 	c.errors, c.slots, c.workloads, c.known = map[Key]error{}, map[Key]Slot{}, map[crdt.UID]*Workload{}, map[crdt.UID]bool{}
+	c.crons = map[crdt.UID]bool{}
 	c.members, c.names, c.revisions = map[Key]Member{}, map[string]bool{}, map[Key]bool{}
 	for key, rec := range c.doc {
 		if rec != nil {
@@ -151,6 +154,12 @@ func (c *checker) decode(key Key, rec *crdt.Record) error {
 		w, err := DecodeWorkload(key, rec)
 		if w != nil {
 			c.workloads[w.UID] = w
+		}
+		return err
+	case CronJobs:
+		cron, err := DecodeCronJob(key, rec)
+		if cron != nil {
+			c.crons[cron.UID] = true
 		}
 		return err
 	case Members:

@@ -169,6 +169,10 @@ func plants(d *document) map[string][]func() Severity {
 		o.Registers[path] = g
 	}
 	revision := revisionKey("default", d.web.UID, d.web.Revision)
+	job := MakeKey(Jobs, "default", "j")
+	owner := func(uid byte) map[string]string {
+		return map[string]string{JobOwner: string(EncodeRegister(CronOwner{Key: MakeKey(CronJobs, "default", "c"), UID: crdt.UID{uid}}))}
+	}
 	return map[string][]func() Severity{
 		"key": {
 			broken(func() { d.doc["pods/x"] = d.doc[p] }),
@@ -252,6 +256,14 @@ func plants(d *document) map[string][]func() Severity {
 		"slot nodes": {
 			unsettled(func() { d.home(0, 2, `{"node":"n3","term":2}`) }),
 			unsettled(func() { d.set(slot0, slotUID(id), map[string]string{SlotStandIn: `{"node":"n3","basis":1}`}) }),
+		},
+		"owner": {
+			broken(func() { d.set(job, crdt.UID{10}, map[string]string{JobOwner: `1`}) }),
+			broken(func() { d.set(job, crdt.UID{10}, map[string]string{JobOwner: `{"key":"pods/default/p"}`}) }),
+			broken(func() {
+				d.split(func(d *document) { d.set(job, crdt.UID{10}, owner(8)) }, func(d *document) { d.set(job, crdt.UID{10}, owner(9)) })
+			}),
+			unsettled(func() { d.set(job, crdt.UID{10}, owner(8)) }),
 		},
 		"revision": {
 			broken(func() { d.doc[MakeKey(Revisions, "default", "x")] = d.doc[revision] }),

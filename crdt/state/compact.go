@@ -51,11 +51,11 @@ func Compacted(key Key, o *crdt.Object, replica crdt.ReplicaID) (map[string][]by
 		values[GenerationPath(replica)] = strconv.AppendInt(nil, n, 10)
 	}
 	for path, g := range o.Registers {
-		if g.Value != nil && (path == ValidPath || strings.HasPrefix(path, conflictPrefix) || jobEnd(path)) {
+		if g.Value != nil && (path == ValidPath || strings.HasPrefix(path, conflictPrefix) || hiddenOfJob(path)) {
 			values[path] = g.Value
 		}
 	}
-	if IsWorkload(key.Resource()) {
+	if Plans(key.Resource()) {
 		values[IdentityPath] = EncodeRegister(identity(o).String())
 	}
 	return values, nil

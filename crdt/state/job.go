@@ -36,7 +36,8 @@ type Job struct {
 	TTL         *time.Duration
 	Attempts    []Attempt // by slot, then nonce, then run
 	Elapsed     time.Duration
-	Expired     bool // its deadline is over
+	Expired     bool       // its deadline is over
+	Owner       *CronOwner // the CronJob that it goes with, if any
 
 	Succeeded, Failed int
 	State             JobState
@@ -72,9 +73,10 @@ const (
 	JobExpired    = "#expired"  // true: that was its deadline
 )
 
-// jobEnd reports whether a register says how far a Job has come.
-func jobEnd(path string) bool {
-	return strings.HasPrefix(path, attemptPrefix) || path == JobElapsed || path == JobExpired
+// hiddenOfJob reports whether a register says how far a Job has come or with what it
+// goes, or how far a CronJob has.
+func hiddenOfJob(path string) bool {
+	return strings.HasPrefix(path, attemptPrefix) || path == JobElapsed || path == JobExpired || path == JobOwner || path == CronScheduled
 }
 
 // AttemptPath is where the end of a run is written.
@@ -151,7 +153,7 @@ func withLabels(labels, more map[string]string) map[string]string {
 
 // readEnds reads the hidden registers.
 func (j *Job) readEnds(key Key, o *crdt.Object) error {
-	into, seconds := map[string]any{JobExpired: &j.Expired}, int64(0)
+	into, seconds := map[string]any{JobExpired: &j.Expired, JobOwner: &j.Owner}, int64(0)
 	into[JobElapsed] = &seconds
 	for path := range o.Registers {
 		rest, ok := strings.CutPrefix(path, attemptPrefix)

@@ -19,6 +19,7 @@ const (
 	DaemonSets          = "daemonsets.apps"
 	ControllerRevisions = "controllerrevisions.apps" // derived, never stored
 	Jobs                = "jobs.batch"
+	CronJobs            = "cronjobs.batch"
 	Budgets             = "poddisruptionbudgets.policy"
 
 	Services        = "services"

@@ -141,8 +141,13 @@ func (s *Server) remove(ctx context.Context, t *target, o Object, exact bool) er
 }
 
 func warnDelete(t *target, o Object, opts *metav1.DeleteOptions, warn *warnings) {
-	if p := opts.PropagationPolicy; p != nil && *p == metav1.DeletePropagationOrphan && slices.Contains([]string{Deployments, StatefulSets, DaemonSets}, t.kind.key()) {
-		warn.add("propagationPolicy Orphan is not honoured: the pods of a %s are derived from it and stop with it", t.kind.Kind)
+	if p := opts.PropagationPolicy; p != nil && *p == metav1.DeletePropagationOrphan {
+		switch {
+		case slices.Contains([]string{Deployments, StatefulSets, DaemonSets}, t.kind.key()):
+			warn.add("propagationPolicy Orphan is not honoured: the pods of a %s are derived from it and stop with it", t.kind.Kind)
+		case t.kind.key() == CronJobs:
+			warn.add("propagationPolicy Orphan is not honoured: the Jobs of a CronJob are deleted with it")
+		}
 	}
 	if g := opts.GracePeriodSeconds; g != nil && t.kind.key() == Pods {
 		own, there, _ := unstructured.NestedInt64(o.Value(), "spec", "terminationGracePeriodSeconds")

@@ -92,6 +92,7 @@ const (
 	ReplicaSets  = "replicasets.apps"
 	Jobs         = "jobs.batch"
 	Services     = "services"
+	CronJobs     = "cronjobs.batch"
 	Budgets      = "poddisruptionbudgets.policy"
 
 	ServiceAccounts = "serviceaccounts"
@@ -208,10 +209,11 @@ var ordinaryKinds = []*kind{
 		fields:   jobFields,
 		defaults: by(valid.DefaultJob), validate: on(valid.Job), validateUpdate: onUpdate(valid.JobUpdate),
 		advise: adviceOn(func(j *batchv1.Job) []string {
-			return append(valid.AdviseTemplate(j.Spec.Template.Annotations), adviseOnSecrets(&j.Spec.Template.Spec, "spec.template.spec")...)
+			return slices.Concat(adviseOnOwners(j.OwnerReferences), valid.AdviseTemplate(j.Spec.Template.Annotations), adviseOnSecrets(&j.Spec.Template.Spec, "spec.template.spec"))
 		}),
 		columns: jobColumns, row: row(jobRow),
 	},
+	cronJobKind,
 	{
 		GroupVersionKind: schema.GroupVersionKind{Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
 		plural:           "poddisruptionbudgets", singular: "poddisruptionbudget", short: []string{"pdb"},

@@ -224,6 +224,9 @@ func (c *Core) create(op Mutate) error {
 	if hasSpec(op.Key) {
 		values[state.GenerationPath(c.Replica())] = state.NextGeneration(nil, c.Replica())
 	}
+	if j := c.cronOf(op); j != nil {
+		values[state.JobOwner] = state.EncodeRegister(j.Owner())
+	}
 	return c.set(op.Key, op.NewUID, values)
 }
 
@@ -257,7 +260,7 @@ func (c *Core) countSpec(key state.Key, live *crdt.Object, delta map[string][]by
 }
 
 func hasSpec(key state.Key) bool {
-	return state.IsWorkload(key.Resource()) || slices.Contains([]string{state.Nodes, state.Budgets}, key.Resource())
+	return state.Plans(key.Resource()) || slices.Contains([]string{state.Nodes, state.Budgets}, key.Resource())
 }
 
 func (c *Core) deletePod(op DeletePod) error {

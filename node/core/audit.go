@@ -126,6 +126,9 @@ func (c *Core) auditPlans(say sayer) {
 		if w := c.index.workloads[uid]; w != nil {
 			plan, deeds = c.planIn(full.view, w)
 		}
+		if j := c.index.crons[uid]; j != nil {
+			deeds, _ = c.cronDeeds(j)
+		}
 		if c.gone(uid) {
 			deeds = append(deeds, c.burials(uid)...)
 		}

@@ -9,7 +9,7 @@ import (
 	"holon/crdt/state"
 )
 
-// gone reports whether a workload is retired and still owns slots or revisions,
+// gone reports whether a workload is retired and still owns slots, revisions or Jobs,
 // or lost its name and was not deleted.
 func (c *Core) gone(uid crdt.UID) bool {
 	x := &c.index
@@ -21,12 +21,12 @@ func (c *Core) gone(uid crdt.UID) bool {
 	return lost
 }
 
-// orphaned retires a workload of which slots or revisions are left, but not even
+// orphaned retires a workload of which slots, revisions or Jobs are left, but not even
 // a tombstone: one that the context says this node has had. By I2 it was deleted
 // and purged since. What is left was written by a node that did not know.
 func (c *Core) orphaned(uid crdt.UID) {
 	x := &c.index
-	if x.retired[uid] || x.workloads[uid] != nil || c.cfg.Ablate == OrphanRule {
+	if x.retired[uid] || x.bears(uid) || c.cfg.Ablate == OrphanRule {
 		return
 	}
 	gone := func(owner state.Key, birth crdt.Dot) bool {
@@ -42,6 +42,9 @@ func (c *Core) orphaned(uid crdt.UID) {
 	for _, r := range x.revisions[uid] {
 		x.retired[uid] = x.retired[uid] || gone(r.owner, r.birth)
 	}
+	for _, j := range x.owned[uid] {
+		x.retired[uid] = x.retired[uid] || gone(j.owner, j.birth)
+	}
 	if x.retired[uid] {
 		c.store.count.Orphans++
 	}
@@ -56,6 +59,9 @@ func (c *Core) burials(uid crdt.UID) []deed {
 		deeds = append(deeds, deed{fmt.Sprintf("delete the younger %s %s", key, uid), func() error {
 			return c.buryLoser(key, uid)
 		}})
+	}
+	for _, w := range c.index.jobsOf(uid) {
+		deeds = append(deeds, deed{"bury " + string(w.Key), func() error { return c.bury(w.Key) }})
 	}
 	for _, i := range slices.Sorted(maps.Keys(c.index.slots[uid])) {
 		s := c.index.slots[uid][i]

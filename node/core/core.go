@@ -215,6 +215,7 @@ func (c *Core) settle() {
 	c.tickSync()
 	c.tickFloor()
 	c.tickQuarantine()
+	c.keepTime()
 	c.plan()
 	c.reconcile()
 	c.derive()

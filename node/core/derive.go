@@ -131,6 +131,9 @@ func (c *Core) derive() {
 		for uid := range c.index.workloads {
 			due[uid] = true
 		}
+		for uid := range c.index.crons {
+			due[uid] = true
+		}
 		for uid := range d.objects {
 			due[uid] = true
 		}
@@ -217,7 +220,9 @@ func (c *Core) publish(key state.Key, value map[string]any, token uint64) {
 func (c *Core) deriveWorkload(uid crdt.UID, runs []placedRun) {
 	shown := map[state.Key]bool{}
 	w := c.index.workloads[uid]
-	if w == nil {
+	if j := c.index.crons[uid]; j != nil {
+		c.deriveCron(j, shown)
+	} else if w == nil {
 		c.serve(uid, nil, nil)
 		for _, r := range runs {
 			if r.status.Name == "" {

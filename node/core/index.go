@@ -20,14 +20,16 @@ type index struct {
 	services   services
 	priorities priorities
 	jobs       jobTimes
+	crons      map[crdt.UID]*state.CronJob
+	owned      map[crdt.UID]map[crdt.UID]owned // Jobs, by the UIDs of their CronJob and their own
 	// retired workloads were deleted, or lost their name to an older object that
 	// was created on the other side of a partition.
 	retired map[crdt.UID]bool
 	// losers are those of the latter that nobody has deleted yet, with their keys.
 	losers map[crdt.UID]state.Key
 
-	// strays own slots or revisions, have no workload here, and are not retired, as
-	// of the last plan.
+	// strays own slots, revisions or Jobs, have no workload or CronJob here, and are not
+	// retired, as of the last plan.
 	strays map[crdt.UID]bool
 	// here are the slots whose home or stand-in is this node, by workload and index.
 	here map[crdt.UID]map[int]bool
@@ -62,7 +64,7 @@ func newIndex(node string) index {
 		nodes: map[string]state.Node{}, workloads: map[crdt.UID]*state.Workload{}, byKey: map[state.Key]crdt.UID{},
 		slots: map[crdt.UID]map[int]state.Slot{}, revisions: map[crdt.UID]map[string]revision{},
 		podMeta: map[string]podMeta{}, budgets: map[string]map[string]*budget{}, services: newServices(), priorities: priorities{classes: map[string]state.PriorityClass{}}, retired: map[crdt.UID]bool{}, losers: map[crdt.UID]state.Key{},
-		jobs: jobTimes{}, touched: map[crdt.UID]bool{}, keys: map[state.Key]bool{}, dirtyAll: true,
+		jobs: jobTimes{}, crons: map[crdt.UID]*state.CronJob{}, owned: map[crdt.UID]map[crdt.UID]owned{}, touched: map[crdt.UID]bool{}, keys: map[state.Key]bool{}, dirtyAll: true,
 	}
 }
 
@@ -86,6 +88,9 @@ func (c *Core) reindex(key state.Key, rec *crdt.Record) {
 		if err = x.reindexWorkload(key, rec); err == nil {
 			x.jobs.follow(before, x.workloads[x.byKey[key]], c.now)
 		}
+	case state.CronJobs:
+		c.status.clocks.moved = true // nobody has kept time while there were none
+		err = x.reindexCron(key, rec)
 	case state.Slots:
 		err = x.reindexSlot(key, rec)
 	case state.Revisions:
@@ -134,23 +139,32 @@ func (x *index) reindexWorkload(key state.Key, rec *crdt.Record) error {
 	if err != nil {
 		return err
 	}
+	if w == nil {
+		x.follow(key, rec, crdt.UID{})
+		return nil
+	}
+	x.follow(key, rec, w.ObjectUID)
+	delete(x.retired, w.UID)
+	x.workloads[w.UID], x.byKey[key] = w, w.UID
+	x.touchWorkload(w.UID) // it may be that of another object
+	x.ownJob(w, rec.Live().Birth.Stamp)
+	return nil
+}
+
+// follow retires all that a key has stood for, but for the object that bears its name
+// now; zero: none.
+func (x *index) follow(key state.Key, rec *crdt.Record, bearer crdt.UID) {
 	x.retire(key)
 	if rec != nil {
 		for uid, o := range rec.Objects {
 			x.retired[uid] = true
 			x.touchWorkload(uid)
-			if o.Dead == nil && w != nil && uid != w.ObjectUID {
+			if o.Dead == nil && bearer != (crdt.UID{}) && uid != bearer {
 				x.losers[uid] = key
 			}
 		}
 	}
 	delete(x.byKey, key)
-	if w != nil {
-		delete(x.retired, w.UID)
-		x.workloads[w.UID], x.byKey[key] = w, w.UID
-		x.touchWorkload(w.UID) // it may be that of another object
-	}
-	return nil
 }
 
 // retire forgets what a key stood for: its UID may be that of an object before it,
@@ -159,7 +173,9 @@ func (x *index) retire(key state.Key) {
 	gone := func(uid crdt.UID) {
 		x.retired[uid] = true
 		x.touchWorkload(uid)
+		x.disownJob(uid)
 		delete(x.workloads, uid)
+		delete(x.crons, uid)
 		delete(x.losers, uid)
 	}
 	if uid, ok := x.byKey[key]; ok {
@@ -212,12 +228,15 @@ func dropPart[A, B comparable, V any](m map[A]map[B]V, a A, b B) {
 	}
 }
 
-// owns reports whether slots or revisions of a workload are here.
-func (x *index) owns(uid crdt.UID) bool { return len(x.slots[uid])+len(x.revisions[uid]) > 0 }
-
-func (x *index) stray(uid crdt.UID) bool {
-	return x.workloads[uid] == nil && !x.retired[uid] && x.owns(uid)
+// owns reports whether slots or revisions of a workload are here, or Jobs of a CronJob.
+func (x *index) owns(uid crdt.UID) bool {
+	return len(x.slots[uid])+len(x.revisions[uid])+len(x.owned[uid]) > 0
 }
+
+// bears reports whether an object is here by which others go.
+func (x *index) bears(uid crdt.UID) bool { return x.workloads[uid] != nil || x.crons[uid] != nil }
+
+func (x *index) stray(uid crdt.UID) bool { return !x.bears(uid) && !x.retired[uid] && x.owns(uid) }
 
 func revisionKey(namespace string, workload crdt.UID, hash string) state.Key {
 	return state.MakeKey(state.Revisions, namespace, workload.String()+"-"+hash)

@@ -90,7 +90,7 @@ func (c *Core) collapse(key state.Key, joined *crdt.Record) {
 }
 
 func isWorkload(key state.Key) bool {
-	return state.IsWorkload(key.Resource())
+	return state.Plans(key.Resource())
 }
 
 // keepValid stores the last valid form of a workload that two valid edits have

@@ -150,6 +150,12 @@ func (c *Core) everything() map[crdt.UID]bool {
 	for uid := range x.losers {
 		all[uid] = true
 	}
+	for uid := range x.crons {
+		all[uid] = true
+	}
+	for uid := range x.owned {
+		all[uid] = true
+	}
 	for uid := range c.sched.undone {
 		all[uid] = true
 	}
@@ -166,6 +172,11 @@ func (c *Core) planOne(uid crdt.UID) {
 		delete(s.reasons, uid)
 		delete(s.waiting, uid)
 		delete(s.heeding, uid)
+	}
+	if j := x.crons[uid]; j != nil {
+		var again Instant
+		deeds, again = c.cronDeeds(j)
+		s.alarms.set(uid, again)
 	}
 	if c.gone(uid) {
 		deeds = append(deeds, c.burials(uid)...)

@@ -31,6 +31,7 @@ var kinds = map[string]kind{
 	"priorityclasses.scheduling.k8s.io": {make: of[schedulingv1.PriorityClass], whole: on(PriorityClass), update: onUpdate(PriorityClassUpdate)},
 	"poddisruptionbudgets.policy":       {make: of[policyv1.PodDisruptionBudget], whole: on(PodDisruptionBudget)},
 	"jobs.batch":                        {make: of[batchv1.Job], whole: on(Job), update: onUpdate(JobUpdate)},
+	"cronjobs.batch":                    {make: of[batchv1.CronJob], whole: on(CronJob)},
 	"statefulsets.apps":                 {make: of[appsv1.StatefulSet], whole: on(StatefulSet), update: onUpdate(StatefulSetUpdate)},
 	"daemonsets.apps":                   {make: of[appsv1.DaemonSet], whole: on(DaemonSet), update: onUpdate(DaemonSetUpdate)},
 	"deployments.apps":                  {make: of[appsv1.Deployment], whole: on(Deployment), update: onUpdate(DeploymentUpdate)},
