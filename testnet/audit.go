@@ -2,6 +2,7 @@ package testnet
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"holon/crdt"
@@ -46,6 +47,9 @@ func (n *Node) audit(ready *core.Ready) (issued []func()) {
 		w.Counts.fact(f)
 		if f.Reason == "StoreDivergence" || f.Reason == "ReplicaForked" {
 			w.did("%s: %s %s %s", n.name, f.Reason, f.About, f.Message)
+		}
+		if f.Reason == "SuccessfulCreate" {
+			n.auditCron(state.Key(strings.TrimPrefix(f.Message, "made ")))
 		}
 		if f.Reason == "SyncHeld" {
 			n.confirmLater()

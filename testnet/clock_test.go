@@ -5,9 +5,6 @@ import (
 	"time"
 )
 
-// sane is what the hosts' clocks with a battery say.
-func (w *World) sane() time.Time { return time.UnixMilli(clocksByTurns[1].reads(w.now)).UTC() }
-
 // tellsTime reports whether a node has the cluster time that a clock with a battery has.
 func (n *Node) tellsTime() bool {
 	t, ok := n.core.ClusterTime(n.w.now)

@@ -33,6 +33,8 @@ type Shape struct {
 	Jobs bool
 	// Probes: containers have probes, which they fail for a while.
 	Probes bool
+	// Crons: some of it is made again and again, and clocks are wrong.
+	Crons bool
 }
 
 // Play runs one history: operations among faults, then calm, then everything is
@@ -44,6 +46,9 @@ func play(cfg Config, shape Shape, onStep func(string)) (*World, []string) {
 	w := New(cfg)
 	w.onStep, w.shape = onStep, shape
 	w.Run(4 * time.Second)
+	if shape.Crons {
+		w.tellClocks()
+	}
 	for range shape.Ops {
 		w.operate()
 		if w.rng.IntN(shape.Odds) == 0 {
@@ -55,7 +60,13 @@ func play(cfg Config, shape Shape, onStep func(string)) (*World, []string) {
 		}
 	}
 	w.calm()
-	w.Run(shape.Calm)
+	if shape.Crons {
+		from := w.calmTime()
+		w.Run(shape.Calm)
+		w.judgeCrons(from)
+	} else {
+		w.Run(shape.Calm)
+	}
 	w.eventually()
 	if len(w.Violations()) > 0 {
 		return w, w.Violations()
@@ -76,6 +87,9 @@ func (w *World) operate() {
 	}
 	w.Counts.Ops++
 	switch {
+	case w.shape.Crons && w.rng.IntN(3) > 0:
+		n.operateCrons()
+		return
 	case w.shape.Sets && w.rng.IntN(3) == 0:
 		n.operateSets()
 		return

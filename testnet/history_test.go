@@ -38,6 +38,9 @@ var kinds = map[string]func(*Config, *Shape){
 	"long-splits":       func(_ *Config, s *Shape) { s.Every, s.Odds = 500*time.Millisecond, 12 },
 	"jobs":              func(_ *Config, s *Shape) { s.Jobs, s.Calm = true, time.Minute },
 	"probes":            func(_ *Config, s *Shape) { s.Probes, s.Calm = true, time.Minute },
+	"crons": func(_ *Config, s *Shape) {
+		s.Crons, s.Ops, s.Every, s.Calm = true, s.Ops/2, 3*time.Second, 3*time.Minute
+	},
 }
 
 // historyOf draws a world from its seed and the kind asked for.
@@ -153,6 +156,18 @@ func TestProbesInHistories(t *testing.T) {
 	total := playKinds(t, probesPlayed, "probes")
 	if c := &total; c.ProbesFailed == 0 || c.ProbeKills == 0 {
 		t.Errorf("no probe failed, or nobody heeded it: %+v", total)
+	}
+}
+
+// cronsPlayed is how many histories TestCronJobsInHistories plays.
+const cronsPlayed = 20
+
+// TestCronJobsInHistories plays histories in which clocks are wrong and CronJobs go by
+// them.
+func TestCronJobsInHistories(t *testing.T) {
+	total := playKinds(t, cronsPlayed, "crons")
+	if c := &total; c.CronRuns == 0 || c.ClocksSet == 0 || c.JobsDone == 0 {
+		t.Errorf("something never happened: %+v", total)
 	}
 }
 

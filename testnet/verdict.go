@@ -17,6 +17,7 @@ func (w *World) calm() {
 	w.cfg.Loss, w.cfg.Duplicate, w.shape = 0, 0, Shape{}
 	w.net.heal()
 	clear(w.ails)
+	w.calmClocks()
 	for _, n := range w.nodes {
 		n.clear()
 	}
@@ -183,10 +184,17 @@ func crashesInSet(key state.Key, rec *crdt.Record) bool {
 func (w *World) deleteAll() {
 	n := w.nodes[0]
 	for _, key := range slices.Sorted(maps.Keys(n.seen)) {
-		if state.IsWorkload(key.Resource()) {
+		if state.Plans(key.Resource()) && !w.goesAlong(n.seen[key], key) {
 			n.remove(key)
 		}
 	}
+}
+
+// goesAlong reports whether a Job is deleted with its CronJob. Nobody deletes what
+// belongs to a CronJob that he has never heard of, because it was on one disk only.
+func (w *World) goesAlong(rec *crdt.Record, key state.Key) bool {
+	job, err := state.DecodeWorkload(key, rec)
+	return err == nil && job != nil && job.Job != nil && job.Job.Owner != nil && w.Counts.DiskLosts+w.Counts.RollbacksSeen+w.Counts.RollbacksUnseen == 0
 }
 
 func (w *World) finally() {

@@ -47,13 +47,14 @@ const (
 	NoIngestRule Bug = "no-ingest-rule"
 	NoOrphanRule Bug = "no-orphan-rule"
 	KeepReplica  Bug = "keep-replica" // after its disk was lost or rolled back
+	TwoNames     Bug = "two-names"    // each node names the Job of a CronJob its own way: Crons
 )
 
 // ablates is the core's rule that a bug switches off.
 func (b Bug) ablates() core.Rule {
 	return map[Bug]core.Rule{
 		EagerHomes: core.MajorityRule, RunTwice: core.SetRule, NoStalePath: core.StaleRule, NoIngestRule: core.IngestRule,
-		NoOrphanRule: core.OrphanRule, KeepReplica: core.ReplicaRule,
+		NoOrphanRule: core.OrphanRule, KeepReplica: core.ReplicaRule, TwoNames: core.CronRule,
 	}[b]
 }
 
@@ -62,7 +63,7 @@ func (b Bug) Rule() string {
 	return map[Bug]string{
 		SendFirst: "before it was on its disk", AckFirst: "acknowledged", ReuseCounters: "twice",
 		DeafSync:    "differs between",
-		NoStalePath: "", NoIngestRule: "", KeepReplica: "", NoOrphanRule: "is not here", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home", RunTwice: "in sight, says that it has it",
+		NoStalePath: "", NoIngestRule: "", KeepReplica: "", NoOrphanRule: "is not here", TwoNames: "several Jobs", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home", RunTwice: "in sight, says that it has it",
 	}[b]
 }
 
@@ -83,6 +84,7 @@ type World struct {
 	sets   map[crdt.UID]bool                // UIDs of every StatefulSet
 	twice  map[twicePair]time.Duration      // since when two nodes that see each other run a slot of one
 	homes  map[state.SlotID]map[string]bool // every home that a slot was given
+	early  map[state.Key]bool               // Jobs of CronJobs that were made before the calm
 	facts  facts
 	bad    []string
 	Counts Counts
@@ -122,7 +124,7 @@ const eventsMax = 5_000_000
 // New makes a world whose nodes have joined one cluster.
 func New(cfg Config) *World {
 	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x9e3779b97f4a7c15)), ledger: check.NewLedger(), now: time.Hour,
-		ails: map[ailment]bool{}, bare: map[crdt.UID]bool{}, sets: map[crdt.UID]bool{}, twice: map[twicePair]time.Duration{}, homes: map[state.SlotID]map[string]bool{}}
+		ails: map[ailment]bool{}, bare: map[crdt.UID]bool{}, sets: map[crdt.UID]bool{}, twice: map[twicePair]time.Duration{}, homes: map[state.SlotID]map[string]bool{}, early: map[state.Key]bool{}}
 	w.net, w.reach, w.sides = newNetwork(w), newReach(w), sides{w: w}
 	w.keys = newClusterKeys(w.rng)
 	for i := range cfg.Nodes {

@@ -13,10 +13,11 @@ import (
 	"holon/crdt/state/valid"
 )
 
-// CronJob makes a Job at each time that is due. The Job's name and UID follow from
+// CronJob makes a Job at each time that is due. The Job's name and identity follow from
 // the CronJob, the minute and the template, and so do its registers: whoever makes it,
-// on whichever side of a split, makes the same one, and what has come of it there and
-// here is united. It may run on both sides.
+// on whichever side of a split, makes one by the same name with the same slots. The
+// older object stays, the slots are joined, and what has come of them there and here is
+// united. They may run on both sides.
 type CronJob struct {
 	Key               Key
 	UID               crdt.UID // by which its Jobs know it; see IdentityPath
@@ -99,8 +100,10 @@ func (c *CronJob) read(value map[string]any) error {
 	return nil
 }
 
-// JobAt is the Job that c makes for a time that is due.
-func (c *CronJob) JobAt(due time.Time) (key Key, uid crdt.UID, values map[string][]byte, err error) {
+// JobAt is the Job that c makes for a time that is due. The UID of its object is another
+// one for each write that makes it, as it may be deleted (see crdt.Record.Purge); that
+// of its slots is not.
+func (c *CronJob) JobAt(due time.Time) (key Key, values map[string][]byte, err error) {
 	meta := map[string]any{
 		// When it was due, not when it was made: that differs from node to node.
 		"creationTimestamp": due.UTC().Format(time.RFC3339),
@@ -115,14 +118,30 @@ func (c *CronJob) JobAt(due time.Time) (key Key, uid crdt.UID, values map[string
 	key = MakeKey(Jobs, c.Namespace, valid.JobName(c.Name, due))
 	values, err = FlattenAs(Jobs, map[string]any{"metadata": meta, "spec": c.template})
 	if err != nil {
-		return key, uid, nil, fmt.Errorf("%s: %w", key, err)
+		return key, nil, fmt.Errorf("%s: %w", key, err)
 	}
 	values[JobOwner] = EncodeRegister(c.Owner())
 	text, err := json.Marshal(values)
 	if err != nil {
-		return key, uid, nil, fmt.Errorf("%s: %w", key, err)
+		return key, nil, fmt.Errorf("%s: %w", key, err)
 	}
-	return key, DerivedUID("job", c.UID.String(), string(key), string(text)), values, nil
+	values[IdentityPath] = EncodeRegister(DerivedUID("job", c.UID.String(), string(key), string(text)).String())
+	return key, values, nil
+}
+
+// Results are the hidden registers of a Job that lost its name to another one with the
+// same slots, as far as that one lacks them.
+func Results(loser, winner *crdt.Object) map[string][]byte {
+	if identity(loser) != identity(winner) {
+		return nil
+	}
+	values := map[string][]byte{}
+	for path, g := range loser.Registers {
+		if _, has := winner.Registers[path]; !has && hiddenOfJob(path) {
+			values[path] = g.Value
+		}
+	}
+	return values
 }
 
 // Owner is what a Job of c keeps of it.

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"fmt"
 	"maps"
 	"testing"
 	"time"
@@ -27,7 +28,8 @@ func storedCron(t testing.TB) *CronJob {
 func TestJobOfACronJob(t *testing.T) {
 	c := storedCron(t)
 	due := time.Date(2026, 7, 1, 12, 5, 0, 0, time.UTC)
-	key, uid, values, err := c.JobAt(due)
+	uid := crdt.UID{10}
+	key, values, err := c.JobAt(due)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,9 +60,9 @@ func TestJobOfACronJob(t *testing.T) {
 	golden(t, "faces/cronjob.json", indented(t, face))
 }
 
-// TestJobsOfTwoSidesAreOne: the Job that two sides make of the same CronJob for the same
-// time is one object without a conflict; of different templates there are two, and one
-// bears the name.
+// TestJobsOfTwoSidesAreOne: the Jobs that two sides make of the same CronJob for the same
+// time have the same slots, nothing of them is in conflict, and what one has come to
+// counts. Of different templates they have nothing in common but the name.
 func TestJobsOfTwoSidesAreOne(t *testing.T) {
 	c := storedCron(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -70,26 +72,36 @@ func TestJobsOfTwoSidesAreOne(t *testing.T) {
 			edited.template = maps.Clone(c.template)
 			edited.template["backoffLimit"] = int64(3)
 		}
-		made := func(c *CronJob, replica byte) (Key, *crdt.Record) {
-			key, uid, values, err := c.JobAt(due)
+		made := func(c *CronJob, replica byte, done bool) (Key, *crdt.Record) {
+			key, values, err := c.JobAt(due)
 			if err != nil {
 				t.Fatal(err)
 			}
-			rec, err := (*crdt.Record)(nil).Set(uid, (&writer{replica: crdt.ReplicaID{replica}}).next(), values)
+			if done {
+				values[AttemptPath(0, RunID(fmt.Sprint("run", replica)))] = EncodeRegister(Attempt{OK: true, Node: "n"})
+			}
+			rec, err := (*crdt.Record)(nil).Set(crdt.UID{replica}, (&writer{replica: crdt.ReplicaID{replica}}).next(), values)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return key, rec
 		}
-		key, one := made(c, 2)
-		again, other := made(&edited, 3)
+		key, one := made(c, 2, rapid.Bool().Draw(t, "one is done"))
+		again, other := made(&edited, 3, true)
 		joined := crdt.Join(one, other)
-		want := 1
-		if edited.template["backoffLimit"] != c.template["backoffLimit"] {
-			want = 2
+		w, err := DecodeWorkload(key, joined)
+		if err != nil || key != again {
+			t.Fatalf("%s and %s: %v", key, again, err)
 		}
-		if key != again || len(joined.Objects) != want || want == 1 && len(Conflicts(key, joined)) > 0 {
-			t.Fatalf("%s and %s are %d objects, in conflict: %v", key, again, len(joined.Objects), Conflicts(key, joined))
+		results := Results(joined.Objects[crdt.UID{3}], joined.Live())
+		if edited.template["backoffLimit"] != c.template["backoffLimit"] {
+			if len(Conflicts(key, joined)) != 1 || len(results) > 0 {
+				t.Fatalf("in conflict are %v, results are %v", Conflicts(key, joined), results)
+			}
+			return
+		}
+		if len(Conflicts(key, joined)) > 0 || w.Job.State != JobComplete || len(results) != 1 {
+			t.Fatalf("in conflict are %v, the Job is %+v, results are %v", Conflicts(key, joined), w.Job, results)
 		}
 	})
 }

@@ -121,8 +121,17 @@ func (w *Workload) fromJob(value map[string]any) error {
 }
 
 // judge reads how the attempts at a Job of so many slots ended, and what follows.
-func (j *Job) judge(key Key, o *crdt.Object, slots int) error {
-	if err := j.readEnds(key, o); err != nil {
+// Another object under the name may be about to go, and its slots are the same ones.
+func (j *Job) judge(key Key, rec *crdt.Record, slots int) error {
+	live := rec.Live()
+	for _, o := range sortedObjects(rec) {
+		if o != live && o.Dead == nil && identity(o) == identity(live) {
+			if err := j.readEnds(key, o); err != nil {
+				return err
+			}
+		}
+	}
+	if err := j.readEnds(key, live); err != nil {
 		return err
 	}
 	j.conclude(slots)

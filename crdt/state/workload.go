@@ -120,7 +120,7 @@ func DecodeWorkload(key Key, rec *crdt.Record) (*Workload, error) {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
 	if w.Job != nil {
-		if err := w.Job.judge(key, rec.Live(), w.Replicas); err != nil {
+		if err := w.Job.judge(key, rec, w.Replicas); err != nil {
 			return nil, fmt.Errorf("%s: %w", key, err)
 		}
 	}

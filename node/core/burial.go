@@ -80,6 +80,11 @@ func (c *Core) burials(uid crdt.UID) []deed {
 func (c *Core) buryLoser(key state.Key, uid crdt.UID) error {
 	rec := c.store.record(key)
 	kept := state.KeepLoser(rec, uid)
+	if results := state.Results(rec.Objects[uid], rec.Live()); len(results) > 0 {
+		if err := c.set(key, rec.Live().UID, results); err != nil {
+			return err
+		}
+	}
 	if err := c.write(key, func(rec *crdt.Record, at crdt.Write) (*crdt.Record, error) { return rec.Delete(uid, at) }); err != nil {
 		return err
 	}

@@ -80,6 +80,7 @@ const (
 	IngestRule   Rule = "ingest"
 	OrphanRule   Rule = "orphan"
 	ReplicaRule  Rule = "replica"
+	CronRule     Rule = "cron" // the name of a CronJob's Job follows from when it is due
 )
 
 func (c *Config) validate() error {

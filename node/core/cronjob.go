@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// aheadMax is how far what was scheduled last may lie ahead of cluster time: then
-	// somebody's clock was a little fast. Beyond, whoever wrote it had a wrong one.
-	aheadMax = 10 * time.Minute
+	// aheadMax is how far what was scheduled last may lie ahead of cluster time: that
+	// differs a little from node to node. Beyond, whoever wrote it had a wrong one.
+	aheadMax = 30 * time.Second
 	// missedMax bounds how many missed times are counted; Kubernetes stops there, too.
 	missedMax = 100
 )
@@ -160,13 +160,16 @@ func (c *Core) cronMark(j *state.CronJob, to state.Scheduled) error {
 func (c *Core) cronRun(j *state.CronJob, jobs []*state.Workload, due, now time.Time) []deed {
 	minute := due.Unix() / 60
 	to := state.Scheduled{Since: minute, Last: minute}
-	key, uid, values, err := j.JobAt(due)
+	key, values, err := j.JobAt(due)
 	if err != nil {
 		return []deed{{fmt.Sprintf("run %s at %d", j.Key, minute), func() error { return err }}}
 	}
-	if rec := c.store.record(key); rec.Live() != nil || rec != nil && rec.Objects[uid] != nil {
+	if c.cfg.Ablate == CronRule {
+		key += state.Key("-" + c.cfg.Node)
+	}
+	if rec := c.store.record(key); rec != nil && len(rec.Objects) > 0 { // there, or deleted since
 		return []deed{{fmt.Sprintf("note %s", key), func() error {
-			if live := rec.Live(); live != nil && live.UID != uid && live.Registers[state.JobOwner].Value == nil {
+			if live := rec.Live(); live != nil && live.Registers[state.JobOwner].Value == nil {
 				c.fact(true, j.Key, "UnexpectedJob", "%s is not of this CronJob and bears the name that is due; nothing is started", key)
 			}
 			return c.cronMark(j, to)
@@ -187,7 +190,10 @@ func (c *Core) cronRun(j *state.CronJob, jobs []*state.Workload, due, now time.T
 		}
 		c.sayMissed(j, due)
 		c.fact(false, j.Key, "SuccessfulCreate", "made %s", key)
-		if err := c.set(key, uid, values); err != nil {
+		err := c.write(key, func(rec *crdt.Record, at crdt.Write) (*crdt.Record, error) {
+			return rec.Set(state.DerivedUID("job object", string(key), at.Dot.String()), at, values)
+		})
+		if err != nil {
 			return err
 		}
 		return c.cronMark(j, to)

@@ -113,7 +113,7 @@ func NothingLeaked(replicas []Replica, burnt bool) []string {
 		for _, key := range slices.Sorted(maps.Keys(r.Records)) {
 			resource, _, name := key.Split()
 			switch resource {
-			case state.Slots, state.Revisions, state.Deployments, state.Pods, state.StatefulSets, state.DaemonSets, state.Jobs:
+			case state.Slots, state.Revisions, state.Deployments, state.Pods, state.StatefulSets, state.DaemonSets, state.Jobs, state.CronJobs:
 				orphan := burnt && len(name) > uidLen && !known[name[:uidLen]]
 				if r.Records[key].Live() != nil && !orphan {
 					bad = append(bad, fmt.Sprintf("finally: %s still holds %s", r.Node, key))
