@@ -49,7 +49,8 @@ func (n *Node) audit(ready *core.Ready) (issued []func()) {
 			w.did("%s: %s %s %s", n.name, f.Reason, f.About, f.Message)
 		}
 		if f.Reason == "SuccessfulCreate" {
-			n.auditCron(state.Key(strings.TrimPrefix(f.Message, "made ")))
+			_, namespace, _ := f.About.Split()
+			n.auditCron(state.MakeKey(state.Jobs, namespace, strings.TrimPrefix(f.Message, "created job ")))
 		}
 		if f.Reason == "SyncHeld" {
 			n.confirmLater()

@@ -182,14 +182,15 @@ func (c *Core) cronRun(j *state.CronJob, jobs []*state.Workload, due, now time.T
 	return []deed{{fmt.Sprintf("make %s", key), func() error {
 		if j.Concurrency == batchv1.ReplaceConcurrent {
 			for _, w := range active {
-				c.fact(false, j.Key, "SuccessfulDelete", "%s is replaced by the next one", w.Key)
+				c.fact(false, j.Key, "SuccessfulDelete", "deleted job %s, which the next one replaces", w.Name)
 				if err := c.bury(w.Key); err != nil {
 					return err
 				}
 			}
 		}
 		c.sayMissed(j, due)
-		c.fact(false, j.Key, "SuccessfulCreate", "made %s", key)
+		_, _, name := key.Split()
+		c.fact(false, j.Key, "SuccessfulCreate", "created job %s", name)
 		err := c.write(key, func(rec *crdt.Record, at crdt.Write) (*crdt.Record, error) {
 			return rec.Set(state.DerivedUID("job object", string(key), at.Dot.String()), at, values)
 		})
