@@ -57,8 +57,6 @@ var refusals = []refusal{
 		"requests are not passed on to other servers; call the program at its own address"},
 	{autoscaling, "HorizontalPodAutoscaler", "horizontalpodautoscalers", []string{"hpa"}, true, noScaling},
 	{autoscaling1, "HorizontalPodAutoscaler", "horizontalpodautoscalers", []string{"hpa"}, true, noScaling},
-	{schema.GroupVersion{Group: "batch", Version: "v1"}, "CronJob", "cronjobs", []string{"cj"}, true,
-		"nodes agree on no time of day; create a Job when it is due, from the cron of a host for instance"},
 	{schema.GroupVersion{Group: "certificates.k8s.io", Version: "v1"}, "CertificateSigningRequest", "certificatesigningrequests", []string{"csr"}, false,
 		"holon kubeconfig --user makes a credential"},
 	{schema.GroupVersion{Group: "coordination.k8s.io", Version: "v1"}, "Lease", "leases", nil, true,
