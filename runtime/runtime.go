@@ -52,6 +52,10 @@ type Runtime interface {
 	// former daemon started.
 	Pods(ctx context.Context) ([]Status, error)
 
+	// Usage tells what the containers that run use. One of which that cannot be
+	// known here is left out, and so is a pod without any other.
+	Usage(ctx context.Context) ([]PodUsage, error)
+
 	// Changes receives a value soon (<= 200 ms) after something in Pods may
 	// have changed. It is a hint: coalesced, and callers poll Pods anyway.
 	Changes() <-chan struct{}

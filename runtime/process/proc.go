@@ -27,6 +27,8 @@ type procStat struct {
 	state   byte
 	parent  int
 	session int
+	// Clock ticks that it has computed for, and those of its children that it waited for.
+	own, waited uint64
 }
 
 func readStat(pid int) (procStat, error) {
@@ -42,9 +44,20 @@ func readStat(pid int) (procStat, error) {
 	parent, err1 := strconv.Atoi(string(fields[1]))
 	session, err2 := strconv.Atoi(string(fields[3]))
 	start, err3 := strconv.ParseUint(string(fields[19]), 10, 64)
+	own, err4 := addTicks(fields[11:13])
+	waited, err5 := addTicks(fields[13:15])
 	return procStat{
-		processID: processID{pid, start}, state: fields[0][0], parent: parent, session: session,
-	}, errors.Join(err1, err2, err3)
+		processID: processID{pid, start}, state: fields[0][0], parent: parent, session: session, own: own, waited: waited,
+	}, errors.Join(err1, err2, err3, err4, err5)
+}
+
+// addTicks adds time in user mode and in the kernel.
+func addTicks(fields [][]byte) (sum uint64, err error) {
+	for _, f := range fields {
+		n, failed := strconv.ParseUint(string(f), 10, 64)
+		sum, err = sum+n, errors.Join(err, failed)
+	}
+	return sum, err
 }
 
 // identify returns the identity of a process that is known to live.

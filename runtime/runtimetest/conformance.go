@@ -44,6 +44,9 @@ var cases = []struct {
 	{"ChangesFires", false, testChanges},
 	{"CloseLeavesPodsAndNoGoroutine", false, testClose},
 
+	{"UsageOfRunning", false, testUsage},
+	{"UsageOfMemory", true, testUsageMemory},
+
 	{"ContainersShareNetwork", true, testSharedNetwork},
 	{"PodAnswersOnItsAddress", true, testPodAnswers},
 	{"Dial", false, testDial},

@@ -52,6 +52,8 @@ type Program struct {
 	TermDelay  time.Duration
 	TermCode   int // exit code after SIGTERM; 0 is 0
 	TermOutput []Line
+	// While it runs it uses so many millicores and bytes.
+	CPU, Memory int64
 }
 
 // Line is one line of output, After the start (or after SIGTERM).
@@ -321,6 +323,29 @@ func (h *Host) Pods(now time.Duration) ([]runtime.Status, error) {
 		return nil, h.refused(runtime.Unavailable, "list pods", "the runtime does not answer")
 	}
 	return h.Statuses(now), nil
+}
+
+// Usage is what the containers that run use, in the order of Statuses.
+func (h *Host) Usage(now time.Duration) ([]runtime.PodUsage, error) {
+	h.advance(now)
+	if h.down {
+		return nil, h.refused(runtime.Unavailable, "measure pods", "the runtime does not answer")
+	}
+	var out []runtime.PodUsage
+	for _, id := range slices.Sorted(maps.Keys(h.pods)) {
+		u := runtime.PodUsage{ID: id}
+		for _, c := range h.pods[id].containers {
+			if c.state == runtime.Running {
+				u.Containers = append(u.Containers, runtime.ContainerUsage{
+					Name: c.spec.Name, Attempt: c.attempt, CPU: int64(now-c.startAt) / 1000 * c.program.CPU, Memory: c.program.Memory,
+				})
+			}
+		}
+		if len(u.Containers) > 0 {
+			out = append(out, u)
+		}
+	}
+	return out, nil
 }
 
 // Next returns the instant of the next change that no call brings about, or

@@ -36,14 +36,18 @@ func ScriptProgram(spec runtime.Spec, c runtime.Container, attempt int) (Program
 //	sleep SECONDS     exec sleep SECONDS       exit CODE
 //	trap 'STATEMENTS' TERM                     while :; do ANYTHING; done
 //
-// where while stays for ever, as sleep 1000 does.
+// where while stays for ever, as sleep 1000 does, and keeps a core busy with "do :".
+// Every script is a shell with a little memory.
 func ParseScript(script string) (Program, error) {
-	p := Program{TermCode: 143}
+	p := Program{TermCode: 143, Memory: 200 << 10}
 	for _, s := range statements(script) {
 		word, rest, _ := strings.Cut(s, " ")
 		switch {
 		case strings.HasPrefix(s, "while :"):
 			p.RunFor = Never
+			if strings.Contains(s, "do :") {
+				p.CPU = 1000
+			}
 			return p, nil
 		case word == "exit":
 			code, err := strconv.Atoi(rest)

@@ -121,6 +121,11 @@ func (r *simRuntime) Pods(context.Context) (pods []runtime.Status, err error) {
 	return pods, err
 }
 
+func (r *simRuntime) Usage(context.Context) (usage []runtime.PodUsage, err error) {
+	r.s.look(func(h *Host, now time.Duration) { usage, err = h.Usage(now) })
+	return usage, err
+}
+
 // EnsurePod waits for a stop of the same pod, as real runtimes do.
 func (r *simRuntime) EnsurePod(ctx context.Context, spec runtime.Spec) (err error) {
 	ended := r.s.await(ctx, func(h *Host, now time.Duration) bool {

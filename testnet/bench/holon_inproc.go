@@ -322,6 +322,8 @@ func (r *instant) Pods(context.Context) ([]runtime.Status, error) {
 	return all, nil
 }
 
+func (r *instant) Usage(context.Context) ([]runtime.PodUsage, error) { return nil, nil }
+
 func (r *instant) Changes() <-chan struct{} { return r.changes }
 
 func (r *instant) Logs(context.Context, runtime.RunID, string, runtime.LogOptions, io.Writer) error {
