@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"holon/crdt"
@@ -308,30 +307,13 @@ func (n *Node) nameOf(peer p2p.PeerID) string {
 
 // Events asks every reachable node for its ring.
 func (n *Node) Events(ctx context.Context, namespace string) (events []map[string]any, missing []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	events = n.ring.list(n.now(), namespace)
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	for _, m := range n.view.Load().Members {
-		if m.Name == n.cfg.Identity.Name || m.State == "left" {
-			continue
-		}
-		if !m.InReach() {
-			missing = append(missing, m.Name)
-			continue
-		}
-		all.Go(func() {
-			theirs, err := n.askEvents(ctx, m.Peer, namespace)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				missing = append(missing, m.Name)
-				return
-			}
-			events = append(events, theirs...)
-		})
-	}
-	all.Wait()
-	slices.Sort(missing)
+	missing = n.askOthers(func(m core.MemberView) (func(), error) {
+		theirs, err := askPeer[[]map[string]any](ctx, n, m.Peer, eventsProtocol, namespace)
+		return func() { events = append(events, theirs...) }, err
+	})
 	slices.SortStableFunc(events, func(a, b map[string]any) int {
 		return strings.Compare(fmt.Sprint(a["lastTimestamp"]), fmt.Sprint(b["lastTimestamp"]))
 	})

@@ -135,7 +135,8 @@ type member struct {
 	log   journalText // of all its daemons
 	cut   []string    // what it is told to block at its next start
 
-	blocked func(p2p.PeerID) bool // what its mesh was started with
+	used    func() (HostUsage, error) // of its machine; nil: of this one
+	blocked func(p2p.PeerID) bool     // what its mesh was started with
 	end     context.CancelFunc
 	done    chan error
 
@@ -229,7 +230,7 @@ func (m *member) up() {
 		Cache: api.NewCache(1, 0, nil), Logger: slog.New(slog.NewTextHandler(&m.log, nil)),
 		Introduce: true, Clock: func() core.Instant { return time.Hour + time.Since(m.c.start) },
 		Host:    core.Host{HostIP: "10.0.0.1", Arch: m.arch, Allocatable: state.Resources{CPU: 4000, Memory: 1 << 30, Pods: 50}},
-		Blocked: m.cut, DiskFree: func(string) (uint64, error) { return m.free.Load(), nil },
+		Blocked: m.cut, DiskFree: func(string) (uint64, error) { return m.free.Load(), nil }, HostUsage: m.used,
 		NewMesh: func(_ context.Context, members []p2p.Member, blocked func(p2p.PeerID) bool, events p2p.Events) (Mesh, error) {
 			m.blocked = blocked
 			mesh := m.c.net.Join(m.id.Peer(), events)

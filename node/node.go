@@ -78,6 +78,8 @@ type Config struct {
 	// DiskFree tells how many bytes are free where a directory is; nil: the file
 	// system says.
 	DiskFree func(dir string) (uint64, error)
+	// HostUsage tells what is used of the machine; nil: ThisHostUsage.
+	HostUsage func() (HostUsage, error)
 	// Left is called when this node has left the cluster for good.
 	Left func()
 }
@@ -110,6 +112,7 @@ type Node struct {
 	evicted   chan struct{} // closed when a view says so
 	images    *image.Store  // nil: the runtime has none. Set before ready is closed
 	silent    silence       // registries that did not answer
+	meter     *meter
 
 	evictedOnce sync.Once
 
@@ -150,6 +153,7 @@ func New(cfg Config) (*Node, error) {
 		ready: make(chan struct{}), slots: make(chan struct{}, sessionMax),
 		copies: make(chan struct{}, copiesMax), evicted: make(chan struct{}),
 	}
+	n.meter = newMeter(&n.cfg)
 	n.asks.waiting = map[uint64]chan core.Ack{}
 	n.orders = orders{starts: make(chan struct{}, ordersMax), stops: make(chan struct{}, ordersMax)}
 	n.tokens.load(cfg.Store)

@@ -25,6 +25,7 @@ import (
 const (
 	sessionProtocol = "/holon/session/1"
 	eventsProtocol  = "/holon/events/1"
+	usageProtocol   = "/holon/usage/1"
 )
 
 const (
@@ -39,7 +40,6 @@ const (
 const (
 	sessionFrameMax = 64 << 10
 	requestMax      = 64 << 10
-	eventsBytesMax  = 4 << 20
 )
 
 // sessionRequest says what is wanted of which container.
@@ -104,13 +104,10 @@ func (n *Node) serveStreams() {
 		}
 		n.serveSession(ctx, from, s)
 	})
-	n.mesh.Handle(eventsProtocol, func(_ context.Context, _ p2p.PeerID, s p2p.Stream) {
-		defer s.Close()
-		var namespace string
-		if json.NewDecoder(io.LimitReader(s, requestMax)).Decode(&namespace) == nil {
-			_ = json.NewEncoder(s).Encode(n.ring.list(n.now(), namespace))
-		}
+	answerPeers(n, eventsProtocol, func(_ context.Context, namespace string) ([]map[string]any, error) {
+		return n.ring.list(n.now(), namespace), nil
 	})
+	answerPeers(n, usageProtocol, n.ownUsage)
 }
 
 func (n *Node) serveSession(ctx context.Context, from p2p.PeerID, s p2p.Stream) {
@@ -363,27 +360,4 @@ func receiveOutput(r io.Reader, s api.Stream, owner string) (int, error) {
 			return 0, err
 		}
 	}
-}
-
-// eventsTimeout is how long a node may take to tell its Events.
-const eventsTimeout = 2 * time.Second
-
-// askEvents gets the ring of another node.
-func (n *Node) askEvents(ctx context.Context, peer p2p.PeerID, namespace string) ([]map[string]any, error) {
-	ctx, cancel := context.WithTimeout(ctx, eventsTimeout)
-	defer cancel()
-	s, err := n.mesh.Open(ctx, peer, eventsProtocol)
-	if err != nil {
-		return nil, err
-	}
-	defer s.Close()
-	stop := context.AfterFunc(ctx, s.Reset)
-	defer stop()
-	if err := json.NewEncoder(s).Encode(namespace); err != nil {
-		return nil, err
-	}
-	_ = s.CloseWrite()
-	var events []map[string]any
-	err = json.NewDecoder(io.LimitReader(s, eventsBytesMax)).Decode(&events)
-	return events, err
 }

@@ -209,7 +209,7 @@ func (f *fakeNode) deploy(k api.Key, value map[string]any) []api.Object {
 		podSpec := maps.Clone(template["spec"].(map[string]any))
 		podSpec["nodeName"] = "n1"
 		pod := f.object("Pod", "v1", k.Namespace, name, map[string]any{"spec": podSpec, "status": podStatus(podSpec, int(i))})
-		pod["metadata"].(map[string]any)["annotations"] = map[string]any{"holon.dev/slot": fmt.Sprintf("%s-%d", k.Name, i)}
+		pod["metadata"].(map[string]any)["annotations"] = map[string]any{"holon.dev/slot": fmt.Sprintf("%s-%d", k.Name, i), "holon.dev/run": name}
 		if m, ok := template["metadata"].(map[string]any); ok {
 			pod["metadata"].(map[string]any)["labels"] = m["labels"]
 		}
@@ -311,6 +311,24 @@ func (f *fakeNode) Exec(ctx context.Context, _, pod, container string, command [
 		return 42, nil
 	}
 	return 0, fmt.Errorf("%w: no such command", api.ErrInvalid)
+}
+
+// Usage is what n1 uses, and each container of its pods; n3 does not answer.
+func (f *fakeNode) Usage(_ context.Context, q api.UsageQuery) ([]api.NodeUsage, []string, error) {
+	n1 := api.NodeUsage{Node: "n1", End: time.Now(), Took: 15 * time.Second, Usage: api.Usage{CPU: 5e8, Memory: 1 << 30}}
+	pods, _ := f.cache.List("pods", "")
+	for _, p := range pods {
+		meta := p.Value()["metadata"].(map[string]any)
+		notes, _ := meta["annotations"].(map[string]any)
+		run, _ := notes["holon.dev/run"].(string)
+		u := api.RunUsage{Run: run}
+		for _, c := range p.Value()["spec"].(map[string]any)["containers"].([]any) {
+			name := c.(map[string]any)["name"].(string)
+			u.Containers = append(u.Containers, api.ContainerUsage{Name: name, Usage: api.Usage{CPU: 25e7, Memory: 8 << 20}})
+		}
+		n1.Runs = append(n1.Runs, u)
+	}
+	return []api.NodeUsage{n1}, []string{"n3"}, nil
 }
 
 // Events returns what the test has put there.

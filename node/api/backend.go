@@ -169,6 +169,8 @@ type Backend interface {
 	// Events asks every reachable node for its ring of Events (v1, unstructured,
 	// newest last) and names the nodes that did not answer.
 	Events(ctx context.Context, namespace string) (events []map[string]any, missing []string, err error)
+	// Usage measures the nodes that a query is about, and names those that did not answer.
+	Usage(ctx context.Context, q UsageQuery) (usage []NodeUsage, missing []string, err error)
 	// Why explains the placement of a workload, from this node's own state.
 	Why(ctx context.Context, k Key) (Why, error)
 	// Conflicts lists, from this node's own replica, what was written on two sides

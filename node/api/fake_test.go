@@ -32,6 +32,8 @@ type memory struct {
 	events  []map[string]any
 	missing []string
 	unheard []Unheard
+	usage   []NodeUsage
+	queries []UsageQuery
 	mutated []Mutation
 	joins   []TokenInfo
 
@@ -378,6 +380,13 @@ func (m *memory) Events(context.Context, string) ([]map[string]any, []string, er
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return append([]map[string]any(nil), m.events...), m.missing, m.fail
+}
+
+func (m *memory) Usage(_ context.Context, q UsageQuery) ([]NodeUsage, []string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.queries = append(m.queries, q)
+	return m.usage, m.missing, m.fail
 }
 
 func (m *memory) addEvent(name, reason, object string) {

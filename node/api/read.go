@@ -25,7 +25,11 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, t *target) error {
 	if t.kind.asked {
 		s.askEvents(w, r)
 	}
-	o, err := s.find(t)
+	find := s.find
+	if t.kind.measured {
+		find = func(t *target) (Object, error) { return s.measureOne(w, r, t) }
+	}
+	o, err := find(t)
 	if err != nil {
 		return err
 	}
@@ -33,6 +37,9 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, t *target) error {
 }
 
 func (s *Server) list(w http.ResponseWriter, r *http.Request, t *target) error {
+	if t.kind.measured {
+		return s.listMeasured(w, r, t)
+	}
 	if t.kind.asked && r.URL.Query().Get("continue") == "" {
 		s.askEvents(w, r)
 	}

@@ -35,6 +35,8 @@ type kind struct {
 	sealed bool
 	// asked objects live on their nodes and are gathered when somebody looks.
 	asked bool
+	// measured objects are made when somebody looks, and not kept.
+	measured bool
 
 	make func() runtime.Object
 	// review answers an object of a kind that is a question and is not kept; see
@@ -116,7 +118,7 @@ func apps(kind string) schema.GroupVersionKind {
 var scaleKind = schema.GroupVersionKind{Group: "autoscaling", Version: "v1", Kind: "Scale"}
 
 // kinds is everything that is served, in the order of discovery.
-var kinds = slices.Concat(ordinaryKinds, grantKinds, reviewKinds, []*kind{serviceKind, endpointSliceKind, serviceAccountKind, revocationKind})
+var kinds = slices.Concat(ordinaryKinds, grantKinds, reviewKinds, []*kind{serviceKind, endpointSliceKind, serviceAccountKind, revocationKind, nodeMetricsKind, podMetricsKind})
 
 var ordinaryKinds = []*kind{
 	{

@@ -132,6 +132,16 @@ func (a answer) want(t *testing.T, code int, texts ...string) answer {
 	return a
 }
 
+func (a answer) wantNot(t *testing.T, texts ...string) answer {
+	t.Helper()
+	for _, text := range texts {
+		if strings.Contains(a.body, text) {
+			t.Errorf("%q is in the answer:\n%s", text, a.body)
+		}
+	}
+	return a
+}
+
 func (f *fixture) anonymous() *http.Client {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(f.ca.CertPEM())

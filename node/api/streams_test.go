@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/remotecommand"
 	clientexec "k8s.io/client-go/util/exec"
+	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 )
 
 // expect reads the next events of a watch.
@@ -430,7 +431,7 @@ func TestDiscovery(t *testing.T) {
 	f := serve(t)
 	groups, resources, err := f.kube.Discovery().ServerGroupsAndResources()
 	check(t, err)
-	if own := groups[:10]; own[0].Name != "" || own[9].Name != holonGroup { // those of refused kinds only come last
+	if own := groups[:11]; own[0].Name != "" || own[9].Name != holonGroup || own[10].Name != metricsv1beta1.GroupName { // those of refused kinds only come last
 		t.Errorf("groups: %v", groups)
 	}
 	names := map[string]bool{}
