@@ -68,6 +68,12 @@ type Runtime interface {
 	// ends, which kills it, and returns its exit code.
 	Exec(ctx context.Context, id RunID, container string, opts ExecOptions) (exitCode int, err error)
 
+	// Attach connects to the streams that a container was started with, from now on,
+	// until it exits or ctx ends, which the container does not notice; both return nil.
+	// It fails with Failed if the container does not run, and for Stdin if it has no
+	// input: it was started without, or this runtime keeps none.
+	Attach(ctx context.Context, id RunID, container string, opts AttachOptions) error
+
 	// Dial connects to a TCP port in the pod's network, as a program in it would to
 	// localhost. Where pods share the host's network only ports that the pod
 	// declares are reached. It fails with NotFound, or with Failed if nothing
@@ -130,6 +136,9 @@ type Container struct {
 	CPULimit   int64 // millicores; 0: none
 	CPURequest int64 // millicores; 0: none
 	MemLimit   int64 // bytes; 0: none
+	// Stdin keeps the standard input open for Attach, TTY makes it a terminal's. A runtime
+	// that has neither says so in the container's message.
+	Stdin, TTY bool `json:",omitempty"`
 }
 
 // Env is one environment variable. PodIP asks for the pod's address, which
@@ -234,6 +243,15 @@ type ExecOptions struct {
 	// Resize is what it has later.
 	Size   Size
 	Resize <-chan Size
+}
+
+// AttachOptions are the streams of one who attaches to a container; nil ones are
+// neither given nor taken. Of a container with a TTY, Stdout is all of its output.
+type AttachOptions struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Size           Size // as in ExecOptions
+	Resize         <-chan Size
 }
 
 // Size is a terminal's size in characters.

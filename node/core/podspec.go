@@ -83,6 +83,7 @@ func (c *Core) container(r *run, spec *runtime.Spec, from *corev1.Container) (ru
 		CPULimit:   from.Resources.Limits.Cpu().MilliValue(),
 		CPURequest: from.Resources.Requests.Cpu().MilliValue(),
 		MemLimit:   from.Resources.Limits.Memory().Value(),
+		Stdin:      from.Stdin, TTY: from.TTY,
 	}
 	for _, source := range from.EnvFrom {
 		if source.SecretRef != nil {

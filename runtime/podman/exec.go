@@ -8,15 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"regexp"
-	"sync"
 	"time"
 
 	"github.com/containers/podman/v5/libpod/define"
 	"github.com/containers/podman/v5/pkg/api/handlers"
-	"github.com/containers/podman/v5/pkg/bindings"
 	"github.com/containers/podman/v5/pkg/bindings/containers"
 	"holon/runtime"
 )
@@ -58,7 +54,7 @@ func (r *Runtime) Exec(ctx context.Context, run runtime.RunID, container string,
 	if err != nil {
 		return 0, err
 	}
-	err = attach(s, id, opts)
+	err = runExec(s, id, opts)
 	if ctx.Err() != nil {
 		r.killExec(id)
 		return 0, failed(op, ctx.Err())
@@ -85,15 +81,8 @@ func execConfig(opts runtime.ExecOptions) *handlers.ExecCreateConfig {
 	return c
 }
 
-// attach starts the exec session and carries its streams until it ends or ctx
-// does. It does by hand what containers.ExecStartAndAttach does, because that
-// puts the terminal of this process into raw mode, swaps the connection's
-// transport under other callers, and knows no resize but SIGWINCH.
-func attach(ctx context.Context, id string, opts runtime.ExecOptions) error {
-	conn, err := bindings.GetClient(ctx)
-	if err != nil {
-		return err
-	}
+// runExec starts the exec session and carries its streams until it ends or ctx does.
+func runExec(ctx context.Context, id string, opts runtime.ExecOptions) error {
 	// Podman hands the size to conmon before it lets the command begin. Conmon sets
 	// it once it has the terminal, which the OCI runtime sends just before it runs
 	// the command: on a busy machine one command in a hundred looks too early. The
@@ -103,104 +92,13 @@ func attach(ctx context.Context, id string, opts runtime.ExecOptions) error {
 	if err != nil {
 		return err
 	}
-	headers := http.Header{"Connection": {"Upgrade"}, "Upgrade": {"tcp"}, "Content-Type": {"application/json"}}
-	resp, err := conn.DoRequest(ctx, bytes.NewReader(body), http.MethodPost, "/exec/%s/start", nil, headers, id)
+	stream, err := upgrade(ctx, "/exec/%s/start", id, nil, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusSwitchingProtocols {
-		if err := resp.Process(nil); err != nil {
-			return err
-		}
-		return fmt.Errorf("Podman answered %s instead of switching protocols", resp.Status)
-	}
-	stream, ok := resp.Body.(io.ReadWriteCloser)
-	if !ok {
-		return errors.New("the connection to Podman carries no input")
-	}
-	defer context.AfterFunc(ctx, func() { _ = stream.Close() })()
-
-	over, done := context.WithCancel(ctx)
-	var resizing sync.WaitGroup
-	defer resizing.Wait()
-	defer done()
-	if opts.Stdin != nil {
-		go sendInput(stream, opts.Stdin)
-	}
-	if opts.TTY && opts.Resize != nil {
-		resizing.Go(func() { resize(over, id, opts.Resize) })
-	}
-	if opts.TTY {
-		_, err = io.Copy(orDiscard(opts.Stdout), stream)
-		return err
-	}
-	return demultiplex(stream, orDiscard(opts.Stdout), orDiscard(opts.Stderr))
-}
-
-// sendInput copies in to the command and then ends its input.
-func sendInput(stream io.Writer, in io.Reader) {
-	if _, err := io.Copy(stream, in); err != nil {
-		return // the command has ended, or in broke: nothing more to say
-	}
-	if half, ok := stream.(interface{ CloseWrite() error }); ok {
-		_ = half.CloseWrite()
-	}
-}
-
-// resize passes on terminal sizes until ctx ends. A size that is refused (the
-// command has just ended, or has not begun) is tried once more.
-func resize(ctx context.Context, id string, sizes <-chan runtime.Size) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case size, open := <-sizes:
-			if !open {
-				return
-			}
-			o := &containers.ResizeExecTTYOptions{Height: ptr(int(size.Height)), Width: ptr(int(size.Width))}
-			if err := containers.ResizeExecTTY(ctx, id, o); err != nil && ctx.Err() == nil {
-				_ = containers.ResizeExecTTY(ctx, id, o)
-			}
-		}
-	}
-}
-
-// demultiplex splits Podman's frames into the two outputs.
-func demultiplex(stream io.Reader, stdout, stderr io.Writer) error {
-	buffer := make([]byte, 32<<10)
-	for {
-		channel, size, err := containers.DemuxHeader(stream, buffer)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		frame, err := containers.DemuxFrame(stream, buffer, size)
-		if err != nil {
-			return err
-		}
-		switch channel {
-		case 1:
-			_, err = stdout.Write(frame)
-		case 2:
-			_, err = stderr.Write(frame)
-		case 3:
-			err = errors.New(string(frame))
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-func orDiscard(w io.Writer) io.Writer {
-	if w == nil {
-		return io.Discard
-	}
-	return w
+	return carry(ctx, stream, opts, func(ctx context.Context, size runtime.Size) error {
+		return containers.ResizeExecTTY(ctx, id, &containers.ResizeExecTTYOptions{Height: ptr(int(size.Height)), Width: ptr(int(size.Width))})
+	})
 }
 
 var notExecutable = regexp.MustCompile(`permission denied|exec format error|is a directory`)

@@ -216,7 +216,7 @@ func TestConformance(t *testing.T) {
 				return []string{"/bin/sh", "-c", fmt.Sprintf("while :; do echo hello | nc -l -p %d; done", port)}, testImage
 			},
 			LogBytesMax: testLogMax,
-			LateSize:    true, // now and then: see attach
+			LateSize:    true, // now and then: see runExec
 		}
 	})
 }

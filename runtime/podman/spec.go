@@ -99,6 +99,7 @@ func (c Config) containerSpec(spec runtime.Spec, index, attempt int, pod, podIP 
 	s.CreateWorkingDir = ptr(true) // as Kubernetes' runtimes do
 	s.HTTPProxy = ptr(false)       // the node's proxy settings are not the pod's
 	s.Systemd = "false"
+	s.Stdin, s.Terminal = &container.Stdin, &container.TTY
 	s.RestartPolicy = "no" // restarting is the caller's decision
 	s.Env = make(map[string]string, len(env))
 	for _, e := range env {

@@ -144,6 +144,9 @@ func (r *Runtime) plan(p *pod, spec runtime.Container, n int) (*startOrder, []st
 	if order.Listens, order.Forwards, err = planPorts(spec, p.record.IP, r.hostAddress(&p.record.Spec), r.cfg.Subnet.IsValid()); err != nil {
 		return nil, nil, err
 	}
+	if spec.Stdin || spec.TTY {
+		order.Notes = append(order.Notes, "the process runtime keeps neither standard input nor a terminal: attach shows output only")
+	}
 	order.Cgroups, notes = r.cgroups.attempt(p.id, spec, n)
 	order.Notes = append(order.Notes, notes...)
 	return order, secrets, nil

@@ -145,11 +145,7 @@ func execTTY(cmd *exec.Cmd, a *attempt, opts runtime.ExecOptions, says *os.File)
 	over := make(chan struct{})
 	var output, input sync.WaitGroup
 	output.Go(func() {
-		to := opts.Stdout
-		if to == nil {
-			to = io.Discard
-		}
-		io.Copy(to, master) // ends with EIO when the last user of the terminal is gone
+		io.Copy(orDiscard(opts.Stdout), master) // ends with EIO when the last user of the terminal is gone
 	})
 	input.Go(func() { followSize(master, opts.Resize, over) })
 	if opts.Stdin != nil {

@@ -20,16 +20,17 @@ type logReader struct {
 	opts    runtime.LogOptions
 	since   time.Time
 	out     io.Writer
-	skip    int      // lines not to show, for Tail
-	file    *os.File // the newest one, open for following
-	pending []byte   // a record whose end is not written yet
+	errOut  io.Writer // what came on stderr; nil: to out
+	skip    int       // lines not to show, for Tail
+	file    *os.File  // the newest one, open for following
+	pending []byte    // a record whose end is not written yet
 	midline map[string]bool
 }
 
 // readLog shows a log and, if asked, follows it until ended says that nothing
 // more will be written, or ctx ends.
-func readLog(ctx context.Context, dir string, opts runtime.LogOptions, out io.Writer, ended func() bool) error {
-	r := &logReader{dir: dir, opts: opts, out: out, midline: map[string]bool{}}
+func readLog(ctx context.Context, dir string, opts runtime.LogOptions, out, errOut io.Writer, ended func() bool) error {
+	r := &logReader{dir: dir, opts: opts, out: out, errOut: errOut, midline: map[string]bool{}}
 	if opts.Since > 0 {
 		r.since = time.Now().Add(-opts.Since)
 	}
@@ -161,6 +162,11 @@ func (r *logReader) catchUp() error {
 func (r *logReader) records(src io.Reader) (lines int, err error) {
 	in := bufio.NewReaderSize(src, 64<<10)
 	out := bufio.NewWriterSize(r.out, 32<<10)
+	outs := map[string]*bufio.Writer{"stdout": out, "stderr": out}
+	if r.errOut != nil {
+		outs["stderr"] = bufio.NewWriterSize(r.errOut, 32<<10)
+	}
+	flush := func() error { return errors.Join(out.Flush(), outs["stderr"].Flush()) }
 	for {
 		part, err := in.ReadSlice('\n')
 		r.pending = append(r.pending, part...)
@@ -168,11 +174,11 @@ func (r *logReader) records(src io.Reader) (lines int, err error) {
 		case errors.Is(err, bufio.ErrBufferFull):
 			continue
 		case errors.Is(err, io.EOF):
-			return lines, out.Flush()
+			return lines, flush()
 		case err != nil:
-			return lines, errors.Join(err, out.Flush())
+			return lines, errors.Join(err, flush())
 		}
-		if r.record(r.pending, out) {
+		if r.record(r.pending, outs) {
 			lines++
 		}
 		r.pending = r.pending[:0]
@@ -180,11 +186,12 @@ func (r *logReader) records(src io.Reader) (lines int, err error) {
 }
 
 // record shows one record and reports whether a line has ended with it.
-func (r *logReader) record(record []byte, out *bufio.Writer) bool {
+func (r *logReader) record(record []byte, outs map[string]*bufio.Writer) bool {
 	stamp, rest, ok1 := bytes.Cut(record, []byte{' '})
 	stream, rest, ok2 := bytes.Cut(rest, []byte{' '})
 	tag, text, ok3 := bytes.Cut(rest, []byte{' '})
-	if !ok1 || !ok2 || !ok3 {
+	out := outs[string(stream)]
+	if !ok1 || !ok2 || !ok3 || out == nil {
 		return false // cut by a full disk or a power cut
 	}
 	if !r.since.IsZero() {

@@ -31,16 +31,9 @@ func (r *Runtime) Logs(ctx context.Context, id runtime.RunID, name string, opts 
 		return &runtime.Error{Kind: runtime.NotFound, Op: op, Err: errors.New("the container has not been started")}
 	default:
 		dir = newest.dir
-		ended = func() bool {
-			select {
-			case <-newest.ended:
-				return true
-			default:
-				return false
-			}
-		}
+		ended = newest.hasEnded
 	}
-	err = readLog(ctx, dir, opts, w, ended)
+	err = readLog(ctx, dir, opts, w, nil, ended)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &runtime.Error{Kind: runtime.NotFound, Op: op, Err: errors.New("the pod or the attempt is gone")}
 	}
@@ -48,4 +41,13 @@ func (r *Runtime) Logs(ctx context.Context, id runtime.RunID, name string, opts 
 		return &runtime.Error{Kind: runtime.Failed, Op: op, Err: err}
 	}
 	return nil
+}
+
+func (a *attempt) hasEnded() bool {
+	select {
+	case <-a.ended:
+		return true
+	default:
+		return false
+	}
 }

@@ -40,7 +40,7 @@ func writeLog(t testing.TB, dir string, max int64, chunks []string) *logWriter {
 func readAll(t testing.TB, dir string, opts runtime.LogOptions) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := readLog(ctx, dir, opts, &b, func() bool { return true }); err != nil {
+	if err := readLog(ctx, dir, opts, &b, nil, func() bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -122,7 +122,7 @@ func TestFollowOverRotation(t *testing.T) {
 	done := make(chan error, 1)
 	go func() {
 		first := true
-		done <- readLog(ctx, dir, runtime.LogOptions{Follow: true, Tail: -1}, &got, func() bool {
+		done <- readLog(ctx, dir, runtime.LogOptions{Follow: true, Tail: -1}, &got, nil, func() bool {
 			if first {
 				close(begun)
 				first = false

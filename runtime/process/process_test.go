@@ -107,6 +107,7 @@ func fixture(t *testing.T, change func(*Config)) runtimetest.Fixture {
 	}
 	cleaned(t, cfg.Dir)
 	return runtimetest.Fixture{
+		NoInput: true,
 		New: func() runtime.Runtime {
 			r, err := New(context.Background(), cfg)
 			if err != nil {

@@ -63,6 +63,11 @@ var cases = []struct {
 	{"ExecSize", true, testExecSize},
 	{"ExecCancelKills", true, testExecCancel},
 
+	{"AttachOutput", true, testAttachOutput},
+	{"AttachRefuses", false, testAttachRefuses},
+	{"AttachInput", true, testAttachInput},
+	{"AttachTTY", true, testAttachTTY},
+
 	{"VolumeFiles", true, testVolumeFiles},
 	{"VolumeReadOnly", true, testVolumeReadOnly},
 	{"VolumeEmptyShared", true, testVolumeShared},

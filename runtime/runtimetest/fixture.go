@@ -74,6 +74,10 @@ type Fixture struct {
 	// it was given.
 	LateSize bool
 
+	// NoInput: containers have neither standard input nor a terminal, which the message
+	// of one that was to have them says.
+	NoInput bool
+
 	// ReadOnlyNotEnforced: read-only mounts can be written here, which the
 	// runtime says in its Info.Notes.
 	ReadOnlyNotEnforced bool

@@ -224,6 +224,31 @@ func (r *simRuntime) Exec(_ context.Context, id runtime.RunID, container string,
 	return 0, err
 }
 
+// Attach shows what comes; a simulated program takes no input.
+func (r *simRuntime) Attach(ctx context.Context, id runtime.RunID, container string, opts runtime.AttachOptions) (err error) {
+	op := fmt.Sprintf("attach to %s/%s", id, container)
+	r.s.look(func(h *Host, now time.Duration) {
+		h.advance(now)
+		_, c := h.find(id, container)
+		switch {
+		case c == nil:
+			err = h.refused(runtime.NotFound, op, "no such pod or container")
+		case c.state != runtime.Running:
+			err = h.refused(runtime.Failed, op, "the container does not run")
+		case opts.Stdin != nil:
+			err = h.refused(runtime.Failed, op, "a simulated program takes no input")
+		}
+	})
+	if err != nil {
+		return err
+	}
+	out := opts.Stdout
+	if out == nil {
+		out = io.Discard
+	}
+	return r.Logs(ctx, id, container, runtime.LogOptions{Follow: true}, out)
+}
+
 func (r *simRuntime) Dial(_ context.Context, id runtime.RunID, port int) (conn net.Conn, err error) {
 	op := fmt.Sprintf("connect to port %d of %s", port, id)
 	r.s.look(func(h *Host, _ time.Duration) {

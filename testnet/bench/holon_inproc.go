@@ -338,4 +338,8 @@ func (r *instant) Exec(context.Context, runtime.RunID, string, runtime.ExecOptio
 	return 0, errors.New("no commands here")
 }
 
+func (r *instant) Attach(context.Context, runtime.RunID, string, runtime.AttachOptions) error {
+	return errors.New("no programs here")
+}
+
 func (r *instant) Close() error { return nil }
