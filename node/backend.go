@@ -274,6 +274,22 @@ func (n *Node) Exec(ctx context.Context, namespace, pod, container string, comma
 	}, s)
 }
 
+// Attach connects to the streams of a container on the node that runs the pod.
+func (n *Node) Attach(ctx context.Context, namespace, pod, container string, s api.Stream) error {
+	p, err := n.pod(namespace, pod)
+	if err != nil {
+		return err
+	}
+	if container, err = p.container(container); err != nil {
+		return err
+	}
+	n.log.Info("attach asked for", "pod", namespace+"/"+pod, "container", container, "run", p.run, "owner", p.node, "user", s.Actor)
+	_, err = n.session(ctx, p.node, sessionRequest{
+		Run: runtime.RunID(p.run), Container: container, Attach: true, TTY: s.TTY, Stdin: s.Stdin != nil, User: s.Actor,
+	}, s)
+	return err
+}
+
 // PortForward carries a connection to a port of a pod, on the node that runs it.
 func (n *Node) PortForward(ctx context.Context, namespace, pod string, port int, s api.Stream) error {
 	p, err := n.pod(namespace, pod)

@@ -346,6 +346,14 @@ func (talker) Exec(_ context.Context, id runtime.RunID, container string, opts r
 	return 3, nil
 }
 
+func (t talker) Attach(ctx context.Context, id runtime.RunID, container string, opts runtime.AttachOptions) error {
+	_, err := t.Exec(ctx, id, container, runtime.ExecOptions{
+		Command: []string{"attached"}, Stdin: opts.Stdin, Stdout: opts.Stdout, Stderr: opts.Stderr,
+		TTY: opts.Size != (runtime.Size{}), Size: opts.Size,
+	})
+	return err
+}
+
 func (c *cluster) close() {
 	for _, m := range c.nodes {
 		m.down()

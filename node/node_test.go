@@ -154,7 +154,16 @@ func TestLogsAndExecReachTheOwner(t *testing.T) {
 				if err != nil || code != 3 || !strings.HasSuffix(out.String(), "app [cat -] "+said) || stderr.String() != "warning" {
 					t.Errorf("exec in %s through %s: code %d, %d bytes, stderr %q, %v", pod, entry.id.Name, code, out.Len(), stderr.String(), err)
 				}
+				out.Reset()
+				stderr.Reset()
+				err = entry.Attach(t.Context(), "default", name, "", api.Stream{Stdin: strings.NewReader(said), Stdout: &out, Stderr: &stderr})
+				if err != nil || !strings.HasSuffix(out.String(), "app [attached] "+said) || stderr.String() != "warning" {
+					t.Errorf("attach to %s through %s: %d bytes, stderr %q, %v", pod, entry.id.Name, out.Len(), stderr.String(), err)
+				}
 			}
+		}
+		if err := c.nodes[0].Attach(t.Context(), "default", "nobody", "", api.Stream{}); !errors.Is(err, api.ErrNotFound) {
+			t.Errorf("attach to a pod that is not there: %v", err)
 		}
 		if _, err := c.nodes[0].Exec(t.Context(), "default", "nobody", "", nil, api.Stream{}); !errors.Is(err, api.ErrNotFound) {
 			t.Errorf("exec in a pod that is not there: %v", err)

@@ -15,8 +15,8 @@ import (
 	"holon/runtime"
 )
 
-// Protocols of byte streams between nodes. A session carries logs, an exec or a
-// connection to a port:
+// Protocols of byte streams between nodes. A session carries logs, an exec,
+// the streams of a container or a connection to a port:
 //
 //	client -> owner   request (one JSON line), then frames: stdin, end of stdin, resize
 //	owner  -> client  frames: stdout, stderr, and last of all the result
@@ -50,6 +50,7 @@ type sessionRequest struct {
 	Command   []string            `json:"command,omitempty"`
 	TTY       bool                `json:"tty,omitempty"`
 	Stdin     bool                `json:"stdin,omitempty"`
+	Attach    bool                `json:"attach,omitempty"`
 	Port      int                 `json:"port,omitempty"` // to be connected to; no container, no command
 	User      string              `json:"user,omitempty"`
 }
@@ -124,7 +125,11 @@ func (n *Node) serveSession(ctx context.Context, from p2p.PeerID, s p2p.Stream) 
 	case req.Port != 0:
 		n.log.Info("port-forward for another node", "port", req.Port, "run", req.Run, "entry", n.nameOf(from), "user", req.User)
 	case req.Logs == nil:
-		n.log.Info("exec for another node", "container", req.Container, "run", req.Run, "entry", n.nameOf(from), "user", req.User)
+		what := "exec"
+		if req.Attach {
+			what = "attach"
+		}
+		n.log.Info(what+" for another node", "container", req.Container, "run", req.Run, "entry", n.nameOf(from), "user", req.User)
 	}
 	var mu sync.Mutex
 	writer := func(kind byte) frameWriter { return frameWriter{mu: &mu, w: s, kind: kind} }
@@ -190,6 +195,10 @@ func (n *Node) runSession(ctx context.Context, req sessionRequest, stdin io.Read
 		err = n.cfg.Runtime.Logs(ctx, req.Run, req.Container, *req.Logs, stdout)
 	case req.Port != 0:
 		err = n.forward(ctx, req, stdin, stdout)
+	case req.Attach:
+		err = n.cfg.Runtime.Attach(ctx, req.Run, req.Container, runtime.AttachOptions{
+			Stdin: stdin, Stdout: stdout, Stderr: stderr, Size: firstSize(ctx, req, resize), Resize: resize,
+		})
 	default:
 		result.ExitCode, err = n.cfg.Runtime.Exec(ctx, req.Run, req.Container, runtime.ExecOptions{
 			Command: req.Command, TTY: req.TTY, Stdin: stdin, Stdout: stdout, Stderr: stderr,

@@ -331,6 +331,11 @@ func (f *fakeNode) Usage(_ context.Context, q api.UsageQuery) ([]api.NodeUsage, 
 	return []api.NodeUsage{n1}, []string{"n3"}, nil
 }
 
+// Attach is what no command asks for.
+func (f *fakeNode) Attach(context.Context, string, string, string, api.Stream) error {
+	return api.ErrInvalid
+}
+
 // Events returns what the test has put there.
 func (f *fakeNode) Events(context.Context, string) ([]map[string]any, []string, error) {
 	f.mu.Lock()

@@ -112,7 +112,7 @@ var (
 	ErrSealed = errors.New("sealed values cannot be opened on this node")
 )
 
-// Stream carries one end of an exec session, a log or a forwarded connection.
+// Stream carries one end of an exec session, of a container's own streams, a log or a forwarded connection.
 type Stream struct {
 	Stdin          io.Reader // nil: closed
 	Stdout, Stderr io.Writer
@@ -163,6 +163,9 @@ type Backend interface {
 	// Exec runs a command in a container on the node that runs the pod and
 	// returns its exit code.
 	Exec(ctx context.Context, namespace, pod, container string, command []string, s Stream) (int, error)
+	// Attach connects to the streams that a container was started with, on the node that
+	// runs the pod, until it exits or ctx ends.
+	Attach(ctx context.Context, namespace, pod, container string, s Stream) error
 	// PortForward connects to a TCP port in the pod's network, on the node that runs
 	// it, and carries Stdin and Stdout of s until either side has ended.
 	PortForward(ctx context.Context, namespace, pod string, port int, s Stream) error

@@ -24,13 +24,13 @@ const (
 	execStreamsTimeout = 30 * time.Second
 )
 
-// execOptions are the query parameters of exec.
+// execOptions are the query parameters of exec and attach.
 type execOptions struct {
 	command                    []string
 	stdin, stdout, stderr, tty bool
 }
 
-func execOptionsOf(r *http.Request) (execOptions, error) {
+func execOptionsOf(r *http.Request, sub string) (execOptions, error) {
 	o := execOptions{
 		command: r.URL.Query()["command"],
 		stdin:   isTrue(r, "stdin"), stdout: isTrue(r, "stdout"), stderr: isTrue(r, "stderr"), tty: isTrue(r, "tty"),
@@ -39,7 +39,7 @@ func execOptionsOf(r *http.Request) (execOptions, error) {
 		o.stderr = false // a terminal has one output
 	}
 	switch {
-	case len(o.command) == 0:
+	case sub == "exec" && len(o.command) == 0:
 		return o, apierrors.NewBadRequest("you must specify a command for the container")
 	case !o.stdin && !o.stdout && !o.stderr:
 		return o, apierrors.NewBadRequest("you must specify at least 1 of stdin, stdout, stderr")
@@ -47,7 +47,7 @@ func execOptionsOf(r *http.Request) (execOptions, error) {
 	return o, nil
 }
 
-// session is one exec connection, whatever its protocol. Streams that the client
+// session is one connection of exec or attach, whatever its protocol. Streams that the client
 // did not ask for are nil.
 type session struct {
 	stdin          io.Reader
@@ -58,8 +58,9 @@ type session struct {
 	close          func()
 }
 
+// exec serves exec and attach, which differ in whose streams they carry.
 func (s *Server) exec(w http.ResponseWriter, r *http.Request, t *target) error {
-	opts, err := execOptionsOf(r)
+	opts, err := execOptionsOf(r, t.sub)
 	if err != nil {
 		return err
 	}
@@ -71,17 +72,20 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request, t *target) error {
 	if err != nil {
 		return err
 	}
+	if t.sub == "attach" && opts.stdin && !takesInput(pod, container) {
+		return apierrors.NewBadRequest(fmt.Sprintf("container %s of pod %s is without standard input (stdin: true): attach without -i, or use exec", container, pod.Name))
+	}
 	open := openSPDY
 	switch {
 	case wsstream.IsWebSocketRequest(r):
 		open = openWebSocket
 	case !httpstream.IsUpgradeRequest(r):
-		return apierrors.NewBadRequest("exec needs a connection upgrade to WebSocket (v4 or v5 of channel.k8s.io) or SPDY/3.1")
+		return apierrors.NewBadRequest(t.sub + " needs a connection upgrade to WebSocket (v4 or v5 of channel.k8s.io) or SPDY/3.1")
 	}
 	sess, err := open(w, r, opts)
 	if err != nil {
 		// The library has answered, or there is no longer a connection to answer on.
-		s.log.Debug("exec could not be set up", "pod", t.name, "err", err)
+		s.log.Debug(t.sub+" could not be set up", "pod", t.name, "err", err)
 		return nil
 	}
 	defer sess.close()
@@ -94,7 +98,7 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request, t *target) error {
 	return nil
 }
 
-// execIn runs the command and ends it when the client goes away.
+// execIn runs the command, or attaches, and ends that when the client goes away.
 func (s *Server) execIn(ctx context.Context, sess *session, t *target, container string, opts execOptions) (int, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var own sync.WaitGroup
@@ -122,10 +126,14 @@ func (s *Server) execIn(ctx context.Context, sess *session, t *target, container
 			}
 		})
 	}
-	return s.config.Backend.Exec(ctx, t.namespace, t.name, container, opts.command, Stream{
+	streams := Stream{
 		Stdin: sess.stdin, Stdout: sess.stdout, Stderr: sess.stderr, TTY: opts.tty, Resize: sizes,
 		Actor: actorOf(ctx),
-	})
+	}
+	if t.sub == "attach" {
+		return 0, s.config.Backend.Attach(ctx, t.namespace, t.name, container, streams)
+	}
+	return s.config.Backend.Exec(ctx, t.namespace, t.name, container, opts.command, streams)
 }
 
 // closeResize frees whoever reads the sizes.

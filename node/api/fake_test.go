@@ -376,6 +376,28 @@ func (m *memory) Exec(ctx context.Context, _, _, _ string, command []string, s S
 	return 127, nil
 }
 
+// Attach says who asks, repeats what is said, and then waits for its end; with a terminal it
+// says of which size.
+func (m *memory) Attach(ctx context.Context, namespace, pod, container string, s Stream) error {
+	if m.fail != nil {
+		return m.fail
+	}
+	if s.TTY {
+		size := <-s.Resize
+		_, err := fmt.Fprintf(s.Stdout, "%dx%d", size.Width, size.Height)
+		return err
+	}
+	if _, err := fmt.Fprintf(s.Stdout, "%s/%s/%s for %s\n", namespace, pod, container, s.Actor); err != nil {
+		return err
+	}
+	if s.Stdin == nil {
+		<-ctx.Done()
+		return nil
+	}
+	_, err := io.Copy(s.Stdout, s.Stdin)
+	return err
+}
+
 func (m *memory) Events(context.Context, string) ([]map[string]any, []string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

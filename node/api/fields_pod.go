@@ -6,7 +6,6 @@ const (
 	noHostAccess = "holon gives no pod access to its host; remove the field"
 	noVolumeKind = "this kind of volume is not served yet; configMap, secret and emptyDir are"
 	notYetDNS    = "not applied yet: the pod uses the resolver of its node"
-	noTerminal   = "a container is started without standard input yet; use exec"
 	noDevices    = "devices cannot be requested yet; holon places pods by cpu and memory"
 )
 
@@ -124,14 +123,11 @@ var containerRules = fieldRules{
 		"resources", "resources.requests", "resources.requests.cpu", "resources.requests.memory",
 		"resources.limits", "resources.limits.cpu", "resources.limits.memory",
 		"volumeMounts", "volumeMounts[].name", "volumeMounts[].mountPath", "volumeMounts[].subPath", "volumeMounts[].readOnly",
-		"securityContext", "securityContext.capabilities",
+		"securityContext", "securityContext.capabilities", "stdin", "stdinOnce", "tty",
 	},
 	warned: map[string]string{
 		"lifecycle":                        notYetHooks,
 		"resizePolicy":                     "a change of resources restarts the container",
-		"stdin":                            noTerminal,
-		"stdinOnce":                        noTerminal,
-		"tty":                              noTerminal,
 		"terminationMessagePath":           "termination messages are not read yet",
 		"terminationMessagePolicy":         "termination messages are not read yet",
 		"volumeMounts[].mountPropagation":  "mounts do not propagate",

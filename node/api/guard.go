@@ -162,7 +162,7 @@ func (w *statusRecorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // longRunning tells requests that last as long as the client wants.
 func longRunning(r *http.Request) bool {
 	path := r.URL.Path
-	return isTrue(r, "watch") || isTrue(r, "follow") || strings.HasSuffix(path, "/exec") || strings.HasSuffix(path, "/portforward") || strings.HasSuffix(path, "/log") ||
+	return isTrue(r, "watch") || isTrue(r, "follow") || strings.HasSuffix(path, "/exec") || strings.HasSuffix(path, "/attach") || strings.HasSuffix(path, "/portforward") || strings.HasSuffix(path, "/log") ||
 		path == holonPath+"drain" || path == holonPath+"leave" || path == holonPath+"snapshot" ||
 		r.Method == http.MethodPost && strings.HasPrefix(path, holonPath+"images") || strings.HasPrefix(path, "/testnet/")
 }

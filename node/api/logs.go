@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -151,6 +152,11 @@ func containerOf(pod *corev1.Pod, name string) (string, error) {
 			pod.Name, strings.Join(names, " ")))
 	}
 	return names[0], nil
+}
+
+// takesInput tells whether a container of a pod is to have standard input.
+func takesInput(pod *corev1.Pod, container string) bool {
+	return slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == container && c.Stdin })
 }
 
 // ofOwner gives an error of the node that runs a pod its meaning; one that is out

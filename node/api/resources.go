@@ -148,6 +148,7 @@ var ordinaryKinds = []*kind{
 		subresources: []subresource{
 			{"log", core("Pod"), []string{"get"}},
 			{"exec", core("PodExecOptions"), []string{"create", "get"}},
+			{"attach", core("PodAttachOptions"), []string{"create", "get"}},
 			{"portforward", core("PodPortForwardOptions"), []string{"create", "get"}},
 			{"eviction", evictionKind, []string{"create"}},
 		},

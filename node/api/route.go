@@ -127,7 +127,7 @@ func (s *Server) serveSubresource(w http.ResponseWriter, r *http.Request, t *tar
 			return notAllowed(t, r.Method, "")
 		}
 		return s.logs(w, r, t)
-	case Pods + "/exec":
+	case Pods + "/exec", Pods + "/attach":
 		if r.Method != http.MethodGet && r.Method != http.MethodPost {
 			return notAllowed(t, r.Method, "")
 		}

@@ -4,7 +4,7 @@ import "sync"
 
 const (
 	shortRequestsMax = 256  // answered side by side
-	longRequestsMax  = 4096 // watches, followed logs, exec
+	longRequestsMax  = 4096 // watches, followed logs, exec, attach
 	// shareMax is the part of either that one user may take, so that one who asks without
 	// end leaves something to the others: 1 in shareMax.
 	shareMax = 2

@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/informers"
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
@@ -249,9 +250,13 @@ func TestLogsFollow(t *testing.T) {
 
 // executors are the ways of clients to run a command.
 func executors(t *testing.T, f *fixture, o *corev1.PodExecOptions) map[string]remotecommand.Executor {
-	t.Helper()
 	o.Stdout, o.Stderr = true, !o.TTY
-	r := f.kube.CoreV1().RESTClient().Get().Resource("pods").Namespace("default").Name("web-0-00").SubResource("exec").
+	return executorsOf(t, f, "exec", o)
+}
+
+func executorsOf(t *testing.T, f *fixture, subresource string, o runtime.Object) map[string]remotecommand.Executor {
+	t.Helper()
+	r := f.kube.CoreV1().RESTClient().Get().Resource("pods").Namespace("default").Name("web-0-00").SubResource(subresource).
 		VersionedParams(o, clientscheme.ParameterCodec)
 	ws, err := remotecommand.NewWebSocketExecutor(f.config, "GET", r.URL().String())
 	check(t, err)
@@ -363,6 +368,70 @@ func TestExecRefusals(t *testing.T) {
 	}
 }
 
+func TestAttach(t *testing.T) {
+	f := serve(t)
+	d := deployment("web", 1)
+	d.Spec.Template.Spec.Containers[0].Stdin = true
+	_, err := f.kube.AppsV1().Deployments("default").Create(f.ctx, d, create)
+	check(t, err)
+	who := "default/web-0-00/" + d.Spec.Template.Spec.Containers[0].Name + " for " + AdminUser + "\n"
+	for name, e := range executorsOf(t, f, "attach", &corev1.PodAttachOptions{Stdin: true, Stdout: true, Stderr: true}) {
+		if name == "websocket v4" {
+			continue // has no way to say that standard input has ended
+		}
+		var out bytes.Buffer
+		text := strings.Repeat("line\n", 20000)
+		err := e.StreamWithContext(f.ctx, remotecommand.StreamOptions{Stdin: strings.NewReader(text), Stdout: &out, Stderr: io.Discard})
+		if out.String() != who+text || err != nil {
+			t.Errorf("%s: %d bytes, %v", name, out.Len(), err)
+		}
+	}
+	for name, e := range executorsOf(t, f, "attach", &corev1.PodAttachOptions{Stdout: true, TTY: true}) {
+		sizes := make(oneSize, 1)
+		sizes <- remotecommand.TerminalSize{Width: 80, Height: 25}
+		var out bytes.Buffer
+		err := e.StreamWithContext(f.ctx, remotecommand.StreamOptions{Stdout: &out, Tty: true, TerminalSizeQueue: sizes})
+		close(sizes)
+		if out.String() != "80x25" || err != nil {
+			t.Errorf("%s: %q %v", name, out.String(), err)
+		}
+	}
+	for name, e := range executorsOf(t, f, "attach", &corev1.PodAttachOptions{Stdout: true}) {
+		ctx, cancel := context.WithCancel(f.ctx)
+		out := &hangUp{cancel: cancel}
+		if err := e.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: out}); err == nil {
+			t.Errorf("%s: ended by itself", name)
+		}
+	}
+	// The cleanup of serve would hang if anybody stayed attached.
+}
+
+// hangUp ends a session once something was said.
+type hangUp struct{ cancel func() }
+
+func (h *hangUp) Write(p []byte) (int, error) {
+	h.cancel()
+	return len(p), nil
+}
+
+func TestAttachRefusals(t *testing.T) {
+	f := serve(t)
+	_, err := f.kube.AppsV1().Deployments("default").Create(f.ctx, deployment("web", 1), create)
+	check(t, err)
+	const path = "/api/v1/namespaces/default/pods/web-0-00/attach"
+	f.do("POST", path, "").want(t, 400, "at least 1 of stdin, stdout, stderr")
+	f.do("POST", path+"?stdout=1", "").want(t, 400, "attach needs a connection upgrade")
+	f.do("POST", path+"?stdin=1", "").want(t, 400, "without standard input", "use exec")
+	f.do("PUT", path+"?stdout=1", "").want(t, 405)
+	f.backend.fail = fmt.Errorf("%w since 3 s", ErrUnreachable)
+	for name, e := range executorsOf(t, f, "attach", &corev1.PodAttachOptions{Stdout: true}) {
+		err := e.StreamWithContext(f.ctx, remotecommand.StreamOptions{Stdout: io.Discard})
+		if err == nil || !strings.Contains(err.Error(), "is on node n1") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestTables(t *testing.T) {
 	f := serve(t)
 	_, err := f.kube.AppsV1().Deployments("default").Create(f.ctx, deployment("web", 2), create)
@@ -443,7 +512,7 @@ func TestDiscovery(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{"pods", "pods/log", "pods/exec", "nodes", "namespaces", "events", "configmaps", "deployments", "deployments/scale", "replicasets", "pods/eviction", "poddisruptionbudgets", "priorityclasses", "roles", "clusterrolebindings", "revocations", "credentials"} {
+	for _, want := range []string{"pods", "pods/log", "pods/exec", "pods/attach", "nodes", "namespaces", "events", "configmaps", "deployments", "deployments/scale", "replicasets", "pods/eviction", "poddisruptionbudgets", "priorityclasses", "roles", "clusterrolebindings", "revocations", "credentials"} {
 		if !names[want] {
 			t.Errorf("%s is not discovered", want)
 		}

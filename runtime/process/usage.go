@@ -16,8 +16,8 @@ const tick = time.Second / 100
 
 // Usage implements runtime.Runtime. A container is the processes below its shim, with
 // or without control groups. The shim is their subreaper, so that the time of all that
-// have ended is with somebody who lives. Its memory is what is no file's: the files are
-// the host's own. What Exec runs is the daemon's child and not in it.
+// have ended is with somebody who lives. Its memory is what they map; what they have read
+// of files is the host's cache. What Exec runs is the daemon's child and not in it.
 func (r *Runtime) Usage(context.Context) ([]runtime.PodUsage, error) {
 	type measured struct {
 		shim processID
@@ -77,20 +77,26 @@ func (t processTree) measure(shim processID, use *runtime.ContainerUsage) bool {
 		s := t.all[below[0]]
 		below = append(below[1:], t.children[s.PID]...)
 		ticks += s.own + s.waited
-		use.Memory += ownMemory(s.PID)
+		use.Memory += memoryOf(s.PID)
 	}
 	use.CPU = int64(ticks) * int64(tick)
 	return true
 }
 
-// ownMemory is the resident memory of a process that belongs to no file, 0 if it is gone.
-func ownMemory(pid int) int64 {
-	var size, resident, shared int64
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	if err != nil {
-		return 0
+// memoryOf is what a process holds of memory, its part of what it shares with others
+// included. Of another user's, whose maps the kernel does not show, it is what belongs to
+// no file. 0 if it is gone.
+func memoryOf(pid int) int64 {
+	maps, _ := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid)) // proc_pid_smaps(5)
+	for line := range strings.Lines(string(maps)) {
+		var kib int64
+		if _, err := fmt.Sscanf(line, "Pss: %d kB", &kib); err == nil {
+			return kib << 10
+		}
 	}
-	if _, err := fmt.Sscan(string(text), &size, &resident, &shared); err != nil {
+	var size, resident, shared int64
+	pages, _ := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if _, err := fmt.Sscan(string(pages), &size, &resident, &shared); err != nil {
 		return 0
 	}
 	return (resident - shared) * int64(os.Getpagesize())
