@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"time"
 
 	"github.com/containers/podman/v5/pkg/bindings"
 	"github.com/containers/podman/v5/pkg/bindings/containers"
@@ -76,20 +77,33 @@ func sendInput(stream io.Writer, in io.Reader) {
 	}
 }
 
-// passSizes passes on terminal sizes until ctx ends. A size that is refused (the
-// program has just ended, or has not begun) is tried once more.
+// resizeApart keeps sizes apart: of two that conmon (2.1) finds in its pipe at once it
+// takes the first. kubectl sends two, one too large, so that the program draws anew.
+const resizeApart = 100 * time.Millisecond
+
+// passSizes passes on terminal sizes until ctx ends, of those that come together the last.
+// One that is refused (the program has just ended, or has not begun) is tried once more.
 func passSizes(ctx context.Context, sizes <-chan runtime.Size, resize func(context.Context, runtime.Size) error) {
+	var wanted *runtime.Size
+	var due <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case size, open := <-sizes:
 			if !open {
-				return
+				sizes = nil
+				continue
 			}
-			if err := resize(ctx, size); err != nil && ctx.Err() == nil {
-				_ = resize(ctx, size)
+			if wanted == nil {
+				due = time.After(resizeApart)
 			}
+			wanted = &size
+		case <-due:
+			if err := resize(ctx, *wanted); err != nil && ctx.Err() == nil {
+				_ = resize(ctx, *wanted)
+			}
+			wanted = nil
 		}
 	}
 }

@@ -137,8 +137,9 @@ func testAttachTTY(h *harness) {
 	ctx, cancel := context.WithCancel(h.ctx)
 	var out syncBuffer
 	resize := make(chan runtime.Size, 2)
+	resize <- runtime.Size{Width: 120, Height: 40} // at once after one that is too large, as kubectl does
 	wait := h.attach(ctx, spec.ID, runtime.AttachOptions{
-		Stdin: blockedReader{ctx}, Stdout: &out, Size: runtime.Size{Width: 120, Height: 40}, Resize: resize,
+		Stdin: blockedReader{ctx}, Stdout: &out, Size: runtime.Size{Width: 121, Height: 41}, Resize: resize,
 	})
 	h.awaitLog(spec.ID, "main", "first")
 	resize <- runtime.Size{Width: 81, Height: 25}
