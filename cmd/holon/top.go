@@ -37,7 +37,8 @@ func newTopCommand(a *app) *cobra.Command {
 	f.BoolVar(&pods.containers, "containers", false, "container by container")
 	return groupCommand("top", "Print what nodes and pods use now",
 		`Print the CPU and the memory that nodes, or pods, use now. Nodes measure when
-somebody asks: who asks first waits a second, and sees the usage of that second.`,
+somebody asks: who asks first waits a second, and sees the usage of that second.
+The nodes of a testnet all show the machine that they share.`,
 		"  holon top nodes\n  holon top pods -A --containers", ofNodes, ofPods)
 }
 
