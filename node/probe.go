@@ -42,6 +42,9 @@ func (n *Node) examine(ctx context.Context, p core.Probe) core.Probed {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(max(p.Spec.TimeoutSeconds, 1))*time.Second)
 	defer cancel()
 	err := n.tryProbe(ctx, p)
+	if err == nil { // an answer may end because its asker has gone away, just before that is noticed here
+		err = ctx.Err()
+	}
 	if err == nil {
 		return core.Probed{Probe: p, OK: true}
 	}
