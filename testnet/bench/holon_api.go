@@ -185,11 +185,16 @@ func (a *httpAPI) send(ctx context.Context, method string, member int, path stri
 
 // open sends a request; an answer that is no success is an error.
 func (a *httpAPI) open(ctx context.Context, method string, member int, path string, object []byte) (io.ReadCloser, error) {
+	return a.ask(ctx, method, member, path, object, http.Header{"Content-Type": {"application/json"}})
+}
+
+// ask is open with headers of its own.
+func (a *httpAPI) ask(ctx context.Context, method string, member int, path string, object []byte, header http.Header) (io.ReadCloser, error) {
 	request, err := http.NewRequestWithContext(ctx, method, a.servers[member]+path, bytes.NewReader(object))
 	if err != nil {
 		return nil, err
 	}
-	request.Header.Set("Content-Type", "application/json")
+	request.Header = header
 	response, err := a.client.Do(request)
 	if err != nil {
 		return nil, err
@@ -197,10 +202,18 @@ func (a *httpAPI) open(ctx context.Context, method string, member int, path stri
 	if response.StatusCode >= 300 {
 		defer response.Body.Close()
 		text, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
-		return nil, fmt.Errorf("%s %s: %s: %s", method, path, response.Status, text)
+		return nil, &refusal{response.StatusCode, fmt.Sprintf("%s %s: %s: %s", method, path, response.Status, text)}
 	}
 	return response.Body, nil
 }
+
+// refusal is an answer that is no success.
+type refusal struct {
+	code int
+	text string
+}
+
+func (r *refusal) Error() string { return r.text }
 
 // follow watches a member. A watch that the server ends, because this client fell
 // behind, starts again with the whole state.
@@ -211,7 +224,7 @@ func (a *httpAPI) follow(ctx context.Context, member int, began func(), seen fun
 			return err
 		}
 		began()
-		err = readWatch(body, seen)
+		err = readWatch(bufio.NewReaderSize(body, 256<<10), seen)
 		body.Close()
 		if err != nil && ctx.Err() == nil && !errors.Is(err, errWatchEnded) {
 			return err
@@ -222,8 +235,7 @@ func (a *httpAPI) follow(ctx context.Context, member int, began func(), seen fun
 
 var errWatchEnded = errors.New("the server ended the watch")
 
-func readWatch(body io.Reader, seen func(write)) error {
-	lines := bufio.NewReaderSize(body, 256<<10)
+func readWatch(lines *bufio.Reader, seen func(write)) error {
 	for {
 		line, err := lines.ReadSlice('\n')
 		if err != nil {

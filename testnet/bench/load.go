@@ -235,19 +235,28 @@ func closedLoop(ctx context.Context, c cluster, t *tracker, ids *numbers, keys, 
 // openLoop sends rate writes per second for a while, due at even intervals; a
 // write that starts late because its worker waits counts from when it was due.
 func openLoop(ctx context.Context, c cluster, t *tracker, ids *numbers, keys int, rate float64, length time.Duration) error {
+	return paced(ctx, workers, rate, length, func(ctx context.Context, i int, due time.Time) error {
+		worker := i % workers
+		mine := (keys - worker + workers - 1) / workers
+		w := write{key: worker + (i/workers%mine)*workers, id: ids.next()}
+		return putTracked(ctx, c, t, worker%c.members(), w, due)
+	})
+}
+
+// paced does things at a rate for a while, each due at its time; thing i is done
+// by client i % clients, which may be late.
+func paced(ctx context.Context, clients int, rate float64, length time.Duration, do func(ctx context.Context, i int, due time.Time) error) error {
 	total := int(rate * length.Seconds())
 	began := time.Now()
-	return inParallel(ctx, func(ctx context.Context, worker int) error {
-		mine := (keys - worker + workers - 1) / workers
-		for i := worker; i < total; i += workers {
+	return parallel(ctx, clients, func(ctx context.Context, client int) error {
+		for i := client; i < total; i += clients {
 			due := began.Add(time.Duration(float64(i) / rate * float64(time.Second)))
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
 			case <-time.After(time.Until(due)):
 			}
-			w := write{key: worker + (i/workers%mine)*workers, id: ids.next()}
-			if err := putTracked(ctx, c, t, worker%c.members(), w, due); err != nil {
+			if err := do(ctx, i, due); err != nil {
 				return err
 			}
 		}

@@ -58,6 +58,10 @@ func runChild(ctx context.Context, o options) error {
 	if verb == "member" { // of a cluster of processes, in the namespace of its parent
 		return beMember(ctx, job)
 	}
+	b := newBench(o, filepath.Join(o.bin, "holon"))
+	if verb == "api" {
+		return b.profiled(func() error { return serveAPI(ctx, job) })
+	}
 	do, ok := jobs[verb]
 	if !ok {
 		return fmt.Errorf("there is no job %q", verb)
@@ -65,7 +69,7 @@ func runChild(ctx context.Context, o options) error {
 	if err := loopbackUp(); err != nil {
 		return fmt.Errorf("bring loopback up: %w", err)
 	}
-	result, err := do(ctx, newBench(o, filepath.Join(o.bin, "holon")), job)
+	result, err := do(ctx, b, job)
 	if err != nil {
 		return err
 	}

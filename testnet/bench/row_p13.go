@@ -207,7 +207,7 @@ func addMemory(pid int, to map[string]series) error {
 	}
 	for line := range strings.Lines(string(data)) {
 		name, value, _ := strings.Cut(line, ":")
-		if name == "VmRSS" || name == "RssAnon" || name == "RssFile" {
+		if name == "VmRSS" || name == "VmHWM" || name == "RssAnon" || name == "RssFile" {
 			kib, err := strconv.Atoi(strings.Fields(value)[0])
 			if err != nil {
 				return err
