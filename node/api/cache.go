@@ -193,7 +193,7 @@ func (c *Cache) publish(change Change) {
 			continue
 		}
 		select {
-		case w.queue <- change:
+		case w.queue <- &change:
 		default:
 			c.drop(w, ErrSlow)
 		}
@@ -327,7 +327,7 @@ func (r *ring) since(rv uint64, namespace string) []Change {
 type Watcher struct {
 	cache               *Cache
 	resource, namespace string
-	queue               chan Change
+	queue               chan *Change
 	stop                func() bool // detaches it from its context
 	err                 error       // why it was dropped; guarded by cache.mu
 
@@ -335,8 +335,9 @@ type Watcher struct {
 	Start []Change
 	// From is the resourceVersion of the state that Start ends with.
 	From uint64
-	// C delivers what follows. It is closed when the watch ends; see Err.
-	C <-chan Change
+	// C delivers what follows. It is closed when the watch ends; see Err. All watchers
+	// are handed the same change: a queue has room for a pointer each, as most stay empty.
+	C <-chan *Change
 }
 
 // Watch follows a resource in a namespace, or in all if it is empty, until ctx
@@ -345,7 +346,7 @@ type Watcher struct {
 func (c *Cache) Watch(ctx context.Context, resource, namespace string, from uint64) (*Watcher, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	w := &Watcher{cache: c, resource: resource, namespace: namespace, queue: make(chan Change, watchQueueMax)}
+	w := &Watcher{cache: c, resource: resource, namespace: namespace, queue: make(chan *Change, watchQueueMax)}
 	w.C, w.From = w.queue, c.rv(c.counter)
 	if from == 0 {
 		for _, o := range c.current.Load().list(resource, namespace) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -223,7 +224,7 @@ func TestListPlusWatchIsTheState(t *testing.T) {
 		w.Stop()
 		changes := w.Start
 		for ch := range w.C {
-			changes = append(changes, ch)
+			changes = append(changes, *ch)
 		}
 		if err := replay(state, changes...); err != nil {
 			t.Fatal(err)
@@ -264,4 +265,20 @@ func TestReadersNeverWaitAndSeeWholeStates(t *testing.T) {
 	}
 	close(done)
 	wg.Wait()
+}
+
+// A node has thousands of watches in which nothing happens.
+func TestAnIdleWatchIsSmall(t *testing.T) {
+	const watches, most = 100, 16 << 10
+	c := NewCache(1, 1, nil)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range watches {
+		_, err := c.Watch(t.Context(), "things", "", c.RV())
+		check(t, err)
+	}
+	runtime.ReadMemStats(&after)
+	if each := (after.TotalAlloc - before.TotalAlloc) / watches; each > most {
+		t.Errorf("an idle watch takes %d bytes, want %d at most", each, most)
+	}
 }

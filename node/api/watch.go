@@ -123,7 +123,7 @@ func follow(watcher *Watcher, sel *selector, opts watchOptions, frames *frameWri
 				}
 				return
 			}
-			if frames.change(sel, change) != nil || len(watcher.C) == 0 && frames.out.Flush() != nil {
+			if frames.change(sel, *change) != nil || len(watcher.C) == 0 && frames.out.Flush() != nil {
 				return
 			}
 		case <-bookmark.C:

@@ -219,7 +219,7 @@ func (p *parts) follow(ctx context.Context, member int, began func(), seen func(
 			shown(c, seen)
 		}
 		for c := range watcher.C {
-			shown(c, seen)
+			shown(*c, seen)
 		}
 		watcher.Stop() // it ended because it fell behind: once more from the present state
 	}
