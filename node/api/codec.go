@@ -149,6 +149,12 @@ func toMap(obj runtime.Object) (map[string]any, error) {
 	return m, nil
 }
 
+// intoGo makes obj of a map, and passes over what its type does not know. Looking for that
+// is a third of the price.
+func intoGo(m map[string]any, obj runtime.Object) error {
+	return runtime.DefaultUnstructuredConverter.FromUnstructured(m, obj)
+}
+
 // fromMap fills a typed object. Strict lists unknown fields with their paths.
 func fromMap(m map[string]any, obj runtime.Object) (strict []string, err error) {
 	err = runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(m, obj, true)

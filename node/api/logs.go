@@ -129,7 +129,7 @@ func (s *Server) findPod(t *target) (*corev1.Pod, error) {
 		return nil, err
 	}
 	pod := &corev1.Pod{}
-	if _, err := fromMap(o.Value(), pod); err != nil {
+	if err := intoGo(o.Value(), pod); err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
 	return pod, nil

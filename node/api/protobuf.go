@@ -37,8 +37,7 @@ func goObject(k *kind, value map[string]any, f format) (runtime.Object, error) {
 	if f.shape == asObject {
 		obj = k.make()
 	}
-	_, err := fromMap(value, obj)
-	return obj, err
+	return obj, intoGo(value, obj)
 }
 
 // goList is a collection as a Go type.

@@ -68,7 +68,7 @@ func (s *Server) setScale(w http.ResponseWriter, r *http.Request, t *target) err
 // rescaled is an object with the replicas that a Scale asks for.
 func rescaled(k *kind, current Object, to *autoscalingv1.Scale) (runtime.Object, error) {
 	obj := k.make()
-	if _, err := fromMap(current.Value(), obj); err != nil {
+	if err := intoGo(current.Value(), obj); err != nil {
 		return nil, err
 	}
 	switch o := obj.(type) {
@@ -112,7 +112,7 @@ func scaleWishOf(w http.ResponseWriter, r *http.Request) (func(Object) (scale *a
 			return nil, false, err
 		}
 		scale := &autoscalingv1.Scale{}
-		if _, err := fromMap(patched, scale); err != nil {
+		if err := intoGo(patched, scale); err != nil {
 			return nil, false, apierrors.NewBadRequest(fmt.Sprintf("the patched object is not a Scale: %v", err))
 		}
 		return scale, scale.ResourceVersion != present.ResourceVersion, nil
@@ -130,7 +130,7 @@ func respondScale(w http.ResponseWriter, r *http.Request, o Object) error {
 
 func scaleOf(o Object) (*autoscalingv1.Scale, error) {
 	d := &appsv1.Deployment{} // of a StatefulSet what is read here is spelled alike
-	if _, err := fromMap(o.Value(), d); err != nil {
+	if err := intoGo(o.Value(), d); err != nil {
 		return nil, apierrors.NewInternalError(err)
 	}
 	selector, err := metav1.LabelSelectorAsSelector(d.Spec.Selector)

@@ -40,7 +40,7 @@ func tableOf(k *kind, objects []Object, meta metav1.ListMeta, include metav1.Inc
 	for _, o := range objects {
 		o = o.decoded()
 		obj := k.make()
-		if _, err := fromMap(o.Value(), obj); err != nil {
+		if err := intoGo(o.Value(), obj); err != nil {
 			return nil, apierrors.NewInternalError(fmt.Errorf("%s %s/%s cannot be shown: %w", k.plural, o.Namespace, o.Name, err))
 		}
 		table.Rows = append(table.Rows, metav1.TableRow{Cells: k.row(obj), Object: rowObject(o, include)})

@@ -273,7 +273,7 @@ func (s *Server) replace(
 		return Object{}, err // what cannot be read is not overwritten
 	}
 	old := t.kind.make()
-	if _, err := fromMap(opened.Value(), old); err != nil {
+	if err := intoGo(opened.Value(), old); err != nil {
 		return Object{}, apierrors.NewInternalError(err)
 	}
 	oldValue, err := toMap(old)
