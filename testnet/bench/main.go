@@ -6,6 +6,7 @@
 // What users meet (P1, P3, P7, P10, P13, start, replacement) is measured on real
 // `holon up` processes through their API. What parts do (P2, P4, P5, P6, P12) is
 // measured in this process, where the peers are, too.
+// API is in between: a node without containers in a process of its own.
 //
 //	go run . -bin ../../bin -rows P1,P3 -rounds 5 -out ../../docs/benchmarks.md
 package main

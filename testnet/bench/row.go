@@ -31,7 +31,7 @@ var rows = []row{
 	{"P11", "placement core", placement},
 	{"P12", "submit to durable visible assignment: the store's half", assignments},
 	{"P13", "memory and disk, idle and with many ConfigMaps; restart", footprint},
-	{"API", "the Kubernetes API of one node with the objects of a hundred", kubernetesAPI},
+	{"API", "the Kubernetes API of one node that shows the objects of a hundred, over TLS and HTTP/2", kubernetesAPI},
 	{"start", "until a testnet is Ready", startTimes},
 	{"replace", "from a power cut or a dead container to the last served page", replacements},
 	{"size", "of the program", programSize},
