@@ -1,6 +1,7 @@
 package live
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,6 +17,7 @@ const (
 	// How long, without and with time (make test-long).
 	busyBriefly, busyLong = 15 * time.Second, 30 * time.Minute
 	busyLookEvery         = time.Second
+	spinTurn              = 20 * time.Second // of one spinner; then the next takes its place
 )
 
 // busy has programs on all hosts that want far more cores than there are, and nobody
@@ -39,13 +41,9 @@ func (p *performer) busy() error {
 // spin keeps all hosts busy, and looks after the kept replicas meanwhile.
 func (p *performer) spin() error {
 	lasts := map[bool]time.Duration{false: busyBriefly, true: busyLong}[long()]
-	script := fmt.Sprintf("timeout %d sh -c 'while :; do :; done' || [ $? = 124 ]", int(lasts.Seconds()))
-	ended := make(chan error, 1)
+	ended, end := make(chan error, 1), time.Now().Add(lasts)
 	go func() {
-		ended <- hosts.Each(slices.Repeat(p.fabric.Hosts, spinnersPerHost), func(h *hosts.Host) error {
-			_, err := h.Enter(p.t.Context(), "", "sh", "-c", script)
-			return err
-		})
+		ended <- hosts.Each(slices.Repeat(p.fabric.Hosts, spinnersPerHost), func(h *hosts.Host) error { return spinUntil(p.t.Context(), h, end) })
 	}()
 	var lost error
 	look := time.NewTicker(busyLookEvery)
@@ -61,6 +59,18 @@ func (p *performer) spin() error {
 			}
 		}
 	}
+}
+
+// spinUntil has a program on a host that wants a core, turn by turn, as the time of one
+// command is bounded.
+func spinUntil(ctx context.Context, h *hosts.Host, end time.Time) error {
+	for left := time.Until(end); left > 0; left = time.Until(end) {
+		script := fmt.Sprintf("timeout %.1f sh -c 'while :; do :; done' || [ $? = 124 ]", min(left, spinTurn).Seconds()+0.1) // 0 would be for ever
+		if _, err := h.Enter(ctx, "", "sh", "-c", script); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // said counts the lines of all daemons that have a word.
