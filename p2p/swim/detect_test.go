@@ -35,16 +35,18 @@ func summary(ds []time.Duration) string {
 	return fmt.Sprintf("median %v, p99 %v, max %v over %d runs", ds[len(ds)/2], ds[len(ds)*99/100], ds[len(ds)-1], len(ds))
 }
 
-func TestSilentDeathIsSeenByAllWithinTheBudget(t *testing.T) {
-	for _, n := range []int{2, 3, 5, 10, 50} {
+// seenWithinTheBudget has a member die in each of many worlds of each size. Before that
+// lives through what precedes the death, and says who dies.
+func seenWithinTheBudget(t *testing.T, sizes []int, seeds uint64, before func(w *world, seed int) (victim *node)) {
+	t.Helper()
+	for _, n := range sizes {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
 			var took []time.Duration
-			for seed := range uint64(200) {
+			for seed := range seeds {
 				w := newWorld(t, n, seed, LAN())
 				w.settle()
-				w.run(w.upTo(3 * time.Second))
-				took = append(took, detection(t, w, w.nodes[int(seed)%n]))
+				took = append(took, detection(t, w, before(w, int(seed))))
 				if d := took[len(took)-1]; d > detectionMax {
 					t.Errorf("seed %d: %v", seed, d)
 				}
@@ -52,53 +54,36 @@ func TestSilentDeathIsSeenByAllWithinTheBudget(t *testing.T) {
 			t.Logf("N=%d: %s", n, summary(took))
 		})
 	}
+}
+
+func TestSilentDeathIsSeenByAllWithinTheBudget(t *testing.T) {
+	seenWithinTheBudget(t, []int{2, 3, 5, 10, 50}, 200, func(w *world, seed int) *node {
+		w.run(w.upTo(3 * time.Second))
+		return w.nodes[seed%len(w.nodes)]
+	})
 }
 
 // Everybody hears the member's other traffic until the instant of its death, so
 // probing of it is slowed.
 func TestDeathRightAfterTrafficIsSeenWithinTheBudget(t *testing.T) {
-	for _, n := range []int{2, 3, 5, 10, 50} {
-		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			t.Parallel()
-			var took []time.Duration
-			for seed := range uint64(50) {
-				w := newWorld(t, n, seed, LAN())
-				w.settle()
-				victim := w.nodes[int(seed)%n]
-				w.chatter(victim, 2*time.Second+w.upTo(time.Second))
-				took = append(took, detection(t, w, victim))
-				if d := took[len(took)-1]; d > detectionMax {
-					t.Errorf("seed %d: %v", seed, d)
-				}
-			}
-			t.Logf("N=%d: %s", n, summary(took))
-		})
-	}
+	seenWithinTheBudget(t, []int{2, 3, 5, 10, 50}, 50, func(w *world, seed int) *node {
+		victim := w.nodes[seed%len(w.nodes)]
+		w.chatter(victim, 2*time.Second+w.upTo(time.Second))
+		return victim
+	})
 }
 
 // Whoever comes back from isolation has seen its accusations of all others refuted
 // and takes itself for slow; somebody else dies before it has recovered.
 func TestDeathRightAfterAReturnIsSeenWithinTheBudget(t *testing.T) {
-	for _, n := range []int{4, 5, 10} {
-		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			t.Parallel()
-			var took []time.Duration
-			for seed := range uint64(200) {
-				w := newWorld(t, n, seed, LAN())
-				w.settle()
-				w.isolate(0)
-				w.run(time.Second + w.upTo(3*time.Second))
-				w.cut = nil
-				w.settle()
-				w.run(w.upTo(time.Second))
-				took = append(took, detection(t, w, w.nodes[1+int(seed)%(n-1)]))
-				if d := took[len(took)-1]; d > detectionMax {
-					t.Errorf("seed %d: %v", seed, d)
-				}
-			}
-			t.Logf("N=%d: %s", n, summary(took))
-		})
-	}
+	seenWithinTheBudget(t, []int{4, 5, 10}, 200, func(w *world, seed int) *node {
+		w.isolate(0)
+		w.run(time.Second + w.upTo(3*time.Second))
+		w.cut = nil
+		w.settle()
+		w.run(w.upTo(time.Second))
+		return w.nodes[1+seed%(len(w.nodes)-1)]
+	})
 }
 
 // chatter has everybody hear other traffic of a node every 50 ms for a while.
