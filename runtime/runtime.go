@@ -191,7 +191,8 @@ type Status struct {
 	Name       string
 	UID        string
 	Slot       string
-	IP         string // the pod's address, once known
+	IP         string    // the pod's address, once known
+	CreatedAt  time.Time // display only
 	Requests   Requests
 	Containers []ContainerStatus
 }

@@ -15,6 +15,7 @@ const (
 	RevisionTemplate   = "/template"
 	RevisionNumber     = "/number"
 	RevisionCreated    = "/created"
+	RevisionCause      = "/cause"      // what the user says of it, absent: nothing
 	RevisionOwner      = "/owner"      // as SlotOwner
 	RevisionOwnerBirth = "/ownerBirth" // as SlotOwnerBirth
 )

@@ -40,6 +40,7 @@ func (w *Workload) fromDaemonSet(value map[string]any) error {
 	}
 	w.Template, w.Generation, w.Created = &d.Spec.Template, d.Generation, creation(value)
 	w.readPolicy(d.Annotations)
+	w.readRollout(d.Annotations, d.Spec.MinReadySeconds, d.Spec.RevisionHistoryLimit)
 	w.StandIn = false // it would be a second one on the node of another
 	w.OnDelete = d.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType
 	one := intstr.FromInt32(1)

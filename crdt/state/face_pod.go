@@ -45,6 +45,7 @@ func (p *PodFace) Value() (map[string]any, error) {
 	timestamp(meta, "creationTimestamp", p.Workload.Created)
 	if p.Status != nil && !p.Workload.Bare() {
 		timestamp(meta, "creationTimestamp", p.Status.Started)
+		timestamp(meta, "creationTimestamp", p.Status.Created)
 	}
 	if p.Status != nil && p.Status.Stopping {
 		terminating(meta)
@@ -116,6 +117,7 @@ func (p *PodFace) status() map[string]any {
 		status["hostIP"], status["hostIPs"] = p.HostIP, []any{map[string]any{"ip": p.HostIP}}
 	}
 	timestamp(status, "startTime", s.Started)
+	timestamp(status, "startTime", s.Created)
 	if len(s.Containers) > 0 {
 		list := make([]any, len(s.Containers))
 		for i := range s.Containers {

@@ -1,10 +1,6 @@
 package state
 
-import (
-	"strconv"
-
-	corev1 "k8s.io/api/core/v1"
-)
+import "strconv"
 
 // RevisionLabel is put on the pods of StatefulSets and DaemonSets, as Kubernetes does:
 // the name of the ControllerRevision, or only its hash.
@@ -24,14 +20,14 @@ func (p *PodFace) ofSet(meta, labels map[string]any) {
 // SetCounts are the figures of a StatefulSet's status, counted in slots, and the
 // revision that those have which have not got the present one.
 type SetCounts struct {
-	Placed, Ready, Current, Updated int
-	CurrentRevision                 string
+	Placed, Ready, Available, Current, Updated int
+	CurrentRevision                            string
 }
 
 // StatefulSetFace adds the derived status to a stored StatefulSet.
 func StatefulSetFace(w *Workload, n SetCounts) map[string]any {
 	status := map[string]any{
-		"observedGeneration": w.Generation, "replicas": int64(n.Placed), "availableReplicas": int64(n.Ready), "collisionCount": int64(0),
+		"observedGeneration": w.Generation, "replicas": int64(n.Placed), "availableReplicas": int64(n.Available), "collisionCount": int64(0),
 		"currentRevision": RevisionName(w, n.CurrentRevision), "updateRevision": RevisionName(w, w.Revision),
 	}
 	return w.withStatus(status, map[string]int{"readyReplicas": n.Ready, "currentReplicas": n.Current, "updatedReplicas": n.Updated})
@@ -55,7 +51,7 @@ func (w *Workload) withStatus(status map[string]any, counts map[string]int) map[
 
 // DaemonCounts are the figures of a DaemonSet's status, counted in nodes.
 type DaemonCounts struct {
-	Wanted, Placed, Ready, Updated, Misplaced int
+	Wanted, Placed, Ready, Available, Updated, Misplaced int
 }
 
 // DaemonSetFace adds the derived status to a stored DaemonSet.
@@ -64,33 +60,33 @@ func DaemonSetFace(w *Workload, n DaemonCounts) map[string]any {
 		"observedGeneration": w.Generation, "desiredNumberScheduled": int64(n.Wanted), "currentNumberScheduled": int64(n.Placed),
 		"numberReady": int64(n.Ready), "numberMisscheduled": int64(n.Misplaced),
 	}
-	return w.withStatus(status, map[string]int{"numberAvailable": n.Ready, "numberUnavailable": n.Wanted - n.Ready, "updatedNumberScheduled": n.Updated})
+	return w.withStatus(status, map[string]int{"numberAvailable": n.Available, "numberUnavailable": n.Wanted - n.Available, "updatedNumberScheduled": n.Updated})
 }
 
 // ControllerRevisionFace is a stored template as kubectl wants to undo to it: a patch
 // that puts it in the place of the present one.
-func ControllerRevisionFace(w *Workload, revision string, number int64, created string, template *corev1.PodTemplateSpec) (map[string]any, error) {
-	t, err := Unstructured(template)
+func ControllerRevisionFace(w *Workload, r *Revision) (map[string]any, error) {
+	t, err := Unstructured(r.Template)
 	if err != nil {
 		return nil, err
 	}
 	t["$patch"] = "replace"
 	labels := map[string]any{}
-	merge(labels, template.Labels)
-	labels["controller.kubernetes.io/hash"] = revision
+	merge(labels, r.Template.Labels)
+	labels["controller.kubernetes.io/hash"] = r.Hash
 	_, kind := KindOf(w.Key.Resource())
 	meta := map[string]any{
-		"name": RevisionName(w, revision), "namespace": w.Namespace, "labels": labels,
-		"uid":             DerivedUID("controllerrevision", w.UID.String(), revision).String(),
+		"name": RevisionName(w, r.Hash), "namespace": w.Namespace, "labels": labels,
+		"uid":             DerivedUID("controllerrevision", w.UID.String(), r.Hash).String(),
 		"ownerReferences": ownerRef("apps/v1", kind, w.Name, w.ObjectUID.String()),
 	}
-	if cause, ok := template.Annotations["kubernetes.io/change-cause"]; ok {
-		meta["annotations"] = map[string]any{"kubernetes.io/change-cause": cause}
+	if r.Cause != "" {
+		meta["annotations"] = map[string]any{CauseAnnotation: r.Cause}
 	}
 	timestamp(meta, "creationTimestamp", w.Created)
-	timestamp(meta, "creationTimestamp", created)
+	timestamp(meta, "creationTimestamp", r.Created)
 	return map[string]any{
-		"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": meta, "revision": number,
+		"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": meta, "revision": r.Number,
 		"data": map[string]any{"spec": map[string]any{"template": t}},
 	}, nil
 }

@@ -152,16 +152,18 @@ func TestBareAndStrayPods(t *testing.T) {
 func TestWorkloadFaces(t *testing.T) {
 	w := webWorkload(t)
 	for name, c := range map[string]struct {
-		counts      Counts
+		rollout     Rollout
 		available   corev1.ConditionStatus
 		progressing string
 	}{
-		"new":     {Counts{Wanted: 3}, "False", "ReplicaSetUpdated"},
-		"rolling": {Counts{Wanted: 3, Placed: 3, Updated: 1, Ready: 3}, "True", "ReplicaSetUpdated"},
-		"done":    {Counts{Wanted: 3, Placed: 3, Updated: 3, Ready: 3}, "True", "NewReplicaSetAvailable"},
-		"short":   {Counts{Wanted: 3, Placed: 3, Updated: 3, Ready: 2}, "False", "ReplicaSetUpdated"},
+		"new":     {Rollout{Counts: Counts{Wanted: 3}}, "False", "ReplicaSetUpdated"},
+		"rolling": {Rollout{Counts: Counts{Wanted: 3, Placed: 3, Updated: 1, Ready: 3, Available: 3}, Number: 2}, "True", "ReplicaSetUpdated"},
+		"done":    {Rollout{Counts: Counts{Wanted: 3, Placed: 3, Updated: 3, Ready: 3, Available: 3}, Stalled: true}, "True", "NewReplicaSetAvailable"},
+		"short":   {Rollout{Counts: Counts{Wanted: 3, Placed: 3, Updated: 3, Ready: 2, Available: 2}}, "False", "ReplicaSetUpdated"},
+		"warming": {Rollout{Counts: Counts{Wanted: 3, Placed: 3, Updated: 3, Ready: 3, Available: 2}}, "False", "ReplicaSetUpdated"},
+		"stalled": {Rollout{Counts: Counts{Wanted: 3, Placed: 3, Updated: 1, Ready: 3, Available: 3}, Stalled: true}, "True", "ProgressDeadlineExceeded"},
 	} {
-		value := DeploymentFace(w, c.counts)
+		value := DeploymentFace(w, c.rollout)
 		d := strict(t, value).(*appsv1.Deployment)
 		if d.Status.Conditions[0].Status != c.available || d.Status.Conditions[1].Reason != c.progressing || d.Status.ObservedGeneration != 2 {
 			t.Errorf("%s: %+v", name, d.Status)
@@ -169,10 +171,10 @@ func TestWorkloadFaces(t *testing.T) {
 		golden(t, "faces/deployment-"+name+".json", indented(t, value))
 	}
 	w.Recreate, w.MaxUnavailable = true, 3
-	if d := strict(t, DeploymentFace(w, Counts{Wanted: 3})).(*appsv1.Deployment); d.Status.Conditions[0].Status != "False" {
+	if d := strict(t, DeploymentFace(w, Rollout{Counts: Counts{Wanted: 3}})).(*appsv1.Deployment); d.Status.Conditions[0].Status != "False" {
 		t.Error("a Recreate deployment without a replica is available")
 	}
-	value, err := ReplicaSetFace(w, w.Revision, 4, "", w.Template, Counts{Wanted: 3, Placed: 3, Ready: 1})
+	value, err := ReplicaSetFace(w, &Revision{Hash: w.Revision, Number: 4, Template: w.Template, Cause: "new image"}, Counts{Wanted: 3, Placed: 3, Ready: 1, Available: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +235,7 @@ func TestFacesOfNonsense(t *testing.T) {
 		t.Fatal(err)
 	}
 	strict(t, value)
-	rs, err := ReplicaSetFace(w, "r", 1, "soon", w.Template, Counts{})
+	rs, err := ReplicaSetFace(w, &Revision{Hash: "r", Number: 1, Created: "soon", Template: w.Template}, Counts{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,10 +248,13 @@ func TestFacesShareNothing(t *testing.T) {
 	w := webWorkload(t)
 	node := NodeView{Node: Node{Name: "n1", Object: webWorkload(t).Object}, Status: fullStatus(), Labels: map[string]string{"a": "b"}}
 	makers := map[string]func() map[string]any{
-		"deployment": func() map[string]any { return DeploymentFace(w, Counts{Wanted: 3}) },
-		"replicaset": func() map[string]any { v, _ := ReplicaSetFace(w, "r", 1, "", w.Template, Counts{}); return v },
-		"node":       func() map[string]any { return NodeFace(node) },
-		"stray":      func() map[string]any { return StrayFace("n1", &node.Status.Runs[0], false) },
+		"deployment": func() map[string]any { return DeploymentFace(w, Rollout{Counts: Counts{Wanted: 3}}) },
+		"replicaset": func() map[string]any {
+			v, _ := ReplicaSetFace(w, &Revision{Hash: "r", Number: 1, Template: w.Template}, Counts{})
+			return v
+		},
+		"node":  func() map[string]any { return NodeFace(node) },
+		"stray": func() map[string]any { return StrayFace("n1", &node.Status.Runs[0], false) },
 	}
 	for name, c := range podCases(t) {
 		makers["pod "+name] = func() map[string]any { v, _ := c.face.Value(); return v }

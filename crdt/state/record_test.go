@@ -281,7 +281,7 @@ func FuzzDecode(f *testing.F) {
 			if r := Requests(&w.Template.Spec); r.CPU < 0 || r.Memory < 0 {
 				t.Fatalf("requests %+v", r)
 			}
-			DeploymentFace(w, Counts{})
+			DeploymentFace(w, Rollout{})
 			pod := PodFace{Workload: w, Name: "p", Template: w.Template}
 			if _, err := pod.Value(); err != nil {
 				t.Fatal(err)

@@ -34,6 +34,7 @@ func (w *Workload) fromStatefulSet(value map[string]any) error {
 	w.Replicas = min(max(w.Replicas, 0), ReplicasMax-w.First)
 	w.Template, w.Generation, w.Created = &s.Spec.Template, s.Generation, creation(value)
 	w.readPolicy(s.Annotations)
+	w.readRollout(s.Annotations, s.Spec.MinReadySeconds, s.Spec.RevisionHistoryLimit)
 	w.InOrder = s.Spec.PodManagementPolicy != appsv1.ParallelPodManagement
 	w.OnDelete = s.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType
 	w.MaxUnavailable = 1

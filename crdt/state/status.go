@@ -50,12 +50,16 @@ type RunStatus struct {
 	Revision string `cbor:"3,keyasint"`
 	Phase    Phase  `cbor:"4,keyasint"`
 	Ready    bool   `cbor:"5,keyasint,omitempty"`
+	// Warming says that it is ready, but not yet for as long as its workload wants before
+	// it counts as available.
+	Warming bool `cbor:"20,keyasint,omitempty"`
 	// Refused is the typed reason for which the node does not admit the run, in
 	// kubelet's spelling: OutOfcpu, OutOfmemory, OutOfpods; or PortTaken, NoDiskSpace.
 	Refused    string            `cbor:"6,keyasint,omitempty"`
 	Message    string            `cbor:"7,keyasint,omitempty"`
 	IP         string            `cbor:"8,keyasint,omitempty"`
 	Containers []ContainerStatus `cbor:"9,keyasint,omitempty"`
+	Created    string            `cbor:"21,keyasint,omitempty"` // RFC 3339, display only
 	Started    string            `cbor:"10,keyasint,omitempty"` // RFC 3339, display only
 	Stopping   bool              `cbor:"11,keyasint,omitempty"`
 	Namespace  string            `cbor:"12,keyasint,omitempty"` // of the Pod object
@@ -93,7 +97,7 @@ type ContainerStatus struct {
 func (r *RunStatus) Equal(o *RunStatus) bool {
 	return r.Slot == o.Slot && r.Run == o.Run && r.Revision == o.Revision && r.Phase == o.Phase && r.Ready == o.Ready &&
 		r.Refused == o.Refused && r.Message == o.Message && r.IP == o.IP && r.Started == o.Started && r.Stopping == o.Stopping &&
-		r.Namespace == o.Namespace && r.Name == o.Name && slices.Equal(r.Containers, o.Containers)
+		r.Namespace == o.Namespace && r.Name == o.Name && r.Warming == o.Warming && r.Created == o.Created && slices.Equal(r.Containers, o.Containers)
 }
 
 // Newer reports whether s replaces o.

@@ -45,7 +45,7 @@ func fullStatus() *NodeStatus {
 		Allocatable: Resources{CPU: 4000, Memory: 8 << 30, Pods: 110}, Draining: true,
 		Conditions: []Condition{{Type: "Ready", True: true, Reason: "HolonReady", Message: "holon runs pods here"}},
 		Runs: []RunStatus{{
-			Slot: SlotID{Workload: crdt.UID{1, 2}, Index: 7}, Run: "0123456789abcdef", Revision: "c53b4e53d2", Phase: Running, Ready: true,
+			Slot: SlotID{Workload: crdt.UID{1, 2}, Index: 7}, Run: "0123456789abcdef", Revision: "c53b4e53d2", Phase: Running, Ready: true, Warming: true, Created: "2026-01-02T03:04:04Z",
 			Refused: "OutOfcpu", Message: "m", IP: "127.77.1.9", Started: "2026-01-02T03:04:05Z", Stopping: true, Namespace: "default", Name: "web-c53b4e53d2-abcde",
 			Containers: []ContainerStatus{{
 				Name: "c", ID: "f00", Image: "i", State: "terminated", Ready: true, Restarts: 2, Reason: "Error", Message: "m", ExitCode: 137,

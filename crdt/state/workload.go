@@ -3,7 +3,9 @@ package state
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -35,8 +37,12 @@ type Workload struct {
 	Recreate                 bool // old pods stop before new ones start; MaxUnavailable is all
 	Policy                        // what becomes of its slots while nodes are in trouble
 	Paused                   bool
-	InOrder                  bool // no slot starts before those below it were ready, nor stops before those above are gone
-	OnDelete                 bool // a slot gets the present template when its pod is deleted, and no sooner
+	MinReady                 time.Duration // a pod that has been ready for less does not count as available
+	Deadline                 time.Duration // a rollout that gets no further for longer is said to have failed; 0: never
+	Cause                    string        // of the present template, as the user says it; see CauseAnnotation
+	Kept                     int           // templates kept for an undo, besides those in use
+	InOrder                  bool          // no slot starts before those below it were ready, nor stops before those above are gone
+	OnDelete                 bool          // a slot gets the present template when its pod is deleted, and no sooner
 	// Partition is the first index of a StatefulSet that gets the present template.
 	Partition          int
 	surge, unavailable *intstr.IntOrString // of a DaemonSet, see Bounds
@@ -139,11 +145,26 @@ func (w *Workload) fromDeployment(value map[string]any) error {
 	}
 	w.Template, w.Generation, w.Paused = &d.Spec.Template, d.Generation, d.Spec.Paused
 	w.readPolicy(d.Annotations)
+	w.readRollout(d.Annotations, d.Spec.MinReadySeconds, d.Spec.RevisionHistoryLimit)
+	if limit := d.Spec.ProgressDeadlineSeconds; limit != nil && *limit < math.MaxInt32 { // which stands for none
+		w.Deadline = time.Duration(*limit) * time.Second
+	}
 	w.Created = creation(value)
 	w.Recreate = d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType
 	var err error
 	w.MaxSurge, w.MaxUnavailable, err = rolloutBounds(d.Spec.Strategy, w.Replicas)
 	return err
+}
+
+// keptDefault is how many old templates Kubernetes keeps.
+const keptDefault = 10
+
+func (w *Workload) readRollout(annotations map[string]string, minReadySeconds int32, kept *int32) {
+	w.Cause = annotations[CauseAnnotation]
+	w.MinReady, w.Kept = time.Duration(max(minReadySeconds, 0))*time.Second, keptDefault
+	if kept != nil {
+		w.Kept = max(int(*kept), 0)
+	}
 }
 
 // rolloutBounds resolves a strategy as Kubernetes does: each is 25 % unless

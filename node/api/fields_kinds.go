@@ -45,16 +45,8 @@ var deploymentRules = fieldRules{
 		"selector.matchExpressions[].operator", "selector.matchExpressions[].values",
 		"strategy", "strategy.type", "strategy.rollingUpdate", "strategy.rollingUpdate.maxSurge",
 		"strategy.rollingUpdate.maxUnavailable",
+		"minReadySeconds", "progressDeadlineSeconds", "revisionHistoryLimit", "paused",
 	},
-	warned: map[string]string{
-		"minReadySeconds":         "not honoured yet: a pod is available when it is ready",
-		"progressDeadlineSeconds": "not honoured yet: a rollout is never reported as failed",
-		"revisionHistoryLimit":    "not honoured yet: old ReplicaSets are not kept",
-	},
-	refused: map[string]string{
-		"paused": "a rollout cannot be paused yet, and the change would roll out",
-	},
-	harmless: map[string][]any{"progressDeadlineSeconds": {600}, "revisionHistoryLimit": {10}},
 }
 
 var deploymentFields = merged(

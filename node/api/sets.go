@@ -69,23 +69,19 @@ var templateFields = []string{
 	"selector.matchExpressions[].operator", "selector.matchExpressions[].values",
 }
 
-const minReadyIgnored = "not honoured yet: a pod is available when it is ready"
-
 // statefulSetRules classify appsv1.StatefulSetSpec.
 var statefulSetRules = fieldRules{
 	honoured: append([]string{
 		"replicas", "serviceName", "podManagementPolicy", "ordinals", "ordinals.start", "updateStrategy", "updateStrategy.type",
 		"updateStrategy.rollingUpdate", "updateStrategy.rollingUpdate.partition", "updateStrategy.rollingUpdate.maxUnavailable",
+		"minReadySeconds", "revisionHistoryLimit",
 	}, templateFields...),
 	warned: map[string]string{
-		"minReadySeconds":                      minReadyIgnored,
-		"revisionHistoryLimit":                 "not honoured yet: ten old revisions are kept",
 		"persistentVolumeClaimRetentionPolicy": "no effect: there are no PersistentVolumeClaims yet",
 	},
 	refused: map[string]string{
 		"volumeClaimTemplates": "holon has no PersistentVolumeClaims yet: its pods keep nothing but what their own volumes keep",
 	},
-	harmless: map[string][]any{"revisionHistoryLimit": {10}},
 }
 
 var statefulSetFields = merged(
@@ -98,12 +94,8 @@ var daemonSetRules = fieldRules{
 	honoured: append([]string{
 		"updateStrategy", "updateStrategy.type", "updateStrategy.rollingUpdate",
 		"updateStrategy.rollingUpdate.maxUnavailable", "updateStrategy.rollingUpdate.maxSurge",
+		"minReadySeconds", "revisionHistoryLimit",
 	}, templateFields...),
-	warned: map[string]string{
-		"minReadySeconds":      minReadyIgnored,
-		"revisionHistoryLimit": "not honoured yet: ten old revisions are kept",
-	},
-	harmless: map[string][]any{"revisionHistoryLimit": {10}},
 }
 
 var daemonSetFields = merged(

@@ -26,6 +26,8 @@ type derived struct {
 	// the same is not shown again. Pods are in pods, the rest in made.
 	made map[state.Key]any
 	pods map[state.Key]madePod
+	// progress is that of Deployments.
+	progress map[crdt.UID]progress
 }
 
 // The makings of what is shown, without what the picture does not depend on.
@@ -37,12 +39,13 @@ type (
 	}
 	madeDeployment struct {
 		workload *state.Workload
-		counts   state.Counts
+		rollout  state.Rollout
 		token    uint64
 	}
 	madeSet struct {
-		counts state.Counts
-		born   crdt.Stamp
+		counts   state.Counts
+		revision state.Revision
+		born     crdt.Stamp
 	}
 	madeNode struct {
 		token             uint64
@@ -58,7 +61,7 @@ func (a *madePod) same(b *madePod) bool {
 	return a.token == b.token && f.Workload == g.Workload && f.Node == g.Node && f.HostIP == g.HostIP && f.NodeLost == g.NodeLost &&
 		f.Run == g.Run && f.UID == g.UID && f.Template == g.Template && f.Priority == g.Priority && f.Why == g.Why && (f.Status == nil) == (g.Status == nil) &&
 		s.Phase == t.Phase && s.Ready == t.Ready && s.Refused == t.Refused && s.Message == t.Message && s.IP == t.IP &&
-		s.Started == t.Started && s.Stopping == t.Stopping && slices.Equal(s.Containers, t.Containers) &&
+		s.Started == t.Started && s.Created == t.Created && s.Stopping == t.Stopping && slices.Equal(s.Containers, t.Containers) &&
 		maps.Equal(f.Labels, g.Labels) && maps.Equal(f.Notes, g.Notes)
 }
 
@@ -117,7 +120,7 @@ func (d *derived) specOf(t *corev1.PodTemplateSpec) map[string]any {
 
 func newDerived() derived {
 	return derived{dirty: true, all: true, workloads: map[crdt.UID]bool{}, objects: map[crdt.UID]map[state.Key]bool{}, nodes: map[string]bool{},
-		specs: map[*corev1.PodTemplateSpec]map[string]any{}, made: map[state.Key]any{}, pods: map[state.Key]madePod{}}
+		specs: map[*corev1.PodTemplateSpec]map[string]any{}, made: map[state.Key]any{}, pods: map[state.Key]madePod{}, progress: map[crdt.UID]progress{}}
 }
 
 // derive publishes the faces of what has changed since the last time.
@@ -264,6 +267,7 @@ func (c *Core) deriveWorkload(uid crdt.UID, runs []placedRun) {
 	c.derived.objects[uid] = shown
 	if len(shown) == 0 {
 		delete(c.derived.objects, uid)
+		delete(c.derived.progress, uid)
 	}
 }
 
@@ -317,7 +321,7 @@ func (c *Core) podFaces(w *state.Workload, runs []placedRun) []state.PodFace {
 		}
 		revision := s.Run.Revision
 		if revision == "" {
-			revision = w.Revision
+			revision = c.firstRevision(w, s.ID.Index)
 		}
 		expected := state.MakeRunID(s.ID, revision, assigned, s.Run.Nonce)
 		found, before := false, len(faces)
@@ -372,39 +376,42 @@ func (c *Core) deriveDeployment(w *state.Workload, shown map[state.Key]bool) {
 		if s.Home.Node == "" {
 			continue
 		}
-		ready := c.slotReady(&s, s.Run.Revision)
 		n := perRevision[s.Run.Revision]
 		n.Wanted++
 		n.Placed++
-		total.Placed++
-		if ready {
-			n.Ready++
-		}
-		if ready || s.Run.Prev != "" && c.slotReady(&s, s.Run.Prev) {
-			total.Ready++
-		}
-		if s.Run.Revision == w.Revision && s.Run.Prev == "" {
-			total.Updated++ // not while the old run still stands in for it
-		}
+		n.Ready += count(c.slotReady(&s, s.Run.Revision))
+		n.Available += count(c.slotAvailable(&s, s.Run.Revision))
 		perRevision[s.Run.Revision] = n
+		total.Placed++
+		total.Ready += count(c.slotEither(&s, c.slotReady))
+		total.Available += count(c.slotEither(&s, c.slotAvailable))
+		total.Updated += count(s.Run.Revision == w.Revision && s.Run.Prev == "") // not while the old run still stands in for it
 	}
+	rollout := state.Rollout{Counts: total, Number: c.index.revisions[w.UID][w.Revision].Number, Stalled: c.stalled(w, total)}
 	token := c.store.entries[w.Key].token
 	shown[w.Key] = true
-	if !c.derived.shownAs(w.Key, madeDeployment{w, total, token}) {
-		c.publish(w.Key, state.DeploymentFace(w, total), token)
+	if !c.derived.shownAs(w.Key, madeDeployment{w, rollout, token}) {
+		c.publish(w.Key, state.DeploymentFace(w, rollout), token)
 	}
 	for _, hash := range slices.Sorted(maps.Keys(c.index.revisions[w.UID])) {
 		c.deriveReplicaSet(w, c.index.revisions[w.UID][hash], perRevision[hash], shown)
 	}
 }
 
+func count(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
+}
+
 func (c *Core) deriveReplicaSet(w *state.Workload, r revision, n state.Counts, shown map[state.Key]bool) {
-	key := state.MakeKey(state.ReplicaSets, w.Namespace, state.ReplicaSetName(w, r.hash))
+	key := state.MakeKey(state.ReplicaSets, w.Namespace, state.ReplicaSetName(w, r.Hash))
 	shown[key] = true
-	if c.derived.shownAs(key, madeSet{n, r.born}) {
+	if c.derived.shownAs(key, madeSet{n, r.Revision, r.born}) {
 		return
 	}
-	face, err := state.ReplicaSetFace(w, r.hash, r.number, r.created, r.template, n)
+	face, err := state.ReplicaSetFace(w, &r.Revision, n)
 	if err != nil {
 		c.fact(true, w.Key, "InvalidTemplate", "%v", err)
 		return

@@ -21,9 +21,9 @@ type (
 		token    uint64
 	}
 	madeRevision struct {
-		number int64
-		born   crdt.Stamp
-		owner  crdt.UID
+		revision state.Revision
+		born     crdt.Stamp
+		owner    crdt.UID
 	}
 )
 
@@ -34,15 +34,10 @@ func (c *Core) deriveSet(w *state.Workload, shown map[state.Key]bool) {
 			continue
 		}
 		n.Placed++
-		if c.slotReady(&s, s.Run.Revision) {
-			n.Ready++
-		}
-		if s.Run.Revision == w.Revision {
-			n.Updated++
-		}
-		if s.Run.Revision == n.CurrentRevision {
-			n.Current++
-		}
+		n.Ready += count(c.slotReady(&s, s.Run.Revision))
+		n.Available += count(c.slotAvailable(&s, s.Run.Revision))
+		n.Updated += count(s.Run.Revision == w.Revision)
+		n.Current += count(s.Run.Revision == n.CurrentRevision)
 	}
 	n.Placed += c.excess(w)
 	token := c.store.entries[w.Key].token
@@ -75,12 +70,9 @@ func (c *Core) deriveDaemon(w *state.Workload, shown map[state.Key]bool) {
 			continue
 		}
 		n.Placed++
-		if c.slotReady(&s, s.Run.Revision) || s.Run.Prev != "" && c.slotReady(&s, s.Run.Prev) {
-			n.Ready++
-		}
-		if s.Run.Revision == w.Revision && s.Run.Prev == "" {
-			n.Updated++
-		}
+		n.Ready += count(c.slotEither(&s, c.slotReady))
+		n.Available += count(c.slotEither(&s, c.slotAvailable))
+		n.Updated += count(s.Run.Revision == w.Revision && s.Run.Prev == "")
 	}
 	token := c.store.entries[w.Key].token
 	shown[w.Key] = true
@@ -90,24 +82,16 @@ func (c *Core) deriveDaemon(w *state.Workload, shown map[state.Key]bool) {
 	c.deriveRevisions(w, shown)
 }
 
-// deriveRevisions shows the templates of a workload as ControllerRevisions. The present
-// one has the greatest number, also if it was there before, as after an undo.
+// deriveRevisions shows the templates of a workload as ControllerRevisions.
 func (c *Core) deriveRevisions(w *state.Workload, shown map[state.Key]bool) {
-	all, newest := c.index.revisions[w.UID], int64(0)
-	for _, r := range all {
-		newest = max(newest, r.number)
-	}
-	for _, hash := range slices.Sorted(maps.Keys(all)) {
-		r := all[hash]
-		if hash == w.Revision && r.number < newest {
-			r.number = newest + 1
-		}
+	for _, hash := range slices.Sorted(maps.Keys(c.index.revisions[w.UID])) {
+		r := c.index.revisions[w.UID][hash]
 		key := state.MakeKey(state.ControllerRevisions, w.Namespace, state.RevisionName(w, hash))
 		shown[key] = true
-		if c.derived.shownAs(key, madeRevision{r.number, r.born, w.ObjectUID}) {
+		if c.derived.shownAs(key, madeRevision{r.Revision, r.born, w.ObjectUID}) {
 			continue
 		}
-		face, err := state.ControllerRevisionFace(w, hash, r.number, r.created, r.template)
+		face, err := state.ControllerRevisionFace(w, &r.Revision)
 		if err != nil {
 			c.fact(true, w.Key, "InvalidTemplate", "%v", err)
 			continue

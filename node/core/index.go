@@ -42,14 +42,12 @@ type index struct {
 
 // revision is a stored pod template.
 type revision struct {
-	key      state.Key
-	hash     string
-	number   int64 // counts templates of this workload, for the user
-	born     crdt.Stamp
-	owner    state.Key
-	birth    crdt.Dot // of the workload
-	template *corev1.PodTemplateSpec
-	created  string
+	state.Revision
+	key   state.Key
+	uid   crdt.UID
+	born  crdt.Stamp
+	owner state.Key
+	birth crdt.Dot // of the workload
 }
 
 // podMeta is what users wrote on a derived pod.
@@ -248,22 +246,25 @@ func (x *index) reindexRevision(key state.Key, rec *crdt.Record) error {
 	if err != nil {
 		return err
 	}
-	r := revision{key: key, hash: hash}
+	r := revision{key: key, Revision: state.Revision{Hash: hash}}
 	x.touchWorkload(uid)
 	live := rec.Live()
 	if live == nil {
-		dropPart(x.revisions, uid, r.hash)
+		dropPart(x.revisions, uid, hash)
 		return nil
 	}
-	r.born = live.Birth.Stamp
-	err = state.DecodeRegisters(key, live, map[string]any{state.RevisionTemplate: &r.template, state.RevisionNumber: &r.number, state.RevisionCreated: &r.created, state.RevisionOwner: &r.owner, state.RevisionOwnerBirth: &r.birth})
+	r.uid, r.born = live.UID, live.Birth.Stamp
+	err = state.DecodeRegisters(key, live, map[string]any{
+		state.RevisionTemplate: &r.Template, state.RevisionNumber: &r.Number, state.RevisionCreated: &r.Created,
+		state.RevisionCause: &r.Cause, state.RevisionOwner: &r.owner, state.RevisionOwnerBirth: &r.birth,
+	})
 	if err != nil {
 		return err
 	}
-	if r.template == nil {
+	if r.Template == nil {
 		return nil // its register has not arrived
 	}
-	setPart(x.revisions, uid, r.hash, r)
+	setPart(x.revisions, uid, hash, r)
 	return nil
 }
 
@@ -293,7 +294,7 @@ func (x *index) template(uid crdt.UID, hash string) *corev1.PodTemplateSpec {
 		return w.Template
 	}
 	if r, ok := x.revisions[uid][hash]; ok {
-		return r.template
+		return r.Template
 	}
 	return nil
 }

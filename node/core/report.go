@@ -65,6 +65,11 @@ func (n *runner) reportRun(c *Core, r *run) state.RunStatus {
 		s.Phase = state.Running
 	}
 	s.Ready = ready == total && r.wanted
+	s.Warming = c.warming(r, s.Ready)
+	s.Created = r.created
+	if made := stamp(pod.CreatedAt); made != "" && (s.Created == "" || made < s.Created) {
+		s.Created = made // by the daemon before this one
+	}
 	return s
 }
 

@@ -91,6 +91,8 @@ type run struct {
 	restart map[string]*backoff
 	watched map[string]*watched // containers with probes
 	stopped bool                // a stop was ordered
+	created string              // RFC 3339, display only
+	warm    Instant             // since when it has been ready; 0: it is not
 	back    Instant             // since when the slot's home has been ready again; 0: it is not
 }
 

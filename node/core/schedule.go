@@ -275,10 +275,7 @@ func (c *Core) planWorkload(w *state.Workload) []deed {
 
 // planIn plans one workload in a view and changes nothing but that.
 func (c *Core) planIn(view *scheduler.View, w *state.Workload) (plan scheduler.Plan, deeds []deed) {
-	if !w.OneTemplate() && c.index.revisions[w.UID][w.Revision].template == nil {
-		deeds = append(deeds, c.newRevision(w))
-	}
-	deeds = append(deeds, c.rivals(w.UID)...)
+	deeds = append(c.revise(w), c.rivals(w.UID)...)
 	slots := c.wantedIn(view, w)
 	plan = c.place(view, w, slots)
 	for i := range plan.Decisions {
@@ -297,12 +294,8 @@ func (c *Core) planIn(view *scheduler.View, w *state.Workload) (plan scheduler.P
 // newRevision stores the present template under its hash, so that any node can
 // run it after the workload has moved on. Both sides of a partition may do so:
 // the contents are equal.
-func (c *Core) newRevision(w *state.Workload) deed {
+func (c *Core) newRevision(w *state.Workload, number int64) deed {
 	key := revisionKey(w.Namespace, w.UID, w.Revision)
-	number := int64(1)
-	for _, r := range c.index.revisions[w.UID] {
-		number = max(number, r.number+1)
-	}
 	return deed{"store " + string(key), func() error {
 		return c.write(key, func(rec *crdt.Record, at crdt.Write) (*crdt.Record, error) {
 			uid := state.DerivedUID("revision", string(key), at.Dot.String())

@@ -118,7 +118,7 @@ func (c *Core) turns(view *scheduler.View, w *state.Workload, slots []state.Slot
 	why, waitsFor, unready := make([]string, len(slots)), -1, 0
 	for i := range slots {
 		s := &slots[i]
-		ready := s.Home.Node != "" && c.slotReady(s, s.Run.Revision)
+		ready := s.Home.Node != "" && c.slotAvailable(s, s.Run.Revision)
 		if s.Home.Node == "" && w.InOrder && waitsFor >= 0 {
 			why[i] = fmt.Sprintf("starts once %s is ready", state.SetPodName(w.Name, waitsFor))
 		}
@@ -158,7 +158,7 @@ func (c *Core) rolloutSet(w *state.Workload, slots []state.Slot) (deeds []deed) 
 		if s.Run.Revision != w.Revision && (mayMove || lost) {
 			deeds = append(deeds, c.setRun(w, s, state.Run{Revision: w.Revision, Nonce: s.Run.Nonce}))
 			down++
-		} else if !c.slotReady(s, s.Run.Revision) {
+		} else if !c.slotAvailable(s, s.Run.Revision) {
 			down++
 		}
 	}
@@ -181,6 +181,9 @@ func (c *Core) firstRevision(w *state.Workload, index int) string {
 	if w.Set() && !w.OnDelete && index < w.Partition {
 		return c.currentRevision(w)
 	}
+	if w.Paused {
+		return c.pausedRevision(w)
+	}
 	return w.Revision
 }
 
@@ -189,7 +192,7 @@ func (c *Core) firstRevision(w *state.Workload, index int) string {
 func (c *Core) renew(w *state.Workload, s *state.Slot) error {
 	run := s.Run
 	run.Nonce++
-	if w != nil && w.OnDelete && c.index.revisions[w.UID][w.Revision].template != nil {
+	if w != nil && w.OnDelete && c.index.revisions[w.UID][w.Revision].Template != nil {
 		run.Revision, run.Prev = w.Revision, ""
 	}
 	return c.set(state.SlotKey(s.Namespace, s.ID), s.UID, map[string][]byte{state.SlotRun: state.EncodeRegister(run)})

@@ -27,6 +27,7 @@ type statuses struct {
 	runs   map[crdt.UID]map[string][]*state.RunStatus
 	heard  map[string]bool // nodes whose status has changed since noteRefusals
 	dirty  bool            // the own one may have changed
+	ripens Instant         // when it will, because a run has been ready for long enough; 0: not
 	sent   Instant
 	clocks clocks
 }
@@ -90,6 +91,28 @@ func (c *Core) ready(node string, run state.RunID) bool {
 	}
 	r := c.statusOf(node).Find(run)
 	return r != nil && r.Ready
+}
+
+// available is ready for as long as the workload wants, as the node that runs it saw.
+func (c *Core) available(node string, run state.RunID) bool {
+	return c.ready(node, run) && !c.statusOf(node).Find(run).Warming
+}
+
+// warming reports whether a run of this node is ready, but not yet for as long as its
+// workload wants before it counts as available. A daemon that starts again begins anew.
+func (c *Core) warming(r *run, ready bool) bool {
+	if !ready || r.workload.MinReady == 0 {
+		r.warm = 0
+		return false
+	}
+	r.warm = firstSeen(r.warm, c.now)
+	due := r.warm + r.workload.MinReady
+	if c.now >= due {
+		return false
+	}
+	c.status.ripens = sooner(c.status.ripens, due)
+	c.wake(due)
+	return true
 }
 
 func (c *Core) receiveStatus(from p2p.PeerID, s *state.NodeStatus) {
@@ -167,6 +190,12 @@ func (c *Core) sendStatus(to ...p2p.PeerID) {
 // changed, or once in a while.
 func (c *Core) publishStatus() {
 	s := &c.status
+	if s.ripens != 0 && c.now >= s.ripens {
+		s.ripens, s.dirty = 0, true
+	}
+	if s.ripens != 0 {
+		c.wake(s.ripens)
+	}
 	due := s.sent + statusEvery
 	if s.dirty {
 		due = min(due, s.sent+statusSoon)

@@ -19,6 +19,9 @@ func (c *Core) wantedIn(view *scheduler.View, w *state.Workload) []state.Slot {
 		}
 		return view.DaemonSlots(w, c.index.slots[w.UID])
 	}
+	if w.Paused && c.pausedRevision(w) == "" {
+		return nil // as long as it has rolled out nothing
+	}
 	slots := make([]state.Slot, 0, w.Replicas)
 	for index := w.First; index < w.First+w.Replicas; index++ {
 		if !w.Counts(index) {

@@ -46,6 +46,9 @@ func (r *Runtime) status(ctx context.Context, v *podView) (runtime.Status, error
 		Slot:      v.labels[labelSlot],
 		Requests:  runtime.Requests{CPU: number(v.labels[labelCPU]), Memory: number(v.labels[labelMemory])},
 	}
+	if v.infra != nil {
+		s.CreatedAt = v.infra.Created
+	}
 	var err error
 	if v.alive() {
 		if s.IP, err = r.podIP(ctx, v); err != nil {

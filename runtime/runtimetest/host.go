@@ -98,6 +98,7 @@ type simPort struct {
 type simPod struct {
 	spec       runtime.Spec
 	ip         string
+	madeAt     time.Duration
 	containers []*simContainer
 	stopping   bool
 	stopAt     time.Duration
@@ -428,7 +429,7 @@ func (h *Host) goneAt(pod *simPod) time.Duration {
 
 func (p *simPod) status() runtime.Status {
 	s := runtime.Status{
-		ID: p.spec.ID, Namespace: p.spec.Namespace, Name: p.spec.Name, UID: p.spec.UID, Slot: p.spec.Slot, IP: p.ip, Requests: p.spec.Requests,
+		ID: p.spec.ID, Namespace: p.spec.Namespace, Name: p.spec.Name, UID: p.spec.UID, Slot: p.spec.Slot, IP: p.ip, CreatedAt: time.Unix(0, int64(p.madeAt)).UTC(), Requests: p.spec.Requests,
 	}
 	for _, c := range p.containers {
 		cs := runtime.ContainerStatus{

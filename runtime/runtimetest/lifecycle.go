@@ -74,6 +74,9 @@ func testPodsListsAll(h *harness) {
 	if s.IP == "" {
 		h.t.Error("the status has no IP")
 	}
+	if first := s.Containers[0].StartedAt; s.CreatedAt.IsZero() || s.CreatedAt.Truncate(time.Second).After(first) {
+		h.t.Errorf("the pod was created at %v, and its first container started at %v", s.CreatedAt, first)
+	}
 	names := []string{}
 	for _, c := range s.Containers {
 		names = append(names, c.Name)
