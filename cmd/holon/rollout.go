@@ -14,9 +14,42 @@ import (
 )
 
 func newRolloutCommand(a *app) *cobra.Command {
-	return groupCommand("rollout", "Follow or restart a rollout", "",
-		"  holon rollout status deploy/web\n  holon rollout restart deploy/web",
-		rolloutStatusCommand(a), rolloutRestartCommand(a))
+	return groupCommand("rollout", "Follow a rollout, restart, pause or undo it", "",
+		"  holon rollout status deploy/web\n  holon rollout undo deploy/web",
+		rolloutStatusCommand(a), rolloutRestartCommand(a), rolloutHistoryCommand(a), rolloutUndoCommand(a),
+		rolloutPausing(a, true), rolloutPausing(a, false))
+}
+
+// rolledOut finds the named workloads, all of them of kinds that have a rollout.
+func (a *app) rolledOut(ctx context.Context, args []string) (*client, []picked, error) {
+	c, err := a.connect()
+	if err != nil {
+		return nil, nil, err
+	}
+	var s selection
+	found, missing, err := s.pick(ctx, c, args)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, p := range found {
+		if progresses[p.Kind] == nil {
+			return nil, nil, usagef("%s have no rollout; deployments, statefulsets and daemonsets do", p.Plural)
+		}
+	}
+	return c, found, a.complainAbsent(getOptions{}, missing)
+}
+
+func (a *app) eachRolledOut(ctx context.Context, args []string, do func(*client, picked) error) error {
+	c, found, absent := a.rolledOut(ctx, args)
+	if c == nil {
+		return absent
+	}
+	for _, p := range found {
+		if err := do(c, p); err != nil {
+			return err
+		}
+	}
+	return absent
 }
 
 func rolloutStatusCommand(a *app) *cobra.Command {
@@ -121,27 +154,12 @@ func rolloutRestartCommand(a *app) *cobra.Command {
 		Args:              wantTargets,
 		ValidArgsFunction: a.completeTargets,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.connect()
-			if err != nil {
-				return err
-			}
-			var s selection
-			found, missing, err := s.pick(cmd.Context(), c, args)
-			if err != nil {
-				return err
-			}
 			// Only has to differ from the last one: no clock decides anything by it.
 			stamp := map[string]any{"kubectl.kubernetes.io/restartedAt": time.Now().Format(time.RFC3339)}
 			patch := map[string]any{"spec": map[string]any{"template": map[string]any{"metadata": map[string]any{"annotations": stamp}}}}
-			for _, p := range found {
-				if progresses[p.Kind] == nil {
-					return usagef("%s have no rollout; deployments, statefulsets and daemonsets do", p.Plural)
-				}
-				if err := a.patchOne(cmd.Context(), c, p, types.MergePatchType, patch, output, "restarted"); err != nil {
-					return err
-				}
-			}
-			return a.complainAbsent(getOptions{}, missing)
+			return a.eachRolledOut(cmd.Context(), args, func(c *client, p picked) error {
+				return a.patchOne(cmd.Context(), c, p, types.MergePatchType, patch, output, "restarted")
+			})
 		},
 	}
 	addOutputFlag(c, &output, "name", "json", "yaml")
