@@ -23,7 +23,7 @@ func (n *Node) noteConflicts(c core.Change) {
 }
 
 // Conflicts lists what is in conflict in this node's replica.
-func (n *Node) Conflicts(context.Context) ([]api.Conflict, error) {
+func (n *Node) Conflicts(context.Context) ([]api.ConflictSpec, error) {
 	names := map[crdt.ReplicaID]string{}
 	for _, m := range n.view.Load().Members {
 		if m.Status != nil {
@@ -37,12 +37,12 @@ func (n *Node) Conflicts(context.Context) ([]api.Conflict, error) {
 		}
 		return api.Version{Value: v.Value, Node: name}
 	}
-	list := []api.Conflict{}
+	list := []api.ConflictSpec{}
 	n.conflicts.Range(func(k, v any) bool {
 		key := apiKey(k.(state.Key))
 		_, kind := state.KindOf(key.Resource)
 		for _, c := range v.([]state.Conflict) {
-			item := api.Conflict{
+			item := api.ConflictSpec{
 				Kind: kind, Resource: key.Resource, Namespace: key.Namespace, Name: key.Name, Field: c.Field,
 				Winner: version(c.Winner), Losers: []api.Version{},
 			}
@@ -53,7 +53,7 @@ func (n *Node) Conflicts(context.Context) ([]api.Conflict, error) {
 		}
 		return true
 	})
-	slices.SortFunc(list, func(a, b api.Conflict) int {
+	slices.SortFunc(list, func(a, b api.ConflictSpec) int {
 		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name), strings.Compare(a.Field, b.Field))
 	})
 	return list, nil

@@ -57,7 +57,7 @@ func TestConflictsAreListedAndSettledOnAnyNode(t *testing.T) {
 		set(c.nodes[1], "a", "right")
 		set(c.nodes[1], "b", "right")
 		c.net.Heal()
-		conflicts := func(m *member) []api.Conflict {
+		conflicts := func(m *member) []api.ConflictSpec {
 			list, err := m.Conflicts(t.Context())
 			if err != nil {
 				t.Fatal(err)

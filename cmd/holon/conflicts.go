@@ -39,7 +39,7 @@ until somebody writes the field. Every node answers from what it has itself.`,
 			}
 			switch {
 			case output != "":
-				return printStructured(a.out, output, api.ConflictList{Items: found})
+				return printStructured(a.out, output, conflictList{found})
 			case len(found) == 0:
 				say(a.err, "No conflicts.\n")
 			default:
@@ -53,8 +53,13 @@ until somebody writes the field. Every node answers from what it has itself.`,
 	return c
 }
 
+// conflictList is what -o json and -o yaml print.
+type conflictList struct {
+	Items []api.ConflictSpec `json:"items"`
+}
+
 // conflicts asks for all conflicts, or for those of one object, which may have none.
-func (a *app) conflicts(ctx context.Context, args []string) ([]api.Conflict, *client, error) {
+func (a *app) conflicts(ctx context.Context, args []string) ([]api.ConflictSpec, *client, error) {
 	c, err := a.connect()
 	if err != nil {
 		return nil, nil, err
@@ -63,15 +68,19 @@ func (a *app) conflicts(ctx context.Context, args []string) ([]api.Conflict, *cl
 	if err := c.get(ctx, conflictsPath, nil, &list); err != nil {
 		return nil, nil, err
 	}
+	all := make([]api.ConflictSpec, len(list.Items))
+	for i := range list.Items {
+		all[i] = list.Items[i].Spec
+	}
 	if args == nil {
-		return list.Items, c, nil
+		return all, c, nil
 	}
 	r, name, err := c.oneTarget(ctx, args[:1])
 	if err != nil {
 		return nil, nil, err
 	}
 	namespace := c.namespaceOf(r)
-	return slices.DeleteFunc(list.Items, func(x api.Conflict) bool {
+	return slices.DeleteFunc(all, func(x api.ConflictSpec) bool {
 		return x.Resource != r.groupResource() || x.Namespace != namespace || x.Name != name
 	}), c, nil
 }
@@ -90,7 +99,7 @@ func valueWords(v api.Version) string {
 	return string(v.Value)
 }
 
-func printConflicts(w io.Writer, found []api.Conflict) {
+func printConflicts(w io.Writer, found []api.ConflictSpec) {
 	var rows [][]string
 	for _, c := range found {
 		for _, l := range c.Losers {
@@ -115,7 +124,7 @@ func newConflictsShowCommand(a *app) *cobra.Command {
 				return err
 			}
 			if output != "" {
-				return printStructured(a.out, output, api.ConflictList{Items: found})
+				return printStructured(a.out, output, conflictList{found})
 			}
 			if len(found) == 0 {
 				say(a.err, "%s has no conflicts.\n", args[0])
@@ -171,7 +180,7 @@ func (a *app) settle(ctx context.Context, args []string, loser *int, verb string
 		return err
 	}
 	if len(args) == 2 {
-		found = slices.DeleteFunc(found, func(x api.Conflict) bool { return !namesField(x.Field, args[1]) })
+		found = slices.DeleteFunc(found, func(x api.ConflictSpec) bool { return !namesField(x.Field, args[1]) })
 		if len(found) > 1 {
 			return usagef("%q may mean %s or %s", args[1], found[0].Field, found[1].Field)
 		}

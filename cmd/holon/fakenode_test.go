@@ -31,7 +31,7 @@ type fakeNode struct {
 	events []map[string]any
 	tokens []api.TokenInfo
 
-	conflicts []api.Conflict
+	conflicts []api.ConflictSpec
 	server    string // its own URL; set before anybody can ask
 }
 
@@ -514,14 +514,14 @@ func fakeRecord(i uint64, value map[string]any) (*crdt.Record, error) {
 }
 
 // Conflicts are those of a Deployment and of a Node.
-func (f *fakeNode) Conflicts(context.Context) ([]api.Conflict, error) {
+func (f *fakeNode) Conflicts(context.Context) ([]api.ConflictSpec, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.conflicts), nil
 }
 
-func seedConflicts() []api.Conflict {
-	web := api.Conflict{Kind: "Deployment", Resource: "deployments.apps", Namespace: "default", Name: "web"}
+func seedConflicts() []api.ConflictSpec {
+	web := api.ConflictSpec{Kind: "Deployment", Resource: "deployments.apps", Namespace: "default", Name: "web"}
 	replicas, image, whole := web, web, web
 	replicas.Field, replicas.Winner = "spec.replicas", api.Version{Value: []byte("3"), Node: "n1"}
 	replicas.Losers = []api.Version{{Value: []byte("4"), Node: "n2"}, {Value: []byte("5"), Node: "n3"}}
@@ -529,11 +529,11 @@ func seedConflicts() []api.Conflict {
 	image.Losers = []api.Version{{Node: "n2"}}
 	whole.Field, whole.Winner = "object 0a1b2c3d", api.Version{Value: []byte(`{"spec":{"replicas":1,"selector":{"matchLabels":{"app":"web"}}}}`), Node: "n1"}
 	whole.Losers = []api.Version{{Value: []byte(`{}`), Node: "n2"}}
-	node := api.Conflict{
+	node := api.ConflictSpec{
 		Kind: "Node", Resource: "nodes", Name: "n1", Field: "spec.unschedulable",
 		Winner: api.Version{Value: []byte("true"), Node: "n1"}, Losers: []api.Version{{Value: []byte("false"), Node: "n2"}},
 	}
-	return []api.Conflict{node, whole, replicas, image}
+	return []api.ConflictSpec{node, whole, replicas, image}
 }
 
 // Settle removes a conflict; values beyond the losers are not there.

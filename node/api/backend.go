@@ -10,7 +10,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"time"
@@ -178,7 +177,7 @@ type Backend interface {
 	Why(ctx context.Context, k Key) (Why, error)
 	// Conflicts lists, from this node's own replica, what was written on two sides
 	// of a partition and nobody has settled, by namespace, kind, name and field.
-	Conflicts(ctx context.Context) ([]Conflict, error)
+	Conflicts(ctx context.Context) ([]ConflictSpec, error)
 	// Settle answers a conflict of k at a field, as Conflict spells it: by the value
 	// of loser, from 0 on, or by that of the winner if loser is KeepWinner.
 	Settle(ctx context.Context, k Key, field string, loser int) error
@@ -218,24 +217,6 @@ type Backend interface {
 
 // KeepWinner stands for the winner of a conflict.
 const KeepWinner = -1
-
-// Conflict is one field, or a whole object, that was written on two sides of a
-// partition.
-type Conflict struct {
-	Kind      string    `json:"kind"`
-	Resource  string    `json:"resource"`
-	Namespace string    `json:"namespace,omitempty"`
-	Name      string    `json:"name"`
-	Field     string    `json:"field"`
-	Winner    Version   `json:"winner"`
-	Losers    []Version `json:"losers"` // the first is what take takes
-}
-
-// Version is one of the values in conflict, JSON; absent if the field was removed.
-type Version struct {
-	Value json.RawMessage `json:"value,omitempty"`
-	Node  string          `json:"node"` // that wrote it, or its replica ID
-}
 
 // Why is the answer to `holon why`.
 type Why struct {

@@ -37,7 +37,7 @@ type memory struct {
 	mutated []Mutation
 	joins   []TokenInfo
 
-	conflicts []Conflict
+	conflicts []ConflictSpec
 	settled   []string
 	// fail, if set, is what Mutate, Logs and Exec return; intervene runs before a Mutation.
 	fail      error

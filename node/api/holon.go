@@ -51,7 +51,6 @@ type Progress struct {
 //
 //	GET    status
 //	GET    why/RESOURCE/NAMESPACE/NAME     NAMESPACE "-" for none
-//	GET    conflicts
 //	POST   conflicts/RESOURCE/NAMESPACE/NAME    a Settlement
 //	POST   compact/RESOURCE/NAMESPACE/NAME      a Compaction
 //	GET    tokens          POST tokens     DELETE tokens/ID
@@ -72,7 +71,6 @@ func (s *Server) holonRoutes(mux *http.ServeMux) {
 	}
 	handle("GET "+holonPath+"status", s.clusterStatus)
 	handle("GET "+holonPath+"why/{resource}/{namespace}/{name}", s.why)
-	handle("GET "+holonPath+"conflicts", s.conflicts)
 	handle("POST "+holonPath+"conflicts/{resource}/{namespace}/{name}", s.settleConflict)
 	handle("POST "+holonPath+"compact/{resource}/{namespace}/{name}", s.compact)
 	handle("GET "+holonPath+"tokens", s.tokens)
@@ -99,7 +97,7 @@ var holonResources = []metav1.APIResource{
 	{Name: "status", SingularName: "status", Kind: "ClusterStatus", Verbs: []string{"get"}},
 	{Name: "datakeys", SingularName: "datakey", Kind: "DataKey", Verbs: []string{"create", "list"}},
 	{Name: "images", SingularName: "image", Kind: "Image", Verbs: []string{"create", "get"}},
-	{Name: "conflicts", SingularName: "conflict", Kind: "Conflict", Verbs: []string{"get"}},
+	{Name: "snapshot", SingularName: "snapshot", Kind: "Snapshot", Verbs: []string{"get"}},
 	{Name: "credentials", SingularName: "credential", Kind: "Credential", Verbs: []string{"create"}},
 	{Name: "tokens", SingularName: "token", Kind: "JoinToken", Verbs: []string{"create", "delete"}},
 }

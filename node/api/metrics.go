@@ -7,7 +7,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -22,7 +21,7 @@ const runAnnotation = "holon.dev/run"
 // nothing of it is kept, and who does not answer is left out.
 var (
 	nodeMetricsKind = &kind{
-		GroupVersionKind: metricsKind("NodeMetrics"), plural: "nodes", verbs: measuredVerbs, measured: true,
+		GroupVersionKind: metricsKind("NodeMetrics"), plural: "nodes", verbs: gatheredVerbs, gather: (*Server).measure,
 		make:    func() runtime.Object { return &metricsv1beta1.NodeMetrics{} },
 		columns: metricsColumns,
 		row: row(func(m *metricsv1beta1.NodeMetrics) []any {
@@ -30,7 +29,7 @@ var (
 		}),
 	}
 	podMetricsKind = &kind{
-		GroupVersionKind: metricsKind("PodMetrics"), plural: "pods", namespaced: true, verbs: measuredVerbs, measured: true,
+		GroupVersionKind: metricsKind("PodMetrics"), plural: "pods", namespaced: true, verbs: gatheredVerbs, gather: (*Server).measure,
 		make:    func() runtime.Object { return &metricsv1beta1.PodMetrics{} },
 		columns: metricsColumns,
 		row: row(func(m *metricsv1beta1.PodMetrics) []any {
@@ -45,8 +44,6 @@ var (
 )
 
 var metricsColumns = []metav1.TableColumnDefinition{nameColumn, column("CPU"), column("Memory"), column("Window")}
-
-var measuredVerbs = []string{"get", "list"}
 
 func metricsKind(kind string) schema.GroupVersionKind {
 	return metricsv1beta1.SchemeGroupVersion.WithKind(kind)
@@ -74,9 +71,9 @@ func (s *Server) measure(w http.ResponseWriter, r *http.Request, t *target) ([]O
 	if len(missing) > 0 {
 		warningsTo(w).add("no answer from %s: what is used there is not known", strings.Join(missing, ", "))
 	}
-	find := s.nodeMetrics
+	find := s.nodeMetrics(t.kind)
 	if ofPods {
-		find = s.podMetrics(t.namespace)
+		find = s.podMetrics(t.kind, t.namespace)
 	}
 	var objects []Object
 	for _, u := range usage {
@@ -92,54 +89,28 @@ func (s *Server) measure(w http.ResponseWriter, r *http.Request, t *target) ([]O
 	return objects, nil
 }
 
-// listMeasured answers in one piece, whatever the limit, and without a version: there is
-// nothing to go on from.
-func (s *Server) listMeasured(w http.ResponseWriter, r *http.Request, t *target) error {
-	sel, err := selectorOf(r, t)
-	if err != nil {
-		return err
-	}
-	objects, err := s.measure(w, r, t)
-	if err != nil {
-		return err
-	}
-	return s.respondList(w, r, t.kind, slices.DeleteFunc(objects, func(o Object) bool { return !sel.matches(o) }), metav1.ListMeta{})
-}
-
-// measureOne finds one object among those measured.
-func (s *Server) measureOne(w http.ResponseWriter, r *http.Request, t *target) (Object, error) {
-	objects, err := s.measure(w, r, t)
-	if err != nil {
-		return Object{}, err
-	}
-	for _, o := range objects {
-		if o.Key == t.key() {
-			return o, nil
-		}
-	}
-	return Object{}, apierrors.NewNotFound(t.kind.groupResource(), t.name)
-}
-
 func nodeOfPod(pod Object) string {
 	spec, _ := pod.Value()["spec"].(map[string]any)
 	node, _ := spec["nodeName"].(string)
 	return node
 }
 
-func (s *Server) nodeMetrics(u NodeUsage) ([]Object, error) {
-	node, ok := s.config.Cache.Get(Key{Resource: Nodes, Name: u.Node})
-	if !ok {
-		return nil, nil // it has just left
+func (s *Server) nodeMetrics(k *kind) func(NodeUsage) ([]Object, error) {
+	return func(u NodeUsage) ([]Object, error) {
+		node, ok := s.config.Cache.Get(Key{Resource: Nodes, Name: u.Node})
+		if !ok {
+			return nil, nil // it has just left
+		}
+		o, err := measured(node, k, &metricsv1beta1.NodeMetrics{
+			Timestamp: metav1.NewTime(u.End), Window: window(u), Usage: u.resources(),
+		})
+		return []Object{o}, err
 	}
-	o, err := measured(node, nodeMetricsKind, &metricsv1beta1.NodeMetrics{
-		Timestamp: metav1.NewTime(u.End), Window: window(u), Usage: u.resources(),
-	})
-	return []Object{o}, err
 }
 
 // podMetrics finds the pods of a namespace, or of all, by their runs. A run whose pod
 // is not here (yet) is left out.
-func (s *Server) podMetrics(namespace string) func(NodeUsage) ([]Object, error) {
+func (s *Server) podMetrics(k *kind, namespace string) func(NodeUsage) ([]Object, error) {
 	pods := map[string]Object{}
 	all, _ := s.config.Cache.List(Pods, namespace)
 	for _, p := range all {
@@ -159,7 +130,7 @@ func (s *Server) podMetrics(namespace string) func(NodeUsage) ([]Object, error) 
 			for _, c := range r.Containers {
 				m.Containers = append(m.Containers, metricsv1beta1.ContainerMetrics{Name: c.Name, Usage: c.resources()})
 			}
-			o, err := measured(pod, podMetricsKind, m)
+			o, err := measured(pod, k, m)
 			if err != nil {
 				return nil, err
 			}

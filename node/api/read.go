@@ -26,8 +26,8 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, t *target) error {
 		s.askEvents(w, r)
 	}
 	find := s.find
-	if t.kind.measured {
-		find = func(t *target) (Object, error) { return s.measureOne(w, r, t) }
+	if t.kind.gather != nil {
+		find = func(t *target) (Object, error) { return s.gatherOne(w, r, t) }
 	}
 	o, err := find(t)
 	if err != nil {
@@ -37,8 +37,8 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, t *target) error {
 }
 
 func (s *Server) list(w http.ResponseWriter, r *http.Request, t *target) error {
-	if t.kind.measured {
-		return s.listMeasured(w, r, t)
+	if t.kind.gather != nil {
+		return s.listGathered(w, r, t)
 	}
 	if t.kind.asked && r.URL.Query().Get("continue") == "" {
 		s.askEvents(w, r)

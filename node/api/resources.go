@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/http"
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -35,8 +36,9 @@ type kind struct {
 	sealed bool
 	// asked objects live on their nodes and are gathered when somebody looks.
 	asked bool
-	// measured objects are made when somebody looks, and not kept.
-	measured bool
+	// gather makes the objects that a target is about when somebody looks; nil: the cache
+	// has them.
+	gather func(s *Server, w http.ResponseWriter, r *http.Request, t *target) ([]Object, error)
 
 	make func() runtime.Object
 	// review answers an object of a kind that is a question and is not kept; see
@@ -118,7 +120,7 @@ func apps(kind string) schema.GroupVersionKind {
 var scaleKind = schema.GroupVersionKind{Group: "autoscaling", Version: "v1", Kind: "Scale"}
 
 // kinds is everything that is served, in the order of discovery.
-var kinds = slices.Concat(ordinaryKinds, grantKinds, reviewKinds, []*kind{serviceKind, endpointSliceKind, serviceAccountKind, revocationKind, nodeMetricsKind, podMetricsKind})
+var kinds = slices.Concat(ordinaryKinds, grantKinds, reviewKinds, []*kind{serviceKind, endpointSliceKind, serviceAccountKind, revocationKind, conflictKind, nodeMetricsKind, podMetricsKind})
 
 var ordinaryKinds = []*kind{
 	{

@@ -205,7 +205,7 @@ func (n *testnet) names() (names []string) {
 
 func (n *testnet) rest(node string) *rest.Config {
 	n.t.Helper()
-	config, err := clientcmd.BuildConfigFromFlags("", n.kubeconfig(node))
+	config, err := clientcmd.RESTConfigFromKubeConfig(n.kubeconfig(node))
 	if err != nil {
 		n.t.Fatal(err)
 	}

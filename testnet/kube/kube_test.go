@@ -34,24 +34,62 @@ func programs(t *testing.T, more ...string) string {
 	return dir
 }
 
-// testnet is a cluster of host processes.
+// testnet is a cluster of daemons on this machine.
 type testnet struct {
 	t        *testing.T
 	bin, dir string
-	split    bool // in halves
+	runtime  string // process or podman
+	split    bool   // in halves
 }
 
 func start(t *testing.T, more ...string) *testnet {
 	t.Helper()
-	n := &testnet{t: t, bin: programs(t, more...), dir: filepath.Join(t.TempDir(), "net")}
+	return startOn(t, "process", more...)
+}
+
+func startOn(t *testing.T, runtime string, more ...string) *testnet {
+	t.Helper()
+	// t.TempDir is too long: Podman allows 50 characters for where it runs.
+	dir, err := os.MkdirTemp("", "kube")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &testnet{t: t, bin: programs(t, more...), dir: filepath.Join(dir, "net"), runtime: runtime}
 	t.Cleanup(func() {
 		if t.Failed() {
 			n.showLogs()
 		}
 		n.verb("down")
+		_ = os.RemoveAll(dir)
 	})
-	n.verb("up", "--nodes", fmt.Sprint(nodes), "--runtime", "process")
+	n.verb("up", "--nodes", fmt.Sprint(nodes), "--runtime", runtime)
+	if runtime == "podman" {
+		n.loadImages()
+	}
 	return n
+}
+
+// applets of busybox are what the images of the sessions hold besides web.
+var applets = []string{"sh", "cat", "echo", "head", "ls", "mkdir", "rm", "sleep", "stty", "tar", "test", "touch", "true"}
+
+// loadImages makes the images that the sessions name. Host processes need none.
+func (n *testnet) loadImages() {
+	files := []string{"/bin/web=" + filepath.Join(n.bin, "web")}
+	for _, name := range applets {
+		files = append(files, "/bin/"+name+"=/bin/busybox")
+	}
+	for _, image := range []string{"localhost/holon-web:demo", "localhost/other:2"} {
+		n.verb("load-image", append([]string{image}, files...)...)
+	}
+}
+
+// listen is the address that programs in pods listen on. Host processes share one
+// network, so there it is the pod's own.
+func (n *testnet) listen() string {
+	if n.runtime == "podman" {
+		return "0.0.0.0"
+	}
+	return "$(POD_IP)"
 }
 
 func (n *testnet) verb(verb string, args ...string) {
@@ -73,7 +111,7 @@ func (n *testnet) showLogs() {
 }
 
 // kubeconfig is the testnet's own, with a node as its current context.
-func (n *testnet) kubeconfig(node string) string {
+func (n *testnet) kubeconfig(node string) []byte {
 	n.t.Helper()
 	text, err := os.ReadFile(filepath.Join(n.dir, "kubeconfig"))
 	if err != nil {
@@ -85,11 +123,7 @@ func (n *testnet) kubeconfig(node string) string {
 			lines[i] = "current-context: " + node
 		}
 	}
-	path := filepath.Join(n.t.TempDir(), "kubeconfig-"+node)
-	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
-		n.t.Fatal(err)
-	}
-	return path
+	return []byte(strings.Join(lines, "\n"))
 }
 
 // play runs the scripts that a pattern names against one node. Scripts ask for the
@@ -100,17 +134,18 @@ func (n *testnet) play(pattern, node string) {
 	if err != nil || len(files) == 0 {
 		n.t.Fatalf("no script %s: %v", pattern, err)
 	}
-	config := n.kubeconfig(node)
 	n.t.Run(node, func(t *testing.T) {
 		testscript.Run(t, testscript.Params{
 			Files: files, RequireExplicitExec: true, ContinueOnError: os.Getenv("KUBE_ALL") != "",
 			Setup: func(env *testscript.Env) error {
 				env.Setenv("HOME", env.WorkDir)
 				env.Setenv("PATH", n.bin+":"+os.Getenv("PATH"))
-				env.Setenv("KUBECONFIG", config)
+				own := filepath.Join(env.WorkDir, "kubeconfig") // a script may change its namespace
+				env.Setenv("KUBECONFIG", own)
 				env.Setenv("NODE", node)
+				env.Setenv("LISTEN", n.listen())
 				env.Setenv("OLD", filepath.Join(n.bin, "kubectl-debian"))
-				return nil
+				return os.WriteFile(own, n.kubeconfig(node), 0o600)
 			},
 			Condition: func(name string) (bool, error) {
 				if name != "split" {
@@ -156,6 +191,17 @@ func TestKubectl(t *testing.T) {
 	n.play("kubectl_*.txt", "n1")
 	n.verb("kill", "n1")
 	n.play("kubectl_*.txt", "n4")
+}
+
+// TestKubectlOnPodman plays those of the sessions that do something with containers, where
+// they are real ones.
+func TestKubectlOnPodman(t *testing.T) {
+	t.Parallel()
+	n := startOn(t, "podman")
+	scripts := "kubectl_[sw]*.txt" // streams and workloads
+	n.play(scripts, "n1")
+	n.verb("kill", "n1")
+	n.play(scripts, "n4")
 }
 
 // TestKubectlInHalves plays the sessions in each half of a split, neither of which has a
