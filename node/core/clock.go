@@ -35,7 +35,7 @@ func (k clock) reads(now Instant) int64 { return k.wall + (now - k.at).Milliseco
 type clocks struct {
 	of    map[string]clock // by node; none for a node that has not told
 	moved bool             // one may have changed since keepTime
-	// kept is how far cluster time is ahead of Instant, as of the last plan; known
+	// kept is how far cluster time is ahead of Instant, as of keepTime; known
 	// tells whether there is a cluster time.
 	kept  time.Duration
 	known bool
@@ -88,6 +88,13 @@ func (c *Core) ClusterTime(now Instant) (t time.Time, ok bool) {
 	}
 	wall, ok := median(walls)
 	return time.UnixMilli(wall).UTC(), ok
+}
+
+// ClusterTime is the time of day as of this view, for what must not be taken in by a clock
+// that was never set; ok is false if there is no better one.
+func (v *View) ClusterTime(now Instant) (t time.Time, ok bool) {
+	t = time.Unix(0, int64(v.timeAhead+now)).UTC()
+	return t, v.timeKnown && t.UnixMilli() >= firstWall
 }
 
 // median is what most clocks say. Those that were never set do not count where one was;

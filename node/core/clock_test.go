@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"holon/crdt/state"
 )
 
 func wallOf(text string) int64 {
@@ -53,4 +55,24 @@ func TestMedianIsAmongTheSane(t *testing.T) {
 			t.Fatalf("median is %d off", got-right)
 		}
 	})
+}
+
+// TestThePublishedViewTellsTime: once somebody has set the clock, too, though nothing else
+// has changed. A clock that was never set is none.
+func TestThePublishedViewTellsTime(t *testing.T) {
+	x := newCrowd(t, 1, state.Resources{CPU: 1000, Memory: 1 << 30, Pods: 10})
+	for _, wall := range []int64{firstWall, 5000, firstWall + 1e10, 0} {
+		told := wall >= firstWall
+		x.now += time.Minute
+		host := x.host
+		host.Wall = wall
+		v := x.Step(x.now, HostChanged{Host: host}).View
+		if v == nil {
+			t.Fatalf("a clock that says %d ms is not published", wall)
+		}
+		x.now += time.Minute
+		if is, ok := v.ClusterTime(x.now); ok != told || ok && is.UnixMilli() != wall+time.Minute.Milliseconds() {
+			t.Errorf("a minute after the clock said %d ms the time is %v, %v", wall, is, ok)
+		}
+	}
 }

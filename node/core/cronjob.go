@@ -95,11 +95,11 @@ func (c *Core) cronOf(op Mutate) *state.CronJob {
 	return j
 }
 
-// keepTime has every CronJob planned anew if cluster time has come, gone or jumped.
-// Until then it goes on as this node's Instant does.
+// keepTime has every CronJob planned anew, and the view told, if cluster time has come,
+// gone or jumped. Until then it goes on as this node's Instant does.
 func (c *Core) keepTime() {
 	k := &c.status.clocks
-	if len(c.index.crons) == 0 || !k.moved && !c.index.dirtyAll {
+	if !k.moved && !c.index.dirtyAll {
 		return
 	}
 	k.moved = false
@@ -109,6 +109,7 @@ func (c *Core) keepTime() {
 		return
 	}
 	k.kept, k.known = ahead, ok
+	c.derived.dirty = true
 	for uid := range c.index.crons {
 		c.index.touchWorkload(uid)
 	}

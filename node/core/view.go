@@ -26,6 +26,9 @@ type View struct {
 	// ClockOff is how far this node's wall clock is ahead of cluster time, if that is
 	// worth telling.
 	ClockOff time.Duration
+	// timeAhead is how far cluster time is ahead of Instant, if it is known.
+	timeAhead time.Duration
+	timeKnown bool
 	Runs     int // that this node still executes
 	// Aside is what was put aside, the oldest first; Held, if not nil, a sync that
 	// waits for a person.
@@ -75,6 +78,7 @@ func (c *Core) view() *View {
 func (c *Core) summarize(v *View) {
 	v.At, v.Records, v.Draining, v.Runs, v.Aside = c.now, len(c.store.entries), c.drained(), len(c.runner.runs), c.quarantineView()
 	v.ClockOff = c.clockOff()
+	v.timeAhead, v.timeKnown = c.status.clocks.kept, c.status.clocks.known
 	if v.Held = nil; c.sync.held != nil {
 		h := c.sync.held
 		v.Held = &HeldView{Peer: h.peer, Objects: h.count, Of: h.of}
