@@ -94,7 +94,9 @@ func subjects(list []rbacv1.Subject, namespaced bool) (errs field.ErrorList) {
 		case rbacv1.UserKind, rbacv1.GroupKind:
 			errs = append(errs, oneOf(s.APIGroup, at.Child("apiGroup"), rbacv1.GroupName)...)
 		case rbacv1.ServiceAccountKind:
-			errs = append(errs, oneOf(s.APIGroup, at.Child("apiGroup"), "")...)
+			if s.APIGroup != "" {
+				errs = append(errs, field.NotSupported(at.Child("apiGroup"), s.APIGroup, []string{""}))
+			}
 			if s.Namespace == "" && !namespaced {
 				errs = append(errs, field.Required(at.Child("namespace"), ""))
 			}
