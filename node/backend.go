@@ -200,8 +200,14 @@ func (n *Node) DeletePod(ctx context.Context, namespace, name string) error {
 
 // placed is where a pod runs.
 type placed struct {
+	namespace, name string
 	node, run, slot string
 	containers      []string
+}
+
+// request begins that of a session with one of its containers.
+func (p placed) request(container string, who api.Actor) sessionRequest {
+	return sessionRequest{Run: runtime.RunID(p.run), Namespace: p.namespace, Pod: p.name, Container: container, Actor: who}
 }
 
 func (n *Node) pod(namespace, name string) (placed, error) {
@@ -213,7 +219,7 @@ func (n *Node) pod(namespace, name string) (placed, error) {
 	meta, _ := value["metadata"].(map[string]any)
 	notes, _ := meta["annotations"].(map[string]any)
 	spec, _ := value["spec"].(map[string]any)
-	var p placed
+	p := placed{namespace: namespace, name: name}
 	p.node, _ = spec["nodeName"].(string)
 	p.run, _ = notes["holon.dev/run"].(string)
 	p.slot, _ = notes["holon.dev/slot"].(string)
@@ -252,9 +258,11 @@ func (n *Node) Logs(ctx context.Context, namespace, pod string, opts api.LogOpti
 	if err != nil {
 		return err
 	}
-	_, err = n.session(ctx, p.node, sessionRequest{Run: runtime.RunID(p.run), Container: container, Logs: &runtime.LogOptions{
+	req := p.request(container, opts.Actor)
+	req.Logs = &runtime.LogOptions{
 		Follow: opts.Follow, Previous: opts.Previous, Timestamps: opts.Timestamps, Tail: opts.Tail, Since: opts.Since,
-	}}, api.Stream{Stdout: w})
+	}
+	_, err = n.session(ctx, p.node, req, api.Stream{Stdout: w})
 	return err
 }
 
@@ -268,10 +276,10 @@ func (n *Node) Exec(ctx context.Context, namespace, pod, container string, comma
 	if container, err = p.container(container); err != nil {
 		return 0, err
 	}
-	n.log.Info("exec asked for", "pod", namespace+"/"+pod, "container", container, "run", p.run, "owner", p.node, "user", s.Actor)
-	return n.session(ctx, p.node, sessionRequest{
-		Run: runtime.RunID(p.run), Container: container, Command: command, TTY: s.TTY, Stdin: s.Stdin != nil, User: s.Actor,
-	}, s)
+	n.log.Info("exec asked for", "pod", namespace+"/"+pod, "container", container, "run", p.run, "owner", p.node, "user", s.Actor.User)
+	req := p.request(container, s.Actor)
+	req.Command, req.TTY, req.Stdin = command, s.TTY, s.Stdin != nil
+	return n.session(ctx, p.node, req, s)
 }
 
 // Attach connects to the streams of a container on the node that runs the pod.
@@ -283,10 +291,10 @@ func (n *Node) Attach(ctx context.Context, namespace, pod, container string, s a
 	if container, err = p.container(container); err != nil {
 		return err
 	}
-	n.log.Info("attach asked for", "pod", namespace+"/"+pod, "container", container, "run", p.run, "owner", p.node, "user", s.Actor)
-	_, err = n.session(ctx, p.node, sessionRequest{
-		Run: runtime.RunID(p.run), Container: container, Attach: true, TTY: s.TTY, Stdin: s.Stdin != nil, User: s.Actor,
-	}, s)
+	n.log.Info("attach asked for", "pod", namespace+"/"+pod, "container", container, "run", p.run, "owner", p.node, "user", s.Actor.User)
+	req := p.request(container, s.Actor)
+	req.Attach, req.TTY, req.Stdin = true, s.TTY, s.Stdin != nil
+	_, err = n.session(ctx, p.node, req, s)
 	return err
 }
 
@@ -296,8 +304,10 @@ func (n *Node) PortForward(ctx context.Context, namespace, pod string, port int,
 	if err != nil {
 		return err
 	}
-	n.log.Info("port-forward asked for", "pod", namespace+"/"+pod, "port", port, "run", p.run, "owner", p.node, "user", s.Actor)
-	_, err = n.session(ctx, p.node, sessionRequest{Run: runtime.RunID(p.run), Port: port, Stdin: true, User: s.Actor}, s)
+	n.log.Info("port-forward asked for", "pod", namespace+"/"+pod, "port", port, "run", p.run, "owner", p.node, "user", s.Actor.User)
+	req := p.request("", s.Actor)
+	req.Port, req.Stdin = port, true
+	_, err = n.session(ctx, p.node, req, s)
 	return err
 }
 

@@ -161,6 +161,9 @@ func (n *Node) Status(context.Context) (api.ClusterStatus, error) {
 	return s, nil
 }
 
+// ClusterTime is what most clocks in reach say.
+func (n *Node) ClusterTime() (time.Time, bool) { return n.view.Load().ClusterTime(n.now()) }
+
 // Unheard lists the members that are out of reach.
 func (n *Node) Unheard() (list []api.Unheard) {
 	for _, m := range n.view.Load().Members {

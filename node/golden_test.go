@@ -13,6 +13,7 @@ import (
 	"holon/crdt"
 	"holon/crdt/seal"
 	"holon/crdt/state"
+	"holon/node/api"
 	"holon/node/core"
 	"holon/p2p"
 	"holon/p2p/cert"
@@ -88,7 +89,7 @@ func TestGoldenFormats(t *testing.T) {
 		{
 			Name: "session.v1",
 			Make: func(t *testing.T) []byte {
-				line, err := json.Marshal(sessionRequest{Run: "r1", Container: "app", Logs: &runtime.LogOptions{Tail: 5, Follow: true}, Command: []string{"sh"}, TTY: true, Stdin: true, User: "u"})
+				line, err := json.Marshal(sessionRequest{Run: "r1", Container: "app", Logs: &runtime.LogOptions{Tail: 5, Follow: true}, Command: []string{"sh"}, TTY: true, Stdin: true, Actor: api.Actor{User: "u"}})
 				if err != nil {
 					t.Fatal(err)
 				}

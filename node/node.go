@@ -110,6 +110,7 @@ type Node struct {
 	slots     chan struct{} // sessions served for other nodes
 	copies    chan struct{} // snapshots being written
 	evicted   chan struct{} // closed when a view says so
+	access    *api.Access   // judges who comes through other nodes
 	images    *image.Store  // nil: the runtime has none. Set before ready is closed
 	silent    silence       // registries that did not answer
 	meter     *meter
@@ -151,7 +152,7 @@ func New(cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Logger, core: c,
 		inbox: make(chan core.Event, inboxMax), idle: make(chan struct{}), commits: make(chan batch),
 		ready: make(chan struct{}), slots: make(chan struct{}, sessionMax),
-		copies: make(chan struct{}, copiesMax), evicted: make(chan struct{}),
+		copies: make(chan struct{}, copiesMax), evicted: make(chan struct{}), access: api.NewAccess(cfg.Cache),
 	}
 	n.meter = newMeter(&n.cfg)
 	n.asks.waiting = map[uint64]chan core.Ack{}

@@ -142,21 +142,21 @@ func TestLogsAndExecReachTheOwner(t *testing.T) {
 			for _, pod := range entry.readyPods() {
 				name, _, _ := strings.Cut(pod, " ")
 				var out bytes.Buffer
-				if err := entry.Logs(t.Context(), "default", name, api.LogOptions{Tail: -1}, &out); err != nil {
+				if err := entry.Logs(t.Context(), "default", name, api.LogOptions{Tail: -1, Actor: api.Owner}, &out); err != nil {
 					t.Errorf("logs of %s through %s: %v", pod, entry.id.Name, err)
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 				out.Reset()
 				var stderr bytes.Buffer
 				said := strings.Repeat("hello ", 20_000) // more than one frame
-				code, err := entry.Exec(ctx, "default", name, "app", []string{"cat", "-"}, api.Stream{Stdin: strings.NewReader(said), Stdout: &out, Stderr: &stderr})
+				code, err := entry.Exec(ctx, "default", name, "app", []string{"cat", "-"}, api.Stream{Actor: api.Owner, Stdin: strings.NewReader(said), Stdout: &out, Stderr: &stderr})
 				cancel()
 				if err != nil || code != 3 || !strings.HasSuffix(out.String(), "app [cat -] "+said) || stderr.String() != "warning" {
 					t.Errorf("exec in %s through %s: code %d, %d bytes, stderr %q, %v", pod, entry.id.Name, code, out.Len(), stderr.String(), err)
 				}
 				out.Reset()
 				stderr.Reset()
-				err = entry.Attach(t.Context(), "default", name, "", api.Stream{Stdin: strings.NewReader(said), Stdout: &out, Stderr: &stderr})
+				err = entry.Attach(t.Context(), "default", name, "", api.Stream{Actor: api.Owner, Stdin: strings.NewReader(said), Stdout: &out, Stderr: &stderr})
 				if err != nil || !strings.HasSuffix(out.String(), "app [attached] "+said) || stderr.String() != "warning" {
 					t.Errorf("attach to %s through %s: %d bytes, stderr %q, %v", pod, entry.id.Name, out.Len(), stderr.String(), err)
 				}
@@ -238,7 +238,7 @@ func TestAnUnreachableOwnerIsNamed(t *testing.T) {
 		}
 		c.nodes[1].down()
 		defer c.nodes[1].up()
-		err := c.nodes[0].Logs(t.Context(), "default", far, api.LogOptions{Tail: -1}, &bytes.Buffer{})
+		err := c.nodes[0].Logs(t.Context(), "default", far, api.LogOptions{Tail: -1, Actor: api.Owner}, &bytes.Buffer{})
 		if !errors.Is(err, api.ErrUnreachable) || !strings.Contains(err.Error(), "n2") {
 			t.Errorf("logs of a pod on a lost node: %v", err)
 		}
@@ -295,7 +295,7 @@ func TestExecLogsWhoAsked(t *testing.T) {
 		entry := c.nodes[0]
 		for _, pod := range entry.readyPods() {
 			name, owner, _ := strings.Cut(pod, " on ")
-			if _, err := entry.Exec(t.Context(), "default", name, "app", []string{"s3cret"}, api.Stream{Actor: "ann"}); err != nil {
+			if _, err := entry.Exec(t.Context(), "default", name, "app", []string{"s3cret"}, api.Stream{Actor: api.Actor{User: "ann", Groups: api.Owner.Groups}}); err != nil {
 				t.Fatal(err)
 			}
 			if got := entry.log.lines("exec", "default/"+name, "owner="+owner, "user=ann"); len(got) != 1 {
@@ -325,7 +325,7 @@ func TestALongCommandReachesTheOwner(t *testing.T) {
 			name, owner, _ := strings.Cut(pod, " on ")
 			var out bytes.Buffer
 			long := strings.Repeat("x", requestMax/2)
-			if _, err := entry.Exec(t.Context(), "default", name, "app", []string{long}, api.Stream{Stdout: &out}); err != nil || !strings.Contains(out.String(), long) {
+			if _, err := entry.Exec(t.Context(), "default", name, "app", []string{long}, api.Stream{Actor: api.Owner, Stdout: &out}); err != nil || !strings.Contains(out.String(), long) {
 				t.Errorf("exec of %d bytes on %s: %d bytes arrived, %v", len(long), owner, out.Len(), err)
 			}
 			_, err := entry.Exec(t.Context(), "default", name, "app", []string{long, long}, api.Stream{})
@@ -353,7 +353,7 @@ func TestATerminalHasItsSizeFromTheStart(t *testing.T) {
 						want = "0x0" // it may not hold up the command for ever
 					}
 					var out bytes.Buffer
-					code, err := entry.Exec(ctx, "default", name, "app", []string{"sh"}, api.Stream{Stdout: &out, TTY: true, Resize: sizes})
+					code, err := entry.Exec(ctx, "default", name, "app", []string{"sh"}, api.Stream{Actor: api.Owner, Stdout: &out, TTY: true, Resize: sizes})
 					cancel()
 					if err != nil || code != 3 || out.String() != want {
 						t.Errorf("exec in %s through %s, with a size after %v: code %d, it began with %q, want %q, %v", pod, entry.id.Name, late, code, out.String(), want, err)

@@ -52,7 +52,23 @@ type sessionRequest struct {
 	Stdin     bool                `json:"stdin,omitempty"`
 	Attach    bool                `json:"attach,omitempty"`
 	Port      int                 `json:"port,omitempty"` // to be connected to; no container, no command
-	User      string              `json:"user,omitempty"`
+	// Who asks, and for which pod: the owner judges him, too.
+	api.Actor
+	Namespace string `json:"namespace,omitempty"`
+	Pod       string `json:"pod,omitempty"`
+}
+
+// what is the subresource that RBAC knows the session by.
+func (r *sessionRequest) what() string {
+	switch {
+	case r.Logs != nil:
+		return "log"
+	case r.Port != 0:
+		return "portforward"
+	case r.Attach:
+		return "attach"
+	}
+	return "exec"
 }
 
 // sessionResult ends a session.
@@ -60,6 +76,7 @@ type sessionResult struct {
 	ExitCode int          `json:"exitCode"`
 	Kind     runtime.Kind `json:"kind,omitempty"`
 	Error    string       `json:"error,omitempty"`
+	Denied   bool         `json:"denied,omitempty"`
 }
 
 // frameWriter writes frames of one kind; several share a lock.
@@ -121,15 +138,13 @@ func (n *Node) serveSession(ctx context.Context, from p2p.PeerID, s p2p.Stream) 
 		s.Reset()
 		return
 	}
-	switch {
-	case req.Port != 0:
-		n.log.Info("port-forward for another node", "port", req.Port, "run", req.Run, "entry", n.nameOf(from), "user", req.User)
-	case req.Logs == nil:
-		what := "exec"
-		if req.Attach {
-			what = "attach"
-		}
-		n.log.Info(what+" for another node", "container", req.Container, "run", req.Run, "entry", n.nameOf(from), "user", req.User)
+	denied := n.mayUse(&req)
+	log := n.log.With("container", req.Container, "port", req.Port, "run", req.Run, "entry", n.nameOf(from), "user", req.User)
+	switch what := req.what(); {
+	case denied != nil:
+		log.Warn(what+" for another node denied", "err", denied)
+	case what != "log":
+		log.Info(what + " for another node")
 	}
 	var mu sync.Mutex
 	writer := func(kind byte) frameWriter { return frameWriter{mu: &mu, w: s, kind: kind} }
@@ -145,7 +160,12 @@ func (n *Node) serveSession(ctx context.Context, from p2p.PeerID, s p2p.Stream) 
 	if req.Stdin {
 		source = stdin
 	}
-	result := n.runSession(ctx, req, source, writer(frameStdout), writer(frameStderr), resize)
+	var result sessionResult
+	if denied == nil {
+		result = n.runSession(ctx, req, source, writer(frameStdout), writer(frameStderr), resize)
+	} else {
+		result = sessionResult{Error: denied.Error(), Denied: true}
+	}
 	text, err := json.Marshal(result)
 	if err == nil {
 		err = writer(frameResult).frame(text)
@@ -158,6 +178,19 @@ func (n *Node) serveSession(ctx context.Context, from p2p.PeerID, s p2p.Stream) 
 	}
 	s.Close()
 	<-reading
+}
+
+// mayUse judges by what this node has who asks another node for a session with a pod of
+// this one. Which run is the pod's is said by nobody else.
+func (n *Node) mayUse(req *sessionRequest) error {
+	p, err := n.pod(req.Namespace, req.Pod)
+	if err == nil && p.run != string(req.Run) {
+		err = fmt.Errorf("%s has another run of pod %s/%s: %s", n.cfg.Identity.Name, req.Namespace, req.Pod, p.run)
+	}
+	if err == nil {
+		err = n.access.MayUse(req.Actor, req.Namespace, req.Pod, req.what())
+	}
+	return err
 }
 
 // feedSession passes on what the client sends until it hangs up.
@@ -288,6 +321,9 @@ func (n *Node) session(ctx context.Context, owner string, req sessionRequest, s 
 func (r sessionResult) err() error {
 	if r.Error == "" {
 		return nil
+	}
+	if r.Denied {
+		return fmt.Errorf("%w: %s", api.ErrDenied, r.Error)
 	}
 	if r.Kind == runtime.NotFound {
 		return fmt.Errorf("%w: %s", api.ErrNotFound, r.Error)

@@ -20,12 +20,12 @@ const (
 	revocationsPath = "/apis/holon.dev/v1/revocations"
 )
 
-// kubeconfigFor makes a credential for a user and a kubeconfig with it, one context per
-// node that this one knows the API of.
-func (c *client) kubeconfigFor(ctx context.Context, user string, groups []string) (config []byte, serial string, err error) {
+// kubeconfigFor makes a credential and a kubeconfig with it, one context per node that this
+// one knows the API of.
+func (c *client) kubeconfigFor(ctx context.Context, ask api.CredentialRequest) (config []byte, made api.Credential, err error) {
 	var status api.ClusterStatus
 	if err := c.get(ctx, statusPath, nil, &status); err != nil {
-		return nil, "", err
+		return nil, made, err
 	}
 	var endpoints []api.Endpoint
 	current := ""
@@ -39,47 +39,50 @@ func (c *client) kubeconfigFor(ctx context.Context, user string, groups []string
 		}
 	}
 	if len(endpoints) == 0 {
-		return nil, "", fmt.Errorf("%s knows no node whose API is reached over the network: start one with --api-listen", c.where)
+		return nil, made, fmt.Errorf("%s knows no node whose API is reached over the network: start one with --api-listen", c.where)
 	}
 	if current == "" {
 		current = endpoints[0].Name
 	}
-	body, err := json.Marshal(api.CredentialRequest{User: user, Groups: groups})
+	body, err := json.Marshal(ask)
 	if err != nil {
-		return nil, "", err
+		return nil, made, err
 	}
 	answer, err := c.do(ctx, request{method: http.MethodPost, path: credentialsPath, body: body})
 	if err != nil {
-		return nil, "", err
+		return nil, made, err
 	}
-	var made api.Credential
 	if err := json.Unmarshal(answer, &made); err != nil {
-		return nil, "", fmt.Errorf("%s answered with something else than a credential: %w", c.where, err)
+		return nil, made, fmt.Errorf("%s answered with something else than a credential: %w", c.where, err)
 	}
-	config, err = api.Kubeconfig(user, made.CA, made.Cert, made.Key, endpoints, current)
-	return config, made.Serial, err
+	config, err = api.Kubeconfig(made, endpoints, current)
+	return config, made, err
 }
 
-func (a *app) printKubeconfigFor(ctx context.Context, user string, groups []string) error {
+func (a *app) printKubeconfigFor(ctx context.Context, ask api.CredentialRequest) error {
 	c, err := a.connect()
 	if err != nil {
 		return err
 	}
-	config, serial, err := c.kubeconfigFor(ctx, user, groups)
+	config, made, err := c.kubeconfigFor(ctx, ask)
 	if err != nil {
 		return err
 	}
-	say(a.err, "credential %s for user %s; 'holon credential revoke %s' ends it\n", serial, user, serial)
+	end := "it does not expire"
+	if made.Expires != "" {
+		end = "it expires at " + made.Expires
+	}
+	say(a.err, "credential %s for user %s: %s; 'holon credential revoke %s' ends it\n", made.Serial, made.User, end, made.Serial)
 	_, err = a.out.Write(config)
 	return err
 }
 
 func newCredentialCommand(a *app) *cobra.Command {
 	return groupCommand("credential", "Revoke what 'holon kubeconfig --user' has handed out",
-		`A credential is a client certificate for a user and his groups, made by
+		`A credential is a client certificate or a token for a user and his groups, made by
 'holon kubeconfig --user'. What he may do is said by Roles and RoleBindings, as in
 Kubernetes. A revocation is for good: a side that is cut off honours the
-credential until it hears of it.`,
+credential until it hears of it, or until it expires (--ttl).`,
 		"  holon credential revoke 3f9c2a17e0\n  holon credential revoke --user eve --reason 'has left'\n  holon get revocations",
 		credentialRevokeCommand(a))
 }

@@ -59,7 +59,7 @@ func startFakeNode(t testing.TB, dir string) *fakeNode {
 	})
 	cert, key, err := ca.AdminCert()
 	must(t, err)
-	config, err := api.Kubeconfig(api.AdminUser, ca.CertPEM(), cert, key, []api.Endpoint{{Name: "n1", URL: f.server}}, "n1")
+	config, err := api.Kubeconfig(api.Credential{User: api.AdminUser, CA: ca.CertPEM(), Cert: cert, Key: key}, []api.Endpoint{{Name: "n1", URL: f.server}}, "n1")
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, kubeconfigName), config, 0o600))
 	f.seed(t)
@@ -364,6 +364,8 @@ func (f *fakeNode) Why(_ context.Context, k api.Key) (api.Why, error) {
 
 // Status is a view of two nodes.
 func (f *fakeNode) Unheard() []api.Unheard { return nil }
+
+func (f *fakeNode) ClusterTime() (time.Time, bool) { return time.Now(), true }
 
 func (f *fakeNode) Status(context.Context) (api.ClusterStatus, error) {
 	return api.ClusterStatus{

@@ -84,7 +84,7 @@ func serveFakeUp(ctx context.Context, dir, name, listen string) error {
 	if err != nil {
 		return err
 	}
-	config, err := api.Kubeconfig(api.AdminUser, ca.CertPEM(), cert, key, []api.Endpoint{{Name: name, URL: "https://" + listen}}, name)
+	config, err := api.Kubeconfig(api.Credential{User: api.AdminUser, CA: ca.CertPEM(), Cert: cert, Key: key}, []api.Endpoint{{Name: name, URL: "https://" + listen}}, name)
 	if err != nil {
 		return err
 	}

@@ -99,8 +99,9 @@ func (c *client) warnBy(a *app) *client {
 }
 
 func newKubeconfigCommand(a *app) *cobra.Command {
-	var dir, user string
-	var groups []string
+	var dir string
+	var ask api.CredentialRequest
+	var ttl time.Duration
 	c := &cobra.Command{
 		Use:   "kubeconfig",
 		Short: "Print the kubeconfig of the local node, or one for another user",
@@ -109,17 +110,21 @@ func newKubeconfigCommand(a *app) *cobra.Command {
 With --user it makes a credential for somebody else and prints a kubeconfig with it
 and every node's API. It may do what Roles and RoleBindings say of the user and the
 groups; 'kubectl create rolebinding' makes them. The serial, with which it can be
-revoked, is printed on standard error.`,
-		Example: "  holon kubeconfig > ~/.kube/config\n  KUBECONFIG=<(holon kubeconfig) kubectl get nodes\n  holon kubeconfig --user eve --group devs > eve.kubeconfig",
+revoked, is printed on standard error. With --ttl it expires, by the time of day that
+most nodes in reach agree on.`,
+		Example: "  holon kubeconfig > ~/.kube/config\n  KUBECONFIG=<(holon kubeconfig) kubectl get nodes\n  holon kubeconfig --user eve --group devs --ttl 720h > eve.kubeconfig\n  holon kubeconfig --user ci --token --ttl 1h > ci.kubeconfig",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
-			case user != "" && dir != "":
+			case cmd.Flags().Changed("ttl") && ttl < time.Second:
+				return usagef("--ttl is a duration of a second or more, as 24h; leave it out for a credential without an end")
+			case ask.User != "" && dir != "":
 				return usagef("--data-dir reads the file of a node; a credential for a user is made by a node that runs: leave one of the two out")
-			case user != "":
-				return a.printKubeconfigFor(cmd.Context(), user, groups)
-			case len(groups) > 0:
-				return usagef("--group goes with --user")
+			case ask.User != "":
+				ask.TTLSeconds = int64(ttl / time.Second)
+				return a.printKubeconfigFor(cmd.Context(), ask)
+			case len(ask.Groups) > 0 || ttl > 0 || ask.Token:
+				return usagef("--group, --ttl and --token go with --user")
 			}
 			if dir == "" {
 				dir = dataDir()
@@ -140,8 +145,10 @@ revoked, is printed on standard error.`,
 	}
 	c.Flags().StringVar(&dir, "data-dir", "", "data directory of the node (default: as for 'holon up')")
 	_ = c.MarkFlagDirname("data-dir")
-	c.Flags().StringVar(&user, "user", "", "make a credential for this user")
-	c.Flags().StringSliceVar(&groups, "group", nil, "and for these groups; system:masters may do everything")
+	c.Flags().StringVar(&ask.User, "user", "", "make a credential for this user")
+	c.Flags().StringSliceVar(&ask.Groups, "group", nil, "and for these groups; system:masters may do everything")
+	c.Flags().DurationVar(&ttl, "ttl", 0, "how long it is good (default: for ever)")
+	c.Flags().BoolVar(&ask.Token, "token", false, "make a bearer token, not a certificate")
 	return c
 }
 

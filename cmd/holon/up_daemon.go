@@ -235,7 +235,7 @@ func (d *daemon) publish() error {
 	if err != nil {
 		return err
 	}
-	config, err := api.Kubeconfig(api.AdminUser, ca.CertPEM(), clientCert, clientKey, []api.Endpoint{{Name: d.identity.Name, URL: d.server()}}, d.identity.Name)
+	config, err := api.Kubeconfig(api.Credential{User: api.AdminUser, CA: ca.CertPEM(), Cert: clientCert, Key: clientKey}, []api.Endpoint{{Name: d.identity.Name, URL: d.server()}}, d.identity.Name)
 	if err != nil {
 		return err
 	}

@@ -34,8 +34,9 @@ func versionsOf(o *Object) []map[string]any {
 // granting are the kinds that say who may do what.
 var granting = [...]string{Roles, RoleBindings, ClusterRoles, ClusterRoleBindings, Revocations}
 
-// authorizer keeps what the objects of the cache grant until one of them changes.
-type authorizer struct {
+// Access says who may do what by what one node has. It keeps what the objects of the cache
+// grant until one of them changes.
+type Access struct {
 	cache *Cache
 
 	mu      sync.Mutex
@@ -44,8 +45,11 @@ type authorizer struct {
 	revoked map[string]string // serial or user, see Revocation: why
 }
 
+// NewAccess judges by the objects of a cache.
+func NewAccess(cache *Cache) *Access { return &Access{cache: cache} }
+
 // current is what is granted and what is revoked now.
-func (a *authorizer) current() (*rbac.Policy, map[string]string) {
+func (a *Access) current() (*rbac.Policy, map[string]string) {
 	snapshot := a.cache.current.Load()
 	var trees [len(granting)]*btree.BTreeG[*Object]
 	for i, resource := range granting {
@@ -97,26 +101,42 @@ func readVersions[T, V any](o *Object, take func(*T) V) (all []V) {
 	return all
 }
 
-// authorize says in Kubernetes' words that a user may not do what a request asks for.
-func (s *Server) authorize(u user, r *http.Request) error {
-	if as := r.Header.Get("Impersonate-User"); as != "" {
-		return apierrors.NewForbidden(schema.GroupResource{}, "", fmt.Errorf("holon has no impersonation: nobody acts as %q but with a credential of that user (holon kubeconfig --user)", as))
-	}
-	ask := requestOf(r)
-	policy, revoked := s.access.current()
-	if why, is := revoked[serialOf(u.serial)]; is && u.serial != "" {
-		return statusError(http.StatusForbidden, metav1.StatusReasonForbidden, "this credential (serial %s, user %q) is revoked: %s", u.serial, u.Name, why)
-	}
-	if why, is := revoked[userOf(u.Name)]; is {
-		return statusError(http.StatusForbidden, metav1.StatusReasonForbidden, "user %q is revoked: %s", u.Name, why)
+// authorize says in Kubernetes' words that a user may not do what a request asks for, and
+// who does it if he may: he himself, or whom he acts as.
+func (s *Server) authorize(u user, r *http.Request) (user, error) {
+	u, err := s.access.actsAs(u, r.Header)
+	if err != nil {
+		return user{}, err
 	}
 	if refusalOf(r.URL.Path) != nil {
-		return nil // no right would help, and the refusal says so
+		return u, nil // no right would help, and the refusal says so
+	}
+	return u, s.access.allows(u, requestOf(r))
+}
+
+// allows says in words that a user may not do something.
+func (a *Access) allows(u user, ask rbac.Request) error {
+	policy, revoked := a.current()
+	if err := revocationOf(revoked, u); err != nil {
+		return err
 	}
 	if rbac.Basic(ask) || policy.Allows(u.User, ask) {
 		return nil
 	}
 	return forbidden(u.Name, ask)
+}
+
+// revocationOf says in words that a user, his credential, or who acts as him is revoked.
+func revocationOf(revoked map[string]string, u user) error {
+	if why, is := revoked[serialOf(u.serial)]; is && u.serial != "" {
+		return statusError(http.StatusForbidden, metav1.StatusReasonForbidden, "this credential (serial %s, user %q) is revoked: %s", u.serial, u.bearer(), why)
+	}
+	for _, name := range []string{u.bearer(), u.Name} {
+		if why, is := revoked[userOf(name)]; is {
+			return statusError(http.StatusForbidden, metav1.StatusReasonForbidden, "user %q is revoked: %s", name, why)
+		}
+	}
+	return nil
 }
 
 func forbidden(user string, ask rbac.Request) error {

@@ -9,20 +9,41 @@ import (
 
 // as is a client with a credential of its own.
 func (f *fixture) as(user string, groups ...string) *http.Client {
-	body, err := json.Marshal(CredentialRequest{User: user, Groups: groups})
+	f.t.Helper()
+	return f.with(f.credential(CredentialRequest{User: user, Groups: groups}))
+}
+
+func (f *fixture) credential(ask CredentialRequest) (c Credential) {
+	f.t.Helper()
+	body, err := json.Marshal(ask)
 	check(f.t, err)
 	a := f.do("POST", holonPath+"credentials", string(body)).want(f.t, 201)
-	var c Credential
 	check(f.t, json.Unmarshal([]byte(a.body), &c))
-	return f.with(c)
+	return c
 }
 
 func (f *fixture) with(c Credential) *http.Client {
+	client := f.anonymous()
+	if c.Token != "" {
+		client.Transport = bearing{client.Transport, c.Token}
+		return client
+	}
 	pair, err := tls.X509KeyPair(c.Cert, c.Key)
 	check(f.t, err)
-	client := f.anonymous()
 	client.Transport.(*http.Transport).TLSClientConfig.Certificates = []tls.Certificate{pair}
 	return client
+}
+
+// bearing shows a token with each request.
+type bearing struct {
+	http.RoundTripper
+	token string
+}
+
+func (b bearing) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+b.token)
+	return b.RoundTripper.RoundTrip(r)
 }
 
 const rbacPath = "/apis/rbac.authorization.k8s.io/v1/"
@@ -52,7 +73,7 @@ func TestUsersMayWhatIsGranted(t *testing.T) {
 	f.doWith(eve, "GET", holonPath+"tokens", "").want(t, 403)
 	f.doWith(eve, "POST", holonPath+"credentials", `{"user":"ann"}`).want(t, 403)
 	f.doWith(eve, "POST", holonPath+"leave", "").want(t, 403)
-	f.doWith(eve, "GET", "/api/v1/namespaces/default/pods", "", "Impersonate-User: holon-admin").want(t, 403, "no impersonation")
+	f.doWith(eve, "GET", "/api/v1/namespaces/default/pods", "", "Impersonate-User: holon-admin").want(t, 403, "cannot impersonate")
 	f.do("DELETE", rbacPath+"namespaces/default/rolebindings/eve", "").want(t, 200)
 	f.doWith(eve, "GET", "/api/v1/namespaces/default/pods", "").want(t, 403)
 }

@@ -105,6 +105,8 @@ var (
 	ErrBusy = errors.New("this node is busy")
 	// ErrNoRoom: the node's disk would have too little left.
 	ErrNoRoom = errors.New("the disk of this node is too full")
+	// ErrDenied: the node that runs the pod does not let the user.
+	ErrDenied = errors.New("denied by the node that runs the pod")
 	// ErrInvalid: the request can never succeed as it is.
 	ErrInvalid = errors.New("invalid")
 	// ErrSealed: the object's values cannot be opened here.
@@ -117,8 +119,8 @@ type Stream struct {
 	Stdout, Stderr io.Writer
 	TTY            bool
 	Resize         <-chan TerminalSize
-	// Actor is the user name, for the logs of the nodes that it passes.
-	Actor string
+	// Actor is the user, whose rights the node that runs the pod judges, too.
+	Actor Actor
 }
 
 // TerminalSize is a terminal's size in characters.
@@ -130,6 +132,7 @@ type LogOptions struct {
 	Follow, Previous, Timestamps bool
 	Tail                         int // negative: all
 	Since                        time.Duration
+	Actor                        Actor
 }
 
 // Backend is what the API needs of its node.
@@ -186,6 +189,9 @@ type Backend interface {
 	Compact(ctx context.Context, k Key, recreate bool) (uid string, err error)
 	// Status is this node's view of the cluster.
 	Status(ctx context.Context) (ClusterStatus, error)
+	// ClusterTime is the time of day by the clocks of most members in reach; false: no
+	// clock is known that was ever set.
+	ClusterTime() (time.Time, bool)
 	// Unheard lists the members that are out of reach, by name: what is read here may lack
 	// what they have written since.
 	Unheard() []Unheard

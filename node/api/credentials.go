@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -21,30 +22,42 @@ const (
 	reservedPrefix = "system:"
 )
 
-// CredentialRequest asks for a client certificate.
+// CredentialRequest asks for a client certificate, or for a bearer token.
 type CredentialRequest struct {
 	User   string   `json:"user"`
 	Groups []string `json:"groups,omitempty"`
+	// TTLSeconds is how long it is good, by cluster time; 0: for ever.
+	TTLSeconds int64 `json:"ttlSeconds,omitempty"`
+	Token      bool  `json:"token,omitempty"`
 }
 
-// Credential is a client certificate with its key, PEM, shown only once. Serial names it
-// for a Revocation.
+// Credential is a client certificate with its key, PEM, or a bearer token, shown only
+// once. Serial names it for a Revocation.
 type Credential struct {
-	User   string   `json:"user"`
-	Groups []string `json:"groups,omitempty"`
-	Serial string   `json:"serial"`
-	CA     []byte   `json:"ca"`
-	Cert   []byte   `json:"cert"`
-	Key    []byte   `json:"key"`
+	User    string   `json:"user"`
+	Groups  []string `json:"groups,omitempty"`
+	Serial  string   `json:"serial"`
+	Expires string   `json:"expires,omitempty"` // RFC 3339; empty: never
+	CA      []byte   `json:"ca"`
+	Cert    []byte   `json:"cert,omitempty"`
+	Key     []byte   `json:"key,omitempty"`
+	Token   string   `json:"token,omitempty"`
 }
 
-// ClientCert issues a client certificate for a user.
+// ClientCert issues a client certificate for a user, without an end.
 func (ca *CA) ClientCert(name string, groups []string) (certPEM, keyPEM []byte, serial string, err error) {
+	return ca.clientCert(name, groups, lifetime{})
+}
+
+func (ca *CA) clientCert(name string, groups []string, life lifetime) (certPEM, keyPEM []byte, serial string, err error) {
 	template, err := certTemplate(pkix.Name{CommonName: name, Organization: groups})
 	if err != nil {
 		return nil, nil, "", err
 	}
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	if life.ends() {
+		template.NotBefore, template.NotAfter = life.from, life.until
+	}
 	der, key, err := ca.issue(template)
 	if err != nil {
 		return nil, nil, "", err
@@ -73,13 +86,32 @@ func (s *Server) createCredential(w http.ResponseWriter, r *http.Request) error 
 	if s.config.CA == nil {
 		return apierrors.NewServiceUnavailable("this node has no key to sign credentials with")
 	}
-	c := Credential{User: ask.User, Groups: ask.Groups, CA: s.config.CA.CertPEM()}
-	if c.Cert, c.Key, c.Serial, err = s.config.CA.ClientCert(ask.User, ask.Groups); err != nil {
-		return apierrors.NewInternalError(err)
+	c, err := s.issue(ask)
+	if err != nil {
+		return err
 	}
-	s.log.Info("credential issued", "user", c.User, "groups", c.Groups, "serial", c.Serial, "by", actorOf(r.Context()))
+	s.log.Info("credential issued", "user", c.User, "groups", c.Groups, "serial", c.Serial, "expires", c.Expires, "token", ask.Token, "by", actorOf(r.Context()))
 	writeJSON(w, r, http.StatusCreated, c)
 	return nil
+}
+
+func (s *Server) issue(ask CredentialRequest) (c Credential, err error) {
+	var life lifetime
+	c = Credential{User: ask.User, Groups: ask.Groups, CA: s.config.CA.CertPEM()}
+	if ask.TTLSeconds > 0 {
+		now, known := s.issuer.Time()
+		if !known {
+			return c, apierrors.NewServiceUnavailable(errNoTime.Error())
+		}
+		life = lifeFrom(now, time.Duration(ask.TTLSeconds)*time.Second)
+		c.Expires = shown(life.until)
+	}
+	if ask.Token {
+		c.Token, c.Serial, err = s.issuer.userToken(ask.User, ask.Groups, life)
+	} else {
+		c.Cert, c.Key, c.Serial, err = s.config.CA.clientCert(ask.User, ask.Groups, life)
+	}
+	return c, ofBackend(err, holonResource("credentials"), ask.User)
 }
 
 func (c *CredentialRequest) check() error {
@@ -88,6 +120,8 @@ func (c *CredentialRequest) check() error {
 		return apierrors.NewBadRequest(fmt.Sprintf("a user has a name of at most %d bytes", userNameMax))
 	case strings.HasPrefix(c.User, reservedPrefix):
 		return apierrors.NewBadRequest(fmt.Sprintf("user %q: names that begin with %q are Kubernetes' own", c.User, reservedPrefix))
+	case c.TTLSeconds < 0 || c.TTLSeconds > int64(credentialLifeMax/time.Second):
+		return apierrors.NewBadRequest(fmt.Sprintf("a credential lives for %v at most, or without an end", credentialLifeMax))
 	case len(c.Groups) > groupsMax:
 		return apierrors.NewBadRequest(fmt.Sprintf("%d groups: a credential has room for %d", len(c.Groups), groupsMax))
 	}

@@ -48,6 +48,8 @@ func ofBackend(err error, gr schema.GroupResource, name string) error {
 		return apierrors.NewConflict(gr, name, err)
 	case errors.Is(err, ErrInvalid):
 		return statusError(http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, "%s %q is invalid: %s", gr, name, strings.TrimPrefix(err.Error(), ErrInvalid.Error()+": "))
+	case errors.Is(err, ErrDenied):
+		return statusError(http.StatusForbidden, metav1.StatusReasonForbidden, "%v", err)
 	case errors.Is(err, ErrBusy):
 		return tooMany("%v", err)
 	case errors.Is(err, ErrNoRoom):

@@ -128,7 +128,7 @@ func (s *Server) execIn(ctx context.Context, sess *session, t *target, container
 	}
 	streams := Stream{
 		Stdin: sess.stdin, Stdout: sess.stdout, Stderr: sess.stderr, TTY: opts.tty, Resize: sizes,
-		Actor: actorOf(ctx),
+		Actor: actingOf(ctx),
 	}
 	if t.sub == "attach" {
 		return 0, s.config.Backend.Attach(ctx, t.namespace, t.name, container, streams)

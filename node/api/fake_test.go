@@ -44,6 +44,7 @@ type memory struct {
 	intervene func(Mutation)
 	snapshot  func(io.Writer) error
 	locked    bool // there is no data key here
+	time      time.Time
 }
 
 func newMemory(cache *Cache) *memory {
@@ -338,7 +339,7 @@ func (m *memory) PortForward(_ context.Context, _, pod string, port int, s Strea
 	if port == 1 {
 		return fmt.Errorf("nothing listens")
 	}
-	if _, err := fmt.Fprintf(s.Stdout, "%s:%d for %s: ", pod, port, s.Actor); err != nil {
+	if _, err := fmt.Fprintf(s.Stdout, "%s:%d for %s: ", pod, port, s.Actor.User); err != nil {
 		return err
 	}
 	_, err := io.Copy(s.Stdout, s.Stdin)
@@ -363,7 +364,7 @@ func (m *memory) Exec(ctx context.Context, _, _, _ string, command []string, s S
 		_, err := fmt.Fprintln(s.Stderr, strings.Join(command[1:], " "))
 		return 0, err
 	case "whoami":
-		_, err := fmt.Fprintln(s.Stdout, s.Actor)
+		_, err := fmt.Fprintln(s.Stdout, s.Actor.User)
 		return 0, err
 	case "size":
 		size := <-s.Resize
@@ -387,7 +388,7 @@ func (m *memory) Attach(ctx context.Context, namespace, pod, container string, s
 		_, err := fmt.Fprintf(s.Stdout, "%dx%d", size.Width, size.Height)
 		return err
 	}
-	if _, err := fmt.Fprintf(s.Stdout, "%s/%s/%s for %s\n", namespace, pod, container, s.Actor); err != nil {
+	if _, err := fmt.Fprintf(s.Stdout, "%s/%s/%s for %s\n", namespace, pod, container, s.Actor.User); err != nil {
 		return err
 	}
 	if s.Stdin == nil {
@@ -429,6 +430,19 @@ func (m *memory) Why(_ context.Context, k Key) (Why, error) {
 }
 
 func (m *memory) Unheard() []Unheard { return m.unheard }
+
+func (m *memory) ClusterTime() (time.Time, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.time, !m.time.IsZero()
+}
+
+// setTime moves every clock; the zero time: nobody has one.
+func (m *memory) setTime(t time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.time = t
+}
 
 func (m *memory) Status(context.Context) (ClusterStatus, error) {
 	return ClusterStatus{Cluster: "test", Node: "n1"}, m.fail

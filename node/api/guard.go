@@ -3,24 +3,17 @@ package api
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"holon/node/api/rbac"
 )
 
 const (
@@ -76,9 +69,16 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	seen := &statusRecorder{ResponseWriter: w}
 	start := time.Now()
 	defer s.finish(seen, r, start)
+	control := http.NewResponseController(w)
+	// What nobody reads of a body is thrown away after the answer: a stranger's, too, does
+	// not take for ever. Tests' recorders cannot set deadlines.
+	_ = control.SetReadDeadline(start.Add(answerTimeout))
 	user, err := s.admit(r)
 	if err == nil {
-		err = s.authorize(user, r)
+		err = s.pace.take(user, start)
+	}
+	if err == nil {
+		user, err = s.authorize(user, r)
 	}
 	if err != nil {
 		writeError(seen, r, err)
@@ -97,13 +97,16 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), userKey{}, user))
 	defer cancel()
 	if long {
-		// Nobody waits for these when the server closes.
+		_ = control.SetReadDeadline(time.Time{})
+		// Nobody waits for these when the server closes, or their credential ends.
 		defer context.AfterFunc(s.life, cancel)()
+		if now, known := s.issuer.Time(); known && user.life.ends() {
+			ctx, cancel = context.WithTimeout(ctx, user.life.until.Sub(now))
+			defer cancel()
+		}
 	} else {
 		ctx, cancel = context.WithTimeout(ctx, answerTimeout)
 		defer cancel()
-		control := http.NewResponseController(w)
-		// Not every connection can set deadlines; those that cannot are tests' recorders.
 		_ = control.SetWriteDeadline(start.Add(answerTimeout))
 		defer func() { _ = control.SetWriteDeadline(time.Time{}) }()
 	}
@@ -167,21 +170,6 @@ func longRunning(r *http.Request) bool {
 		r.Method == http.MethodPost && strings.HasPrefix(path, holonPath+"images") || strings.HasPrefix(path, "/testnet/")
 }
 
-// admit says who sends a request, or refuses it.
-func (s *Server) admit(r *http.Request) (user, error) {
-	conn, _ := r.Context().Value(connKey{}).(*connection)
-	if conn == nil {
-		return user{}, apierrors.NewUnauthorized("unknown kind of connection")
-	}
-	if conn.unix != nil {
-		return conn.owner()
-	}
-	if err := s.checkHost(r); err != nil {
-		return user{}, err
-	}
-	return conn.client(s.config.CA, r.TLS)
-}
-
 // checkHost refuses requests that were sent to some other name: a web page whose
 // name resolves to this node's address must not reach it (DNS rebinding).
 func (s *Server) checkHost(r *http.Request) error {
@@ -202,93 +190,4 @@ func (s *Server) checkHost(r *http.Request) error {
 	return statusError(http.StatusForbidden, metav1.StatusReasonForbidden,
 		"the Host header names %q, which is not this node: use one of %s", r.Host,
 		strings.Join(append([]string{"localhost"}, s.hosts.Load().names...), ", "))
-}
-
-type (
-	userKey struct{}
-	connKey struct{}
-)
-
-// user is who sends a request, with the serial of his credential.
-type user struct {
-	rbac.User
-	serial string
-}
-
-// admin is the owner of a node.
-var admin = user{User: rbac.User{Name: AdminUser, Groups: []string{AdminGroup}}}
-
-func userOfContext(ctx context.Context) user {
-	u, _ := ctx.Value(userKey{}).(user)
-	return u
-}
-
-// actorOf is the name of the user of a request.
-func actorOf(ctx context.Context) string { return userOfContext(ctx).Name }
-
-// connection is what is known of a client's connection; it is judged once.
-type connection struct {
-	unix *net.UnixConn
-	once sync.Once
-	user user
-	err  error
-}
-
-func connContext(ctx context.Context, c net.Conn) context.Context {
-	conn := &connection{}
-	conn.unix, _ = c.(*net.UnixConn)
-	return context.WithValue(ctx, connKey{}, conn)
-}
-
-// owner admits the user who runs this daemon, and root.
-func (c *connection) owner() (user, error) {
-	c.once.Do(func() {
-		uid, err := peerUID(c.unix)
-		switch {
-		case err != nil:
-			c.err = apierrors.NewUnauthorized("the peer of the socket is unknown: " + err.Error())
-		case uid != 0 && int(uid) != os.Getuid():
-			c.err = statusError(http.StatusForbidden, metav1.StatusReasonForbidden,
-				"this socket is for the owner of the node (uid %d) and root, not for uid %d", os.Getuid(), uid)
-		default:
-			c.user = admin
-		}
-	})
-	return c.user, c.err
-}
-
-func peerUID(c *net.UnixConn) (uid uint32, err error) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	var cred *unix.Ucred
-	var credErr error
-	err = raw.Control(func(fd uintptr) { cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	if err = errors.Join(err, credErr); err != nil {
-		return 0, err
-	}
-	return cred.Uid, nil
-}
-
-// client admits whoever holds a certificate of the cluster. The handshake has proven
-// possession of its key.
-func (c *connection) client(ca *CA, state *tls.ConnectionState) (user, error) {
-	c.once.Do(func() { c.user, c.err = clientOf(ca, state) })
-	return c.user, c.err
-}
-
-func clientOf(ca *CA, state *tls.ConnectionState) (user, error) {
-	if state == nil || len(state.PeerCertificates) == 0 {
-		return user{}, apierrors.NewUnauthorized("no client certificate: use the kubeconfig of this cluster (holon kubeconfig)")
-	}
-	leaf := state.PeerCertificates[0]
-	_, err := leaf.Verify(x509.VerifyOptions{Roots: ca.pool, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	if err != nil {
-		return user{}, apierrors.NewUnauthorized("the client certificate is not of this cluster: " + err.Error())
-	}
-	if leaf.Subject.CommonName == "" {
-		return user{}, apierrors.NewUnauthorized(fmt.Sprintf("the client certificate (serial %v) names no user", leaf.SerialNumber))
-	}
-	return user{rbac.User{Name: leaf.Subject.CommonName, Groups: leaf.Subject.Organization}, leaf.SerialNumber.Text(16)}, nil
 }

@@ -201,7 +201,7 @@ func TestHTTP2(t *testing.T) {
 }
 
 func TestKubeconfig(t *testing.T) {
-	data, err := Kubeconfig(AdminUser, []byte("ca"), []byte("cert"), []byte("key"), []Endpoint{{"n1", "https://a:1"}, {"n2", "https://b:2"}}, "n2")
+	data, err := Kubeconfig(Credential{User: AdminUser, CA: []byte("ca"), Cert: []byte("cert"), Key: []byte("key")}, []Endpoint{{"n1", "https://a:1"}, {"n2", "https://b:2"}}, "n2")
 	check(t, err)
 	config, err := clientcmd.Load(data)
 	check(t, err)
@@ -209,7 +209,7 @@ func TestKubeconfig(t *testing.T) {
 		string(config.Clusters["n2"].CertificateAuthorityData) != "ca" || string(config.AuthInfos[AdminUser].ClientKeyData) != "key" {
 		t.Errorf("%s", data)
 	}
-	if _, err := Kubeconfig(AdminUser, nil, nil, nil, []Endpoint{{"n1", "x"}}, "n3"); err == nil {
+	if _, err := Kubeconfig(Credential{User: AdminUser}, []Endpoint{{"n1", "x"}}, "n3"); err == nil {
 		t.Error("an unknown current context is accepted")
 	}
 }

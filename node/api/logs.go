@@ -28,6 +28,7 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request, t *target) error {
 	if opts.Container, err = containerOf(pod, opts.Container); err != nil {
 		return err
 	}
+	opts.Actor = actingOf(r.Context())
 	out := &logWriter{w: w, out: timed(w, frameTimeout), left: limit}
 	err = s.config.Backend.Logs(r.Context(), t.namespace, t.name, opts, out)
 	switch {

@@ -19,8 +19,8 @@ import (
 	"holon/node/api/rbac"
 )
 
-// Nodes may have any clock, so certificates are valid whatever it says; who is
-// let in is decided by what is known, not by time.
+// Nodes may have any clock, so certificates are valid whatever it says, unless somebody
+// asked for an end; that is judged by cluster time.
 var (
 	notBefore = time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)
 	notAfter  = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
@@ -38,9 +38,10 @@ const serialBits = 127
 // CA is the cluster's certificate authority for the API. It has nothing to do
 // with the identities of the mesh.
 type CA struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	pool *x509.CertPool
+	cert        *x509.Certificate
+	key         *ecdsa.PrivateKey
+	pool        *x509.CertPool
+	tokenHeader string
 }
 
 // NewCA makes the authority of a new cluster.
@@ -84,7 +85,14 @@ func newCA(der []byte, key *ecdsa.PrivateKey) (*CA, error) {
 	if !cert.IsCA {
 		return nil, errors.New("the API's CA cannot be read: the certificate is not an authority's")
 	}
-	ca := &CA{cert: cert, key: key, pool: x509.NewCertPool()}
+	if key.Curve != elliptic.P256() {
+		return nil, errors.New("the API's CA cannot be read: its key is not of the curve P-256")
+	}
+	header, err := tokenHeader(&key.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	ca := &CA{cert: cert, key: key, pool: x509.NewCertPool(), tokenHeader: header}
 	ca.pool.AddCert(cert)
 	return ca, nil
 }
@@ -137,10 +145,18 @@ func (ca *CA) issue(template *x509.Certificate) (der []byte, key *ecdsa.PrivateK
 	return der, key, nil
 }
 
-func certTemplate(subject pkix.Name) (*x509.Certificate, error) {
+func newSerial() (*big.Int, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), serialBits))
 	if err != nil {
 		return nil, fmt.Errorf("serial number: %w", err)
+	}
+	return serial, nil
+}
+
+func certTemplate(subject pkix.Name) (*x509.Certificate, error) {
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
 	}
 	return &x509.Certificate{SerialNumber: serial, Subject: subject, NotBefore: notBefore, NotAfter: notAfter}, nil
 }

@@ -184,7 +184,7 @@ func (f *forwarding) carry(c *forward) {
 		}
 	}
 	s, t := f.server, f.target
-	err := s.config.Backend.PortForward(f.ctx, t.namespace, t.name, c.port, Stream{Stdin: c.data, Stdout: c.data, Actor: actorOf(f.ctx)})
+	err := s.config.Backend.PortForward(f.ctx, t.namespace, t.name, c.port, Stream{Stdin: c.data, Stdout: c.data, Actor: actingOf(f.ctx)})
 	if err != nil && f.ctx.Err() == nil {
 		fmt.Fprintf(c.words, "port %d of pod %s: %v", c.port, t.name, s.ofOwner(err, t, f.pod))
 	}

@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"holon/crdt/state/valid"
-	"holon/node/api/rbac"
 )
 
 // kind is all that the server knows about one kind of object. The handlers are
@@ -43,7 +42,7 @@ type kind struct {
 	make func() runtime.Object
 	// review answers an object of a kind that is a question and is not kept; see
 	// reviewKinds.
-	review   func(*rbac.Policy, rbac.User, runtime.Object)
+	review   func(*Server, user, runtime.Object)
 	fields   fieldTable
 	defaults func(runtime.Object)
 	// carry leaves an updated object what the server has given the old one.

@@ -25,9 +25,11 @@ var reviewKinds = []*kind{
 		func() runtime.Object { return &authorizationv1.LocalSubjectAccessReview{} }, reviewLocalSubject),
 	reviewKind(authenticationv1.GroupName, "SelfSubjectReview", "selfsubjectreviews", false,
 		func() runtime.Object { return &authenticationv1.SelfSubjectReview{} }, reviewWho),
+	reviewKind(authenticationv1.GroupName, "TokenReview", "tokenreviews", false,
+		func() runtime.Object { return &authenticationv1.TokenReview{} }, reviewToken),
 }
 
-func reviewKind(group, name, plural string, namespaced bool, make func() runtime.Object, review func(*rbac.Policy, rbac.User, runtime.Object)) *kind {
+func reviewKind(group, name, plural string, namespaced bool, make func() runtime.Object, review func(*Server, user, runtime.Object)) *kind {
 	return &kind{
 		GroupVersionKind: schema.GroupVersionKind{Group: group, Version: "v1", Kind: name}, plural: plural, namespaced: namespaced,
 		verbs: []string{"create"}, make: make, review: review,
@@ -40,8 +42,7 @@ func (s *Server) answerReview(w http.ResponseWriter, r *http.Request, t *target)
 	if err != nil {
 		return err
 	}
-	policy, _ := s.access.current()
-	t.kind.review(policy, userOfContext(r.Context()).User, obj)
+	t.kind.review(s, userOfContext(r.Context()), obj)
 	value, err := toMap(obj)
 	if err != nil {
 		return err
@@ -49,17 +50,17 @@ func (s *Server) answerReview(w http.ResponseWriter, r *http.Request, t *target)
 	return s.respond(w, r, http.StatusCreated, t.kind, Object{Key: t.key(), Source: Decoded(value)})
 }
 
-func reviewSelf(p *rbac.Policy, u rbac.User, obj runtime.Object) {
+func reviewSelf(s *Server, u user, obj runtime.Object) {
 	review := obj.(*authorizationv1.SelfSubjectAccessReview)
-	review.Status = decided(p, u, review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes)
+	review.Status = s.access.decide(u, review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes)
 }
 
-func reviewSubject(p *rbac.Policy, _ rbac.User, obj runtime.Object) {
+func reviewSubject(s *Server, _ user, obj runtime.Object) {
 	review := obj.(*authorizationv1.SubjectAccessReview)
-	review.Status = decided(p, rbac.User{Name: review.Spec.User, Groups: review.Spec.Groups}, review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes)
+	review.Status = s.access.decide(subjectOf(review.Spec), review.Spec.ResourceAttributes, review.Spec.NonResourceAttributes)
 }
 
-func reviewLocalSubject(p *rbac.Policy, _ rbac.User, obj runtime.Object) {
+func reviewLocalSubject(s *Server, _ user, obj runtime.Object) {
 	review := obj.(*authorizationv1.LocalSubjectAccessReview)
 	attributes := review.Spec.ResourceAttributes
 	if attributes != nil {
@@ -67,10 +68,14 @@ func reviewLocalSubject(p *rbac.Policy, _ rbac.User, obj runtime.Object) {
 		local.Namespace = review.Namespace
 		attributes = &local
 	}
-	review.Status = decided(p, rbac.User{Name: review.Spec.User, Groups: review.Spec.Groups}, attributes, nil)
+	review.Status = s.access.decide(subjectOf(review.Spec), attributes, nil)
 }
 
-func decided(p *rbac.Policy, u rbac.User, on *authorizationv1.ResourceAttributes, at *authorizationv1.NonResourceAttributes) authorizationv1.SubjectAccessReviewStatus {
+func subjectOf(spec authorizationv1.SubjectAccessReviewSpec) user {
+	return user{User: rbac.User{Name: spec.User, Groups: spec.Groups}}
+}
+
+func (a *Access) decide(u user, on *authorizationv1.ResourceAttributes, at *authorizationv1.NonResourceAttributes) authorizationv1.SubjectAccessReviewStatus {
 	var ask rbac.Request
 	switch {
 	case on != nil:
@@ -80,13 +85,18 @@ func decided(p *rbac.Policy, u rbac.User, on *authorizationv1.ResourceAttributes
 	default:
 		return authorizationv1.SubjectAccessReviewStatus{EvaluationError: "neither resourceAttributes nor nonResourceAttributes are there"}
 	}
-	return authorizationv1.SubjectAccessReviewStatus{Allowed: rbac.Basic(ask) || p.Allows(u, ask)}
+	policy, revoked := a.current()
+	if err := revocationOf(revoked, u); err != nil {
+		return authorizationv1.SubjectAccessReviewStatus{Denied: true, Reason: err.Error()}
+	}
+	return authorizationv1.SubjectAccessReviewStatus{Allowed: rbac.Basic(ask) || policy.Allows(u.User, ask)}
 }
 
-func reviewRules(p *rbac.Policy, u rbac.User, obj runtime.Object) {
+func reviewRules(s *Server, u user, obj runtime.Object) {
 	review := obj.(*authorizationv1.SelfSubjectRulesReview)
 	review.Status = authorizationv1.SubjectRulesReviewStatus{ResourceRules: []authorizationv1.ResourceRule{}, NonResourceRules: []authorizationv1.NonResourceRule{}}
-	for _, rule := range append(p.RulesFor(u, review.Spec.Namespace), rbac.BasicRules...) {
+	policy, _ := s.access.current()
+	for _, rule := range append(policy.RulesFor(u.User, review.Spec.Namespace), rbac.BasicRules...) {
 		addRule(&review.Status, rule)
 	}
 }
@@ -101,7 +111,35 @@ func addRule(s *authorizationv1.SubjectRulesReviewStatus, rule rbacv1.PolicyRule
 	})
 }
 
-func reviewWho(_ *rbac.Policy, u rbac.User, obj runtime.Object) {
+func reviewWho(_ *Server, u user, obj runtime.Object) {
 	review := obj.(*authenticationv1.SelfSubjectReview)
 	review.Status.UserInfo = authenticationv1.UserInfo{Username: u.Name, Groups: u.Groups}
+}
+
+// reviewToken answers a program that was shown a token and cannot judge it: whose it is, if
+// this node would take it, too, but for its audience.
+func reviewToken(s *Server, _ user, obj runtime.Object) {
+	review := obj.(*authenticationv1.TokenReview)
+	token, audiences := review.Spec.Token, review.Spec.Audiences
+	review.Spec.Token = "" // it is shown to nobody again
+	if len(audiences) == 0 {
+		audiences = []string{apiAudience}
+	}
+	u, of, err := s.issuer.identify(token, audiences)
+	if err == nil {
+		now, known := s.issuer.Time()
+		err = u.life.judge(u, now, known)
+	}
+	if err == nil {
+		_, revoked := s.access.current()
+		err = revocationOf(revoked, u)
+	}
+	if err != nil {
+		review.Status = authenticationv1.TokenReviewStatus{Error: err.Error()}
+		return
+	}
+	u = u.authenticated()
+	review.Status = authenticationv1.TokenReviewStatus{
+		Authenticated: true, Audiences: of, User: authenticationv1.UserInfo{Username: u.Name, Groups: u.Groups},
+	}
 }

@@ -139,6 +139,8 @@ func (s *Server) serveSubresource(w http.ResponseWriter, r *http.Request, t *tar
 		return s.portForward(w, r, t)
 	case Pods + "/eviction":
 		return s.evict(w, r, t)
+	case ServiceAccounts + "/token":
+		return s.createAccountToken(w, r, t)
 	case Deployments + "/scale", StatefulSets + "/scale":
 		return s.scale(w, r, t)
 	}

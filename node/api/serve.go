@@ -60,9 +60,11 @@ type Server struct {
 	end         context.CancelFunc
 	requests    inFlight
 	short, long *slots
+	pace        pace
 	terminating terminating
 	events      eventMirror
-	access      authorizer
+	access      *Access
+	issuer      *Issuer
 }
 
 // New opens the listeners, so that a taken address is known at once. Nothing is
@@ -70,7 +72,8 @@ type Server struct {
 func New(config Config) (*Server, error) {
 	s := &Server{
 		config: config, log: config.Logger,
-		short: newSlots(shortRequestsMax), long: newSlots(longRequestsMax), access: authorizer{cache: config.Cache},
+		short: newSlots(shortRequestsMax), long: newSlots(longRequestsMax), access: NewAccess(config.Cache),
+		issuer: &Issuer{CA: config.CA, Cache: config.Cache, Time: config.Backend.ClusterTime},
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	if s.log == nil {
@@ -120,7 +123,7 @@ func (s *Server) listen() error {
 			return fmt.Errorf("API: cannot listen on %s: choose an address of this machine with --api-listen: %w", s.config.Listen, err)
 		}
 		s.tcp = l
-		s.listeners = append(s.listeners, tls.NewListener(l, s.tlsConfig()))
+		s.listeners = append(s.listeners, tls.NewListener(newDoorway(l, connectionsMax), s.tlsConfig()))
 	}
 	if s.config.SocketPath != "" {
 		l, err := listenSocket(s.config.SocketPath)

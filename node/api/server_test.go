@@ -63,7 +63,7 @@ func serve(t *testing.T, change ...func(*Config)) *fixture {
 func (f *fixture) kubeconfig() []byte {
 	cert, key, err := f.ca.AdminCert()
 	check(f.t, err)
-	data, err := Kubeconfig(AdminUser, f.ca.CertPEM(), cert, key, []Endpoint{{"n1", f.url}}, "n1")
+	data, err := Kubeconfig(Credential{User: AdminUser, CA: f.ca.CertPEM(), Cert: cert, Key: key}, []Endpoint{{"n1", f.url}}, "n1")
 	check(f.t, err)
 	return data
 }

@@ -79,15 +79,16 @@ func serviceRow(s *corev1.Service) []any {
 	}
 }
 
-const noTokens = "kept without effect: ServiceAccounts have no tokens yet"
+const noTokens = "kept without effect: 'kubectl create token' makes tokens of a ServiceAccount, and pods get none yet"
 
 var serviceAccountKind = &kind{
 	GroupVersionKind: core("ServiceAccount"), plural: "serviceaccounts", singular: "serviceaccount", short: []string{"sa"},
 	namespaced: true, verbs: allVerbs,
-	make:     func() runtime.Object { return &corev1.ServiceAccount{} },
-	fields:   serviceAccountFields,
-	validate: on(valid.ServiceAccount),
-	columns:  []metav1.TableColumnDefinition{nameColumn, column("Secrets"), column("Age")},
+	make:         func() runtime.Object { return &corev1.ServiceAccount{} },
+	fields:       serviceAccountFields,
+	validate:     on(valid.ServiceAccount),
+	subresources: []subresource{{"token", tokenRequestKind, []string{"create"}}},
+	columns:      []metav1.TableColumnDefinition{nameColumn, column("Secrets"), column("Age")},
 	row: row(func(s *corev1.ServiceAccount) []any {
 		return []any{s.Name, int64(len(s.Secrets)), age(s.CreationTimestamp)}
 	}),

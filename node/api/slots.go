@@ -30,11 +30,11 @@ func (s *slots) take(u user) (err error) {
 	switch {
 	case s.taken == s.room:
 		return tooMany("this node is answering %d requests already: try again in a moment", s.room)
-	case s.of[u.Name] == s.share:
-		return tooMany("this node is answering %d requests of user %q already, as many as it does for one: end some, or try again in a moment", s.share, u.Name)
+	case s.of[u.bearer()] == s.share:
+		return tooMany("this node is answering %d requests of user %q already, as many as it does for one: end some, or try again in a moment", s.share, u.bearer())
 	}
 	s.taken++
-	s.of[u.Name]++
+	s.of[u.bearer()]++
 	return nil
 }
 
@@ -42,7 +42,7 @@ func (s *slots) release(u user) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.taken--
-	if s.of[u.Name]--; s.of[u.Name] == 0 {
-		delete(s.of, u.Name)
+	if s.of[u.bearer()]--; s.of[u.bearer()] == 0 {
+		delete(s.of, u.bearer())
 	}
 }

@@ -29,7 +29,7 @@ type View struct {
 	// timeAhead is how far cluster time is ahead of Instant, if it is known.
 	timeAhead time.Duration
 	timeKnown bool
-	Runs     int // that this node still executes
+	Runs      int // that this node still executes
 	// Aside is what was put aside, the oldest first; Held, if not nil, a sync that
 	// waits for a person.
 	Aside []QuarantineView

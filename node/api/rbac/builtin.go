@@ -30,7 +30,8 @@ var edited = []rbacv1.PolicyRule{
 		"configmaps", "persistentvolumeclaims", "pods", "secrets", "serviceaccounts", "services",
 	}},
 	{APIGroups: []string{""}, Verbs: []string{"create", "get"}, Resources: []string{"pods/attach", "pods/exec", "pods/portforward"}},
-	{APIGroups: []string{""}, Verbs: []string{"create"}, Resources: []string{"pods/eviction"}},
+	{APIGroups: []string{""}, Verbs: []string{"create"}, Resources: []string{"pods/eviction", "serviceaccounts/token"}},
+	{APIGroups: []string{""}, Verbs: []string{"impersonate"}, Resources: []string{"serviceaccounts"}},
 	{APIGroups: []string{"apps"}, Verbs: writeVerbs, Resources: []string{
 		"daemonsets", "deployments", "deployments/scale", "replicasets", "statefulsets", "statefulsets/scale",
 	}},

@@ -98,8 +98,8 @@ func (p *Policy) Find(namespace string, ref rbacv1.RoleRef) Role {
 	return nil
 }
 
-// accountPrefix begins the user names of ServiceAccounts.
-const accountPrefix = "system:serviceaccount:"
+// AccountPrefix begins the user names of ServiceAccounts.
+const AccountPrefix = "system:serviceaccount:"
 
 func isSubject(u User, s rbacv1.Subject, namespace string) bool {
 	switch s.Kind {
@@ -111,7 +111,7 @@ func isSubject(u User, s rbacv1.Subject, namespace string) bool {
 		if s.Namespace != "" {
 			namespace = s.Namespace
 		}
-		return namespace != "" && u.Name == accountPrefix+namespace+":"+s.Name
+		return namespace != "" && u.Name == AccountPrefix+namespace+":"+s.Name
 	}
 	return false
 }

@@ -1,0 +1,94 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"holon/node/api/rbac"
+)
+
+// Actor is a user as one node tells another of him.
+type Actor struct {
+	User   string   `json:"user"`
+	Groups []string `json:"groups,omitempty"`
+	Serial string   `json:"serial,omitempty"` // of his credential
+	By     string   `json:"by,omitempty"`     // who acts as him
+}
+
+// Owner is who runs a node.
+var Owner = Actor{User: AdminUser, Groups: []string{AdminGroup}}
+
+// actingOf is the user of a request as others are told of him.
+func actingOf(ctx context.Context) Actor {
+	u := userOfContext(ctx)
+	return Actor{User: u.Name, Groups: u.Groups, Serial: u.serial, By: u.by}
+}
+
+// MayUse says in words if somebody may not exec, attach, portforward or log what a pod of
+// this node says and does. The node that was asked has judged him by what it has; who runs
+// the pod judges by what it has itself, so on either side of a split whoever has taken
+// away the right is heard.
+func (a *Access) MayUse(who Actor, namespace, pod, subresource string) error {
+	verb := "create"
+	if subresource == "log" {
+		verb = "get"
+	}
+	u := user{User: rbac.User{Name: who.User, Groups: who.Groups}, serial: who.Serial, by: who.By}
+	return a.allows(u, rbac.Request{Verb: verb, Resource: Pods, Subresource: subresource, Namespace: namespace, Name: pod})
+}
+
+// What a request says whose rights it is to be judged by.
+const (
+	impersonatePrefix = "Impersonate-"
+	impersonateUser   = impersonatePrefix + "User"
+	impersonateGroup  = impersonatePrefix + "Group"
+	// anonymousUser is nobody: without a credential nothing is answered.
+	anonymousUser = "system:anonymous"
+)
+
+// actsAs is the user that a request shall be judged as: u, or whom it says that u acts as,
+// by Kubernetes' rules (verb impersonate of users, groups and serviceaccounts).
+func (a *Access) actsAs(u user, h http.Header) (user, error) {
+	name, groups := h.Get(impersonateUser), h[impersonateGroup]
+	for header := range h {
+		if strings.HasPrefix(header, impersonatePrefix) && header != impersonateUser && header != impersonateGroup {
+			return user{}, apierrors.NewBadRequest(header + ": holon's users have a name and groups, and nothing else")
+		}
+	}
+	switch {
+	case name == "" && len(groups) == 0:
+		return u, nil
+	case name == "" || len(h[impersonateUser]) != 1 || len(name) > userNameMax:
+		return user{}, apierrors.NewBadRequest("who acts as somebody else names one user, and groups of his if need be")
+	case name == anonymousUser:
+		return user{}, apierrors.NewBadRequest("nobody is anonymous here: without a credential nothing is answered")
+	case len(groups) > groupsMax || slices.ContainsFunc(groups, func(g string) bool { return g == "" || len(g) > userNameMax }):
+		return user{}, apierrors.NewBadRequest("these are no groups of a user")
+	}
+	ask := rbac.Request{Verb: "impersonate", Resource: "users", Name: name}
+	as := user{User: rbac.User{Name: name, Groups: groups}, serial: u.serial, life: u.life, by: u.Name}
+	if rest, is := strings.CutPrefix(name, rbac.AccountPrefix); is {
+		ask.Resource = ServiceAccounts
+		ask.Namespace, ask.Name, _ = strings.Cut(rest, ":")
+		if len(groups) == 0 {
+			as.Groups = accountGroups(ask.Namespace)
+		}
+	}
+	if err := a.allows(u, ask); err != nil {
+		return user{}, err
+	}
+	for _, g := range groups {
+		if err := a.allows(u, rbac.Request{Verb: "impersonate", Resource: "groups", Name: g}); err != nil {
+			return user{}, err
+		}
+		if g == rbac.MastersGroup && !slices.Contains(u.Groups, g) {
+			return user{}, statusError(http.StatusForbidden, metav1.StatusReasonForbidden, "only who is of the group %s acts as one of it, whatever roles say", g)
+		}
+	}
+	return as.authenticated(), nil
+}
