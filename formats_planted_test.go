@@ -44,6 +44,13 @@ func TestPlantedFormatsAreCaught(t *testing.T) {
 			doc := fs["docs/formats.md"].Data
 			fs["docs/formats.md"] = &fstest.MapFile{Data: []byte(strings.Replace(string(doc), "| `digest` |", "| digest |", 1))}
 		}, "format digest"},
+		"a fuzz target that is gone": {func(fs fstest.MapFS) { delete(fs, "node/mark_test.go") }, "names node FuzzDecodeMark, which is not there"},
+		"a fuzz target that nobody listed": {func(fs fstest.MapFS) {
+			fs["node/planted_test.go"] = &fstest.MapFile{Data: []byte("package node\n\nfunc FuzzPlanted(f *testing.F) {}\n")}
+		}, "node FuzzPlanted is not in fuzzed"},
+		"a format that nothing fuzzes": {func(fs fstest.MapFS) {
+			fs["docs/formats.md"].Data = append(fs["docs/formats.md"].Data, "| `planted` | `node` | v1 |"...)
+		}, "nothing fuzzes the reader of format planted"},
 		"a decoder that is gone": {func(fs fstest.MapFS) { delete(fs, "node/identity.go") }, "node decodeIdentity"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -91,6 +91,49 @@ var decoders = map[string]string{
 	"runtime/podman Service.load":      "- a testnet's own Podman, gone with it",
 }
 
+// fuzzed are the targets that read each format, by package and name; of the API, which reads
+// Kubernetes' formats, one that sends whole requests.
+var fuzzed = map[string]string{
+	"crdt FuzzDecode":                    "record",
+	"crdt FuzzDecodeContext":             "context",
+	"crdt/badger FuzzScanLog":            "-",
+	"crdt/badger FuzzUnseal":             "stored",
+	"crdt/seal FuzzOpen":                 "sealed",
+	"crdt/seal FuzzUnwrap":               "wrappedkey",
+	"crdt/snapshot FuzzChunk":            "snapshot",
+	"crdt/snapshot FuzzReader":           "snapshot",
+	"crdt/state FuzzBuild":               "registers",
+	"crdt/state FuzzDecode":              "registers",
+	"crdt/state FuzzDecodeStatus":        "status",
+	"crdt/state FuzzSealedWith":          "sealed",
+	"node FuzzDataKeyRecord":             "datakey",
+	"node FuzzDecodeMark":                "mark",
+	"node FuzzIdentity":                  "identity",
+	"node FuzzKnown":                     "known",
+	"node FuzzSessionFrame":              "session",
+	"node FuzzSessionRequest":            "session",
+	"node/api FuzzRequest":               "-",
+	"node/api FuzzSizes":                 "-",
+	"node/api FuzzToken":                 "-",
+	"node/core FuzzLoad":                 "marks stored",
+	"node/core FuzzReceive":              "put digest pull chunk floor check gone have fetch tree leaves repair status",
+	"node/image FuzzFrame":               "image",
+	"node/image FuzzNames":               "image",
+	"node/image FuzzRequest":             "image",
+	"p2p/cert FuzzDecode":                "token chain welcome joinrequest grant refusal",
+	"p2p/cert FuzzPublicKeyOf":           "chain",
+	"p2p/libp2p FuzzAnnouncement":        "announcement",
+	"p2p/libp2p FuzzBook":                "peers",
+	"p2p/libp2p FuzzEnvelope":            "envelope",
+	"p2p/libp2p FuzzReadJoin":            "joinframe",
+	"p2p/libp2p FuzzReadMessage":         "message message-zstd addrrecords",
+	"p2p/swim FuzzDecode":                "swim-ping swim-ack swim-pingreq swim-vouch swim-nack swim-gossip",
+	"runtime/podman FuzzLogFile":         "-",
+	"runtime/process FuzzFiles":          "pod start state",
+	"runtime/process FuzzLog":            "log",
+	"crdt/state/valid FuzzParseSchedule": "-",
+}
+
 // recordFormats are kept in records and have their shape checked there.
 var recordFormats = []string{"registers", "datakey", "wrappedkey"}
 
@@ -202,9 +245,48 @@ func checkFormats(fsys fs.FS) (problems []string, err error) {
 			problems = append(problems, fmt.Sprintf("format %s has no row in docs/formats.md", name))
 		}
 	}
+	unfuzzed, err := checkFuzzed(fsys, listed)
+	problems = append(problems, unfuzzed...)
 	slices.Sort(problems)
-	return problems, nil
+	return problems, err
 }
+
+// checkFuzzed compares the formats, and what the tree fuzzes, with fuzzed.
+func checkFuzzed(fsys fs.FS, listed map[string]bool) (problems []string, err error) {
+	there := map[string]bool{}
+	err = fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(name, "_test.go") {
+			return err
+		}
+		text, err := fs.ReadFile(fsys, name)
+		for _, target := range fuzzTarget.FindAllStringSubmatch(string(text), -1) {
+			there[path.Dir(name)+" "+target[1]] = true
+		}
+		return err
+	})
+	read := map[string]bool{}
+	for target, formats := range fuzzed {
+		if !there[target] {
+			problems = append(problems, fmt.Sprintf("fuzzed of formats_test.go names %s, which is not there", target))
+		}
+		for name := range strings.FieldsSeq(formats) {
+			read[name] = true
+		}
+	}
+	for target := range there {
+		if _, known := fuzzed[target]; !known {
+			problems = append(problems, fmt.Sprintf("%s is not in fuzzed of formats_test.go: say which format it reads", target))
+		}
+	}
+	for name := range listed {
+		if !read[name] {
+			problems = append(problems, fmt.Sprintf("nothing fuzzes the reader of format %s", name))
+		}
+	}
+	return problems, err
+}
+
+var fuzzTarget = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(f \*testing\.F\)`)
 
 // outsideScan read bytes by hand, so no call betrays them.
 var outsideScan = []string{"crdt/seal KeyOf", "p2p/libp2p openEnvelope", "p2p/libp2p parseAnnouncement", "runtime/process logReader.record", "runtime/podman logFile.piece"}

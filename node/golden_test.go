@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -219,6 +220,27 @@ func FuzzSessionFrame(f *testing.F) {
 
 // FuzzDataKeyRecord: any register under any name does no harm, and no key comes
 // out of it but one that was wrapped for us.
+// FuzzSessionRequest: whatever a member asks for, it is a session of one kind, of which a user
+// of no rights gets none.
+func FuzzSessionRequest(f *testing.F) {
+	f.Add([]byte(`{"run":"r","container":"c","command":["id"],"user":"eve","groups":["devs"],"namespace":"default","pod":"p"}`))
+	f.Add([]byte(`{"run":"r","logs":{"Tail":1},"port":80,"attach":true,"user":"eve"}`))
+	n := &Node{cfg: Config{Cache: api.NewCache(1, 1, nil)}}
+	n.access = api.NewAccess(n.cfg.Cache)
+	f.Fuzz(func(t *testing.T, line []byte) {
+		var req sessionRequest
+		if json.Unmarshal(line, &req) != nil {
+			return
+		}
+		if n.mayUse(&req) == nil {
+			t.Fatalf("%s for %+v of a node without pods", req.what(), req)
+		}
+		if err := n.access.MayUse(req.Actor, req.Namespace, req.Pod, req.what()); err == nil && !slices.Contains(req.Groups, api.AdminGroup) {
+			t.Fatalf("%+v may %s", req.Actor, req.what())
+		}
+	})
+}
+
 func FuzzDataKeyRecord(f *testing.F) {
 	f.Add("00112233445566aa", "/wrapped/p", []byte(`"AQ=="`))
 	f.Fuzz(func(t *testing.T, name, path string, value []byte) {

@@ -75,7 +75,18 @@ func TestTheOwnerJudgesToo(t *testing.T) {
 		if got := use(ann); got != 0 {
 			t.Errorf("with another credential she is refused %d times", got)
 		}
-		ann.Groups = nil
+		ann.By = "eve"
+		if got := use(ann); got != 0 {
+			t.Errorf("who acts as her is refused %d times", got)
+		}
+		_, err = entry.Mutate(t.Context(), api.Mutation{
+			Key: api.Key{Resource: state.Revocations, Name: "e"}, New: map[string]any{"spec": map[string]any{"user": "eve"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.await("the revocation of who acts as her", func() bool { return use(ann) == 4 })
+		ann.By, ann.Groups = "", nil
 		if got := use(ann); got != 4 {
 			t.Errorf("without her group she is refused %d times of 4", got)
 		}

@@ -3,6 +3,7 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 
@@ -80,4 +81,32 @@ func TestArchiveNames(t *testing.T) {
 			t.Errorf("%s: %v", test.what, err)
 		}
 	}
+}
+
+// FuzzNames: an archive that is let through has one manifest at least, and names nothing. What
+// is no archive is refused in words.
+func FuzzNames(f *testing.F) {
+	archive := func(manifest string) []byte {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		err := w.WriteHeader(&tar.Header{Name: "manifest.json", Size: int64(len(manifest))})
+		if err == nil {
+			_, err = w.Write([]byte(manifest))
+		}
+		if err := errors.Join(err, w.Close()); err != nil {
+			f.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	for _, manifest := range []string{`[{"RepoTags":null}]`, `[{"repotags":["a"]}]`, `[{},{}]`, `[`} {
+		f.Add(archive(manifest))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if checkNames(bytes.NewReader(b)) == nil && !bytes.Contains(b, []byte("manifest.json")) {
+			t.Fatalf("an archive without a manifest is let through: %q", b)
+		}
+		if list, err := decodeImages(bytes.NewReader(b)); err == nil && len(list) > len(b) {
+			t.Fatalf("%d images in %d bytes", len(list), len(b))
+		}
+	})
 }

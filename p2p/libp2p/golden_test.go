@@ -8,9 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
+	"holon/p2p"
 	"holon/p2p/cert"
 	"holon/testnet/golden"
 )
@@ -168,6 +170,30 @@ func FuzzReadJoin(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if got, err := readJoin(bytes.NewReader(b)); err == nil && len(got) > cert.JoinBytesMax {
 			t.Fatalf("%d bytes", len(got))
+		}
+	})
+}
+
+// FuzzEnvelope: no message of strangers is taken for one of a member, and what opens is all
+// that came.
+func FuzzEnvelope(f *testing.F) {
+	const cluster = "0123456789abcdef0123456789abcdef"
+	good, err := os.ReadFile("testdata/golden/envelope.v1")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add(good[:envelopeMin])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, err := openEnvelope(cluster, b)
+		if err != nil {
+			return
+		}
+		if e.verify() && !bytes.Equal(b, good) {
+			t.Fatalf("a forged envelope opens: %q", b)
+		}
+		if len(e.frame) != len(b)-envelopeMin || len(e.frame) > p2p.BroadcastBytesMax {
+			t.Fatalf("a frame of %d bytes in an envelope of %d", len(e.frame), len(b))
 		}
 	})
 }
