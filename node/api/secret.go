@@ -40,7 +40,7 @@ func adviseSecret(s *corev1.Secret) []string {
 	case corev1.SecretTypeDockercfg, corev1.SecretTypeDockerConfigJson:
 		return []string{"type: stored, but not used yet when images are pulled: images are pulled with the credentials of the node's container runtime"}
 	case corev1.SecretTypeServiceAccountToken:
-		return []string{"type: no token is made: holon has no ServiceAccounts yet"}
+		return []string{"type: no token is put into it: 'kubectl create token' makes one that ends"}
 	}
 	return nil
 }
