@@ -104,6 +104,11 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 			ctx, cancel = context.WithTimeout(ctx, user.life.until.Sub(now))
 			defer cancel()
 		}
+		defer s.opened.add(user, cancel)()
+		// One that was revoked since it was let in is not among those that were ended then.
+		if _, revoked := s.access.current(); revocationOf(revoked, user) != nil {
+			cancel()
+		}
 	} else {
 		ctx, cancel = context.WithTimeout(ctx, answerTimeout)
 		defer cancel()

@@ -61,6 +61,7 @@ type Server struct {
 	requests    inFlight
 	short, long *slots
 	pace        pace
+	opened      opened
 	terminating terminating
 	events      eventMirror
 	access      *Access
@@ -176,6 +177,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	var own sync.WaitGroup
 	own.Go(func() { s.followEvents(ctx) })
+	own.Go(func() { s.followRevocations(ctx) })
 	failed := make(chan error, len(s.listeners))
 	for _, l := range s.listeners {
 		own.Go(func() { failed <- s.http.Serve(l) })
