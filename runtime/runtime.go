@@ -27,9 +27,11 @@ type Runtime interface {
 	Info(ctx context.Context) (Info, error)
 
 	// EnsurePod makes the pod's sandbox and containers exist and starts every
-	// container that has never been started, as attempt 0. It does not restart
-	// a container that has exited: that decision is the caller's. A pod that
-	// is already there (left by a former daemon) is adopted and returns nil.
+	// container that has never been started, as attempt 0, but for those that wait
+	// (Container.Waits): a pod grows by repeated EnsurePod. It does not touch a
+	// container that is there, nor restart one that has exited: that decision is the
+	// caller's. A pod that is already there (left by a former daemon) is adopted and
+	// returns nil.
 	EnsurePod(ctx context.Context, spec Spec) error
 
 	// StartContainer starts attempt number attempt (>= 1) of a container whose
@@ -139,6 +141,11 @@ type Container struct {
 	// Stdin keeps the standard input open for Attach, TTY makes it a terminal's. A runtime
 	// that has neither says so in the container's message.
 	Stdin, TTY bool `json:",omitempty"`
+	// Waits: the pod is prepared for this container (its ports are published, its volumes
+	// are there), but this EnsurePod neither gets its image nor makes it. A later one with
+	// the same Spec without Waits does. Until then Env may be incomplete, and a Status
+	// does not list the container or has it as Created. StartContainer ignores Waits.
+	Waits bool `json:",omitempty"`
 }
 
 // Env is one environment variable. PodIP asks for the pod's address, which

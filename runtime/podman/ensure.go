@@ -48,6 +48,9 @@ func (r *Runtime) EnsurePod(ctx context.Context, spec runtime.Spec) error {
 	// One container that cannot start does not hold up the others.
 	var failed []error
 	for i, c := range spec.Containers {
+		if c.Waits {
+			continue
+		}
 		a := v.newest(c.Name)
 		if a == nil {
 			err = r.runAttempt(ctx, spec, i, 0, v.pod, ip)
@@ -68,11 +71,12 @@ func (r *Runtime) EnsurePod(ctx context.Context, spec runtime.Spec) error {
 	return errors.Join(failed[:min(1, len(failed))]...)
 }
 
-// complete reports whether every container of spec has been started once.
+// complete reports whether every container of spec that does not wait has been
+// started once.
 func (v *podView) complete(spec runtime.Spec) bool {
 	return v != nil && !slices.ContainsFunc(spec.Containers, func(c runtime.Container) bool {
 		a := v.newest(c.Name)
-		return a == nil || a.state == runtime.Created
+		return !c.Waits && (a == nil || a.state == runtime.Created)
 	})
 }
 

@@ -15,7 +15,7 @@ import (
 // ensureImages brings the images of the containers that have to be made.
 func (r *Runtime) ensureImages(ctx context.Context, spec runtime.Spec, v *podView) error {
 	for _, c := range spec.Containers {
-		if v != nil && v.newest(c.Name) != nil {
+		if c.Waits || v != nil && v.newest(c.Name) != nil {
 			continue
 		}
 		if err := r.ensureImage(ctx, c); err != nil {

@@ -35,10 +35,11 @@ func (r *Runtime) EnsurePod(ctx context.Context, spec runtime.Spec) error {
 		}
 	}
 	for _, c := range p.containers {
-		if c.newest != nil {
+		wanted := containerOf(spec, c.spec)
+		if c.newest != nil || wanted.Waits {
 			continue
 		}
-		if err := r.start(ctx, p, c, containerOf(spec, c.spec), 0); err != nil {
+		if err := r.start(ctx, p, c, wanted, 0); err != nil {
 			if fresh && runtime.KindOf(err) == runtime.PortTaken {
 				// Another program was quicker than our look: leave nothing running.
 				return errors.Join(err, r.end(ctx, p, 0))

@@ -26,6 +26,8 @@ var cases = []struct {
 	{"Info", false, testInfo},
 	{"EnsureTwiceStartsOnce", false, testEnsureTwice},
 	{"PodsListsAll", false, testPodsListsAll},
+	{"EnsureGrows", false, testEnsureGrows},
+	{"EnsureGrowsAfterCrash", false, testEnsureGrowsAfterCrash},
 	{"EnvOrderExpansionPodIP", false, testEnv},
 	{"ArgsAndWorkingDir", true, testArgsAndWorkingDir},
 	{"ExitCodes", false, testExitCodes},

@@ -167,9 +167,13 @@ func (h *Host) Apply(now time.Duration, spec runtime.Spec) error {
 	} else {
 		h.counts.Adopted++
 	}
-	for _, c := range pod.containers {
-		if c.id != "" {
+	for i, wanted := range spec.Containers {
+		c := pod.containers[i]
+		if c.id != "" || wanted.Waits {
 			continue
+		}
+		if c.spec = wanted; h.missing[wanted.Image] {
+			return h.imageMissing(op, wanted.Image)
 		}
 		if err := h.launch(now, pod, c, 0); err != nil {
 			return err
@@ -178,11 +182,15 @@ func (h *Host) Apply(now time.Duration, spec runtime.Spec) error {
 	return nil
 }
 
+func (h *Host) imageMissing(op, image string) error {
+	return h.refused(runtime.ImageMissing, op, fmt.Sprintf("image %q is not here", image))
+}
+
 // create makes the sandbox of a pod, or refuses it whole.
 func (h *Host) create(op string, spec runtime.Spec) (*simPod, error) {
 	for _, c := range spec.Containers {
-		if h.missing[c.Image] {
-			return nil, h.refused(runtime.ImageMissing, op, fmt.Sprintf("image %q is not here", c.Image))
+		if h.missing[c.Image] && !c.Waits {
+			return nil, h.imageMissing(op, c.Image)
 		}
 		for _, p := range c.Ports {
 			if who := h.portOwner(p); who != "" {
