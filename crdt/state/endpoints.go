@@ -51,8 +51,8 @@ func targetPort(port *corev1.ServicePort, spec *corev1.PodSpec) int32 {
 	if port.TargetPort.Type == intstr.Int {
 		return cmp.Or(port.TargetPort.IntVal, port.Port)
 	}
-	for i := range spec.Containers {
-		for _, p := range spec.Containers[i].Ports {
+	for _, c := range Serving(spec) {
+		for _, p := range c.Ports {
 			if p.Name == port.TargetPort.StrVal && cmp.Or(p.Protocol, corev1.ProtocolTCP) == cmp.Or(port.Protocol, corev1.ProtocolTCP) {
 				return p.ContainerPort
 			}

@@ -32,19 +32,33 @@ func (r Resources) Sub(o Resources) Resources {
 	return Resources{CPU: r.CPU - o.CPU, Memory: r.Memory - o.Memory, Pods: r.Pods - o.Pods}
 }
 
-// Requests is what a pod asks for: the sum over its containers, a limit
-// standing in for a missing request as in Kubernetes. Negative amounts, which the
-// API refuses, count as none.
+// Requests is what a pod asks for: the most that its containers ask for at any time, a
+// limit standing in for a missing request as in Kubernetes. A plain init container runs
+// beside the sidecars before it only. Negative amounts, which the API refuses, count as
+// none.
 func Requests(spec *corev1.PodSpec) Resources {
-	sum := Resources{Pods: 1}
-	for i := range spec.Containers {
-		r := &spec.Containers[i].Resources
-		sum = sum.Add(Resources{
-			CPU:    amount(r, corev1.ResourceCPU, resource.Milli),
-			Memory: amount(r, corev1.ResourceMemory, 0),
-		})
+	var lasting, most Resources
+	for i := range spec.InitContainers {
+		c := &spec.InitContainers[i]
+		beside := lasting.Add(requests(c))
+		if most = most.max(beside); Sidecar(c) {
+			lasting = beside
+		}
 	}
-	return sum
+	for i := range spec.Containers {
+		lasting = lasting.Add(requests(&spec.Containers[i]))
+	}
+	most = most.max(lasting)
+	most.Pods = 1
+	return most
+}
+
+func requests(c *corev1.Container) Resources {
+	return Resources{CPU: amount(&c.Resources, corev1.ResourceCPU, resource.Milli), Memory: amount(&c.Resources, corev1.ResourceMemory, 0)}
+}
+
+func (r Resources) max(o Resources) Resources {
+	return Resources{CPU: max(r.CPU, o.CPU), Memory: max(r.Memory, o.Memory), Pods: max(r.Pods, o.Pods)}
 }
 
 func amount(r *corev1.ResourceRequirements, name corev1.ResourceName, scale resource.Scale) int64 {
@@ -69,11 +83,12 @@ type HostPort struct {
 }
 
 // HostPorts lists what a pod needs on its node. On a node whose pods share its
-// address every container port counts.
+// address every container port counts. Nobody connects to a plain init container:
+// its ports are not published.
 func HostPorts(spec *corev1.PodSpec, hostPortsOnly bool) []HostPort {
 	var ports []HostPort
-	for i := range spec.Containers {
-		for _, p := range spec.Containers[i].Ports {
+	for _, c := range Serving(spec) {
+		for _, p := range c.Ports {
 			port := int(p.HostPort)
 			if port == 0 && hostPortsOnly {
 				port = int(p.ContainerPort)

@@ -3,10 +3,12 @@ package state
 import (
 	"math"
 	"reflect"
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"pgregory.net/rapid"
 )
 
 func list(cpu, memory string) corev1.ResourceList {
@@ -74,4 +76,46 @@ func TestCollides(t *testing.T) {
 			t.Errorf("%+v and %+v: want %t", base, o, want)
 		}
 	}
+}
+
+// TestRequestsOfInitContainers: a pod asks for the most that runs at once, looked at
+// moment by moment.
+func TestRequestsOfInitContainers(t *testing.T) {
+	always := corev1.ContainerRestartPolicyAlways
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(name string, most int) (out []corev1.Container, cpu []int64) {
+			for range rapid.IntRange(0, most).Draw(t, name) {
+				n := int64(rapid.IntRange(0, 9).Draw(t, "cores"))
+				out = append(out, corev1.Container{Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: *resource.NewQuantity(n, resource.DecimalSI)}}})
+				cpu = append(cpu, 1000*n)
+			}
+			return out, cpu
+		}
+		inits, initCPU := draw("inits", 5)
+		mains, mainCPU := draw("mains", 3)
+		for i := range inits {
+			if rapid.Bool().Draw(t, "sidecar") {
+				inits[i].RestartPolicy = &always
+			}
+		}
+		var moments []int64
+		for now := range len(inits) + 1 { // the moment of an init container, and after them
+			var sum int64
+			for i := range inits {
+				if i == now || i < now && inits[i].RestartPolicy != nil {
+					sum += initCPU[i]
+				}
+			}
+			for _, cpu := range mainCPU {
+				if now == len(inits) {
+					sum += cpu
+				}
+			}
+			moments = append(moments, sum)
+		}
+		want := Resources{CPU: slices.Max(moments), Pods: 1}
+		if have := Requests(&corev1.PodSpec{InitContainers: inits, Containers: mains}); have != want {
+			t.Fatalf("%+v, want %+v of %v", have, want, moments)
+		}
+	})
 }
