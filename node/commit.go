@@ -25,6 +25,7 @@ type batch struct {
 	acks    []core.Ack
 	send    []core.Envelope
 	run     []core.Order
+	hooks   []core.Hook
 	facts   []core.Fact
 }
 
@@ -49,11 +50,12 @@ func (b *batch) add(r core.Ready) {
 		}
 	}
 	b.run = append(b.run, r.Run...)
+	b.hooks = append(b.hooks, r.Hook...)
 	b.facts = append(b.facts, r.Facts...)
 }
 
 func (b *batch) empty() bool {
-	return len(b.persist)+len(b.changed)+len(b.derived)+len(b.acks)+len(b.send)+len(b.run)+len(b.facts) == 0 && b.view == nil && b.members == nil
+	return len(b.persist)+len(b.changed)+len(b.derived)+len(b.acks)+len(b.send)+len(b.run)+len(b.hooks)+len(b.facts) == 0 && b.view == nil && b.members == nil
 }
 
 // diskState says whether the store takes writes. While it does not, nothing is
@@ -201,6 +203,9 @@ func (n *Node) release(ctx context.Context, b batch) {
 	n.asks.answer(b.acks)
 	for _, o := range b.run {
 		n.execute(ctx, o)
+	}
+	for _, h := range b.hooks {
+		n.tellStarted(ctx, h)
 	}
 	for _, f := range b.facts {
 		n.journal(f)

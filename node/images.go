@@ -93,7 +93,7 @@ func (n *Node) withImages(ctx context.Context, spec runtime.Spec, run func(runti
 		if !ok || runtime.KindOf(err) != runtime.ImageMissing {
 			return err
 		}
-		at := slices.IndexFunc(spec.Containers, func(c runtime.Container) bool { return c.Image == lack.Image })
+		at := slices.IndexFunc(spec.Containers, func(c runtime.Container) bool { return c.Image == lack.Image && !c.Waits })
 		if at < 0 {
 			return err
 		}

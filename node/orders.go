@@ -13,7 +13,7 @@ import (
 const (
 	podsEvery    = 5 * time.Second // without a hint
 	podsSettle   = 20 * time.Millisecond
-	orderTimeout = 5 * time.Minute // for one order, pulls included
+	orderTimeout = 5 * time.Minute // for one order, pulls included and its grace period not
 	listTimeout  = 30 * time.Second
 )
 
@@ -49,13 +49,10 @@ func (n *Node) execute(ctx context.Context, o core.Order) {
 }
 
 func (n *Node) carryOut(ctx context.Context, o core.Order) error {
-	ctx, cancel := context.WithTimeout(ctx, orderTimeout)
+	ctx, cancel := context.WithTimeout(ctx, orderTimeout+o.Grace)
 	defer cancel()
-	switch o.Kind {
-	case core.Stop:
-		return n.cfg.Runtime.StopPod(ctx, o.Run, o.Grace)
-	case core.Kill:
-		return n.cfg.Runtime.StopContainer(ctx, o.Run, o.Container, o.Attempt, o.Grace)
+	if o.Kind.Ends() {
+		return n.end(ctx, o)
 	}
 	spec, err := n.withSecrets(o)
 	if err != nil {

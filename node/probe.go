@@ -48,8 +48,7 @@ func (n *Node) examine(ctx context.Context, p core.Probe) core.Probed {
 	if err == nil {
 		return core.Probed{Probe: p, OK: true}
 	}
-	said := err.Error()
-	return core.Probed{Probe: p, Void: errors.Is(err, errNotAsked), Output: strings.ToValidUTF8(said[:min(len(said), probeSaidMax)], "")}
+	return core.Probed{Probe: p, Void: errors.Is(err, errNotAsked), Output: saidBy(err)}
 }
 
 // errNotAsked is of an attempt that says nothing of the container.
@@ -58,19 +57,19 @@ var errNotAsked = errors.New("the container was not asked")
 func (n *Node) tryProbe(ctx context.Context, p core.Probe) error {
 	switch h := p.Spec.ProbeHandler; {
 	case h.HTTPGet != nil:
-		return n.probeHTTP(ctx, p, h.HTTPGet)
+		return judgeAnswer(n.askHTTP(ctx, p.Target, h.HTTPGet))
 	case h.TCPSocket != nil:
 		port, err := portOf(h.TCPSocket.Port, p.Ports)
 		if err != nil {
 			return err
 		}
-		conn, err := n.dialPod(ctx, p, h.TCPSocket.Host, port)
+		conn, err := n.dialPod(ctx, p.Target, h.TCPSocket.Host, port)
 		if err != nil {
 			return err
 		}
 		return conn.Close()
 	case h.Exec != nil:
-		return n.probeExec(ctx, p, h.Exec.Command)
+		return n.execIn(ctx, p.Target, h.Exec.Command)
 	}
 	return errNotAsked // what a newer version asks for
 }
@@ -86,8 +85,8 @@ func portOf(port intstr.IntOrString, ports []corev1.ContainerPort) (int, error) 
 	return 0, fmt.Errorf("the container has no port named %q", port.StrVal)
 }
 
-// dialPod connects to a port of a pod, or of the host that the probe names.
-func (n *Node) dialPod(ctx context.Context, p core.Probe, host string, port int) (net.Conn, error) {
+// dialPod connects to a port of a pod, or of the host that the asker names.
+func (n *Node) dialPod(ctx context.Context, p core.Target, host string, port int) (net.Conn, error) {
 	if host == "" && p.IP == "" {
 		return n.cfg.Runtime.Dial(ctx, p.Run, port)
 	}
@@ -98,12 +97,12 @@ func (n *Node) dialPod(ctx context.Context, p core.Probe, host string, port int)
 	return d.DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 }
 
-// probeHTTP asks as kubelet does: no proxy, no proof of who answers, no connection
+// askHTTP asks as kubelet does: no proxy, no proof of who answers, no connection
 // kept, redirects on the same host only; one to elsewhere is a success.
-func (n *Node) probeHTTP(ctx context.Context, p core.Probe, get *corev1.HTTPGetAction) error {
+func (n *Node) askHTTP(ctx context.Context, p core.Target, get *corev1.HTTPGetAction) (*http.Response, error) {
 	port, err := portOf(get.Port, p.Ports)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	host := cmp.Or(get.Host, p.IP, "localhost") // which is in the pod's network
 	target, err := url.Parse(get.Path)
@@ -113,7 +112,7 @@ func (n *Node) probeHTTP(ctx context.Context, p core.Probe, get *corev1.HTTPGetA
 	target.Scheme, target.Host = strings.ToLower(string(cmp.Or(get.Scheme, corev1.URISchemeHTTP))), net.JoinHostPort(host, strconv.Itoa(port))
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	setHeaders(r, get.HTTPHeaders)
 	client := http.Client{CheckRedirect: sameHost, Transport: &http.Transport{
@@ -131,7 +130,7 @@ func (n *Node) probeHTTP(ctx context.Context, p core.Probe, get *corev1.HTTPGetA
 			return n.dialPod(ctx, p, get.Host, number)
 		},
 	}}
-	return judgeAnswer(client.Do(r))
+	return client.Do(r)
 }
 
 // setHeaders gives a request the headers that a probe names, over the usual ones.
@@ -174,7 +173,7 @@ func judgeAnswer(answer *http.Response, err error) error {
 	return nil
 }
 
-func (n *Node) probeExec(ctx context.Context, p core.Probe, command []string) error {
+func (n *Node) execIn(ctx context.Context, p core.Target, command []string) error {
 	out := &cutBuffer{left: probeOutputMax}
 	code, err := n.cfg.Runtime.Exec(ctx, p.Run, p.Container, runtime.ExecOptions{Command: command, Stdout: out, Stderr: out})
 	switch {

@@ -112,7 +112,7 @@ func TestProbeHTTP(t *testing.T) {
 			if c.path == "/headers" {
 				get.HTTPHeaders = headers
 			}
-			p := core.Probe{IP: "127.0.0.1", Spec: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: get}}, Ports: []corev1.ContainerPort{{Name: "web", ContainerPort: int32(portIn(t, server.URL))}}}
+			p := core.Probe{Target: core.Target{IP: "127.0.0.1", Ports: []corev1.ContainerPort{{Name: "web", ContainerPort: int32(portIn(t, server.URL))}}}, Spec: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{HTTPGet: get}}}
 			wantProbed(t, string(scheme)+" "+c.path, n.examine(t.Context(), p), c.ok, c.said)
 		}
 	}
@@ -155,7 +155,7 @@ func TestProbePorts(t *testing.T) {
 		{"not through the runtime", "", "", intstr.FromInt32(int32(nobody)), false, "dialled"},
 	} {
 		tcp := corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: c.port, Host: c.host}}
-		p := core.Probe{IP: c.ip, Ports: named, Spec: &corev1.Probe{ProbeHandler: tcp, TimeoutSeconds: 5}}
+		p := core.Probe{Target: core.Target{IP: c.ip, Ports: named}, Spec: &corev1.Probe{ProbeHandler: tcp, TimeoutSeconds: 5}}
 		wantProbed(t, c.name, probing(through).examine(t.Context(), p), c.ok, c.said)
 	}
 }

@@ -12,20 +12,40 @@ type ailment struct{ of, kind string }
 
 // attempt answers a probe after a moment, or when its time is up.
 func (n *Node) attempt(p core.Probe) {
-	boot, wait, well := n.boot, time.Duration(1+n.w.rng.IntN(20))*time.Millisecond, true
-	for _, of := range []string{n.name, imageOf(n.specs[p.Run], p.Container)} {
-		if hangs, ails := n.w.ails[ailment{of, p.Kind}]; ails {
-			if well = false; hangs {
-				wait = time.Duration(p.Spec.TimeoutSeconds) * time.Second
-			}
-		}
-	}
+	well, wait := n.fares(p.Target, p.Kind, time.Duration(p.Spec.TimeoutSeconds)*time.Second)
 	if !well {
 		n.w.Counts.ProbesFailed++
 	}
+	boot := n.boot
 	n.w.after(wait, func() {
 		n.guarded(boot, func() { n.step(core.Probed{Probe: p, OK: well, Output: "it is ill"}) })
 	})
+}
+
+// tellStarted answers for the hook of a container.
+func (n *Node) tellStarted(h core.Hook) {
+	well, wait := n.fares(h.Target, postStart, time.Second)
+	n.w.Counts.Hooks++
+	boot := n.boot
+	n.w.after(wait, func() {
+		n.guarded(boot, func() { n.step(core.Hooked{Hook: h, OK: well, Output: "it is ill"}) })
+	})
+}
+
+// postStart is the ailment of containers whose hooks fail.
+const postStart = "PostStart"
+
+// fares draws how a container answers to a kind of question, and after which time.
+func (n *Node) fares(t core.Target, kind string, timeout time.Duration) (well bool, wait time.Duration) {
+	well, wait = true, time.Duration(1+n.w.rng.IntN(20))*time.Millisecond
+	for _, of := range []string{n.name, imageOf(n.specs[t.Run], t.Container)} {
+		if hangs, ails := n.w.ails[ailment{of, kind}]; ails {
+			if well = false; hangs {
+				wait = timeout
+			}
+		}
+	}
+	return well, wait
 }
 
 func imageOf(spec runtime.Spec, container string) string {

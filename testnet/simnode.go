@@ -271,7 +271,7 @@ func (n *Node) step(ev core.Event) {
 		ready.Acks = nil
 	}
 	n.rewake(ready.Wake)
-	if len(ready.Persist)+len(ready.Acks)+len(ready.Changed)+len(ready.Run)+len(ready.Members)+len(ready.Send)+len(ready.Derived)+len(ready.Probe) == 0 {
+	if len(ready.Persist)+len(ready.Acks)+len(ready.Changed)+len(ready.Run)+len(ready.Members)+len(ready.Send)+len(ready.Derived)+len(ready.Probe)+len(ready.Hook) == 0 {
 		return
 	}
 	synced := max(n.disk.freeAt, w.now)
@@ -332,6 +332,9 @@ func (n *Node) release(ready *core.Ready) {
 	}
 	for _, p := range ready.Probe {
 		n.attempt(p)
+	}
+	for _, h := range ready.Hook {
+		n.tellStarted(h)
 	}
 }
 

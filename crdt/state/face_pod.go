@@ -118,14 +118,20 @@ func (p *PodFace) status() map[string]any {
 	}
 	timestamp(status, "startTime", s.Started)
 	timestamp(status, "startTime", s.Created)
-	if len(s.Containers) > 0 {
-		list := make([]any, len(s.Containers))
-		for i := range s.Containers {
-			list[i] = s.Containers[i].value(p.NodeLost)
-		}
-		status["containerStatuses"] = list
-	}
+	p.containers(status, "initContainerStatuses", s.Init)
+	p.containers(status, "containerStatuses", s.Containers)
 	return status
+}
+
+func (p *PodFace) containers(status map[string]any, field string, of []ContainerStatus) {
+	if len(of) == 0 {
+		return
+	}
+	list := make([]any, len(of))
+	for i := range of {
+		list[i] = of[i].value(p.NodeLost)
+	}
+	status[field] = list
 }
 
 // trouble is what concerns the whole pod; kubectl shows its reason as STATUS.
@@ -151,18 +157,38 @@ func (p *PodFace) conditions(s *RunStatus) []any {
 		reason = "PodCompleted"
 	default:
 		reason, message = "ContainersNotReady", s.Message
-		if unready := s.unready(); len(unready) > 0 && message == "" {
+		if unready := p.unready(s); len(unready) > 0 && message == "" {
 			message = fmt.Sprintf("containers with unready status: %v", unready)
 		}
 	}
+	initialized := condition("Initialized", true, "", "")
+	if s.Initializing {
+		initialized = condition("Initialized", false, "ContainersNotInitialized", fmt.Sprintf("containers with incomplete status: %v", s.incomplete()))
+	}
 	return []any{
-		condition("PodScheduled", true, "", ""), condition("Initialized", true, "", ""),
+		condition("PodScheduled", true, "", ""), initialized,
 		condition("ContainersReady", ready, reason, message), condition("Ready", ready, reason, message),
 	}
 }
 
+// incomplete names the init containers that others wait for: a plain one is ready when it
+// has ended well, a sidecar has done its part when it has started.
+func (s *RunStatus) incomplete() (names []string) {
+	for i := range s.Init {
+		if c := &s.Init[i]; !c.Ready && (c.State != "running" || c.Starting) {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
 // unready names the containers that are not ready.
-func (s *RunStatus) unready() (names []string) {
+func (p *PodFace) unready(s *RunStatus) (names []string) {
+	for i := range s.Init {
+		if sidecar := p.Template != nil && i < len(p.Template.Spec.InitContainers) && Sidecar(&p.Template.Spec.InitContainers[i]); sidecar && !s.Init[i].Ready {
+			names = append(names, s.Init[i].Name)
+		}
+	}
 	for i := range s.Containers {
 		if !s.Containers[i].Ready {
 			names = append(names, s.Containers[i].Name)
@@ -183,8 +209,8 @@ func (p *PodFace) ofMerge() []any {
 // limits for cpu and memory and asks for no less, BestEffort if none says anything.
 func qosClass(spec *corev1.PodSpec) corev1.PodQOSClass {
 	asks, guaranteed := false, len(spec.Containers) > 0
-	for i := range spec.Containers {
-		r := &spec.Containers[i].Resources
+	for _, c := range Containers(spec) {
+		r := &c.Resources
 		for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
 			request, limit := positive(r.Requests, name), positive(r.Limits, name)
 			asks = asks || request != nil || limit != nil

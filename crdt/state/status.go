@@ -59,11 +59,14 @@ type RunStatus struct {
 	Message    string            `cbor:"7,keyasint,omitempty"`
 	IP         string            `cbor:"8,keyasint,omitempty"`
 	Containers []ContainerStatus `cbor:"9,keyasint,omitempty"`
-	Created    string            `cbor:"21,keyasint,omitempty"` // RFC 3339, display only
-	Started    string            `cbor:"10,keyasint,omitempty"` // RFC 3339, display only
-	Stopping   bool              `cbor:"11,keyasint,omitempty"`
-	Namespace  string            `cbor:"12,keyasint,omitempty"` // of the Pod object
-	Name       string            `cbor:"13,keyasint,omitempty"` // of the Pod object
+	// Init are the init containers, and Initializing says that they hold up the others.
+	Init         []ContainerStatus `cbor:"14,keyasint,omitempty"`
+	Initializing bool              `cbor:"15,keyasint,omitempty"`
+	Created      string            `cbor:"21,keyasint,omitempty"` // RFC 3339, display only
+	Started      string            `cbor:"10,keyasint,omitempty"` // RFC 3339, display only
+	Stopping     bool              `cbor:"11,keyasint,omitempty"`
+	Namespace    string            `cbor:"12,keyasint,omitempty"` // of the Pod object
+	Name         string            `cbor:"13,keyasint,omitempty"` // of the Pod object
 }
 
 // Phase is where a pod is in its life, with Kubernetes' words.
@@ -97,7 +100,8 @@ type ContainerStatus struct {
 func (r *RunStatus) Equal(o *RunStatus) bool {
 	return r.Slot == o.Slot && r.Run == o.Run && r.Revision == o.Revision && r.Phase == o.Phase && r.Ready == o.Ready &&
 		r.Refused == o.Refused && r.Message == o.Message && r.IP == o.IP && r.Started == o.Started && r.Stopping == o.Stopping &&
-		r.Namespace == o.Namespace && r.Name == o.Name && r.Warming == o.Warming && r.Created == o.Created && slices.Equal(r.Containers, o.Containers)
+		r.Namespace == o.Namespace && r.Name == o.Name && r.Warming == o.Warming && r.Created == o.Created && slices.Equal(r.Containers, o.Containers) &&
+		slices.Equal(r.Init, o.Init) && r.Initializing == o.Initializing
 }
 
 // Newer reports whether s replaces o.

@@ -51,6 +51,11 @@ func fullStatus() *NodeStatus {
 				Name: "c", ID: "f00", Image: "i", State: "terminated", Ready: true, Restarts: 2, Reason: "Error", Message: "m", ExitCode: 137,
 				Started: "2026-01-02T03:04:05Z", Finished: "2026-01-02T03:04:06Z", Starting: true,
 			}},
+			Init: []ContainerStatus{{
+				Name: "init", ID: "f01", Image: "i", State: "terminated", Ready: true, Restarts: 1, Reason: "Completed", Message: "m", ExitCode: 1,
+				Started: "2026-01-02T03:04:03Z", Finished: "2026-01-02T03:04:04Z", Starting: true,
+			}},
+			Initializing: true,
 		}},
 		OS: "linux", Arch: "amd64", Kernel: "6.1", HolonVersion: "v0", Profile: "edge", Replica: crdt.ReplicaID{3, 1: 4}, Wall: 1_767_323_045_000,
 	}

@@ -193,10 +193,9 @@ func (c *Core) auditProbes(say sayer) {
 	n := &c.runner
 	for id, r := range n.runs {
 		watches := false
-		for i := range r.containers() {
-			spec := &r.template.Spec.Containers[i]
+		for _, spec := range r.containers() {
 			seen, w := n.sees(r, spec.Name), r.watched[spec.Name]
-			runs := hasProbe(*spec) && r.wanted && seen != nil && seen.State == runtime.Running
+			runs := isWatched(&spec) && r.wanted && seen != nil && seen.State == runtime.Running
 			if watches = watches || runs; !n.stirred[id] && runs != (w != nil && w.running && w.attempt == seen.Attempt) {
 				say("container %s of run %s is to be probed: %v", spec.Name, id, runs)
 			}

@@ -179,6 +179,8 @@ func (c *Core) Step(now Instant, ev Event) Ready {
 		c.observed(ev.Pods)
 	case Ordered:
 		c.ordered(ev)
+	case Hooked:
+		c.hooked(ev)
 	case Probed:
 		c.probed(ev)
 	case Arrived:

@@ -62,6 +62,7 @@ func (a *madePod) same(b *madePod) bool {
 		f.Run == g.Run && f.UID == g.UID && f.Template == g.Template && f.Priority == g.Priority && f.Why == g.Why && (f.Status == nil) == (g.Status == nil) &&
 		s.Phase == t.Phase && s.Ready == t.Ready && s.Refused == t.Refused && s.Message == t.Message && s.IP == t.IP &&
 		s.Started == t.Started && s.Created == t.Created && s.Stopping == t.Stopping && slices.Equal(s.Containers, t.Containers) &&
+		slices.Equal(s.Init, t.Init) && s.Initializing == t.Initializing &&
 		maps.Equal(f.Labels, g.Labels) && maps.Equal(f.Notes, g.Notes)
 }
 

@@ -136,8 +136,7 @@ func (c *Core) ended(r *run) bool {
 	if w == nil || w.Job == nil || r.stopped {
 		return false
 	}
-	pod := c.runner.seen[r.id]
-	a, over := r.endOf(pod.Containers, w.Job.Limit)
+	a, over := c.runner.endOf(r, w.Job.Limit)
 	if !over {
 		return false
 	}
@@ -156,13 +155,16 @@ func (c *Core) ended(r *run) bool {
 }
 
 // endOf judges the containers of a pod: over says that none of them goes on, or that
-// one has been restarted as often as the Job lets it fail.
-func (r *run) endOf(seen []runtime.ContainerStatus, limit int) (a state.Attempt, over bool) {
-	a.OK, over = true, len(seen) == len(r.template.Spec.Containers)
-	for i := range seen {
-		s := &seen[i]
-		if s.State != runtime.Exited {
-			over = false
+// one has been restarted as often as the Job lets it fail. How sidecars end says nothing.
+func (n *runner) endOf(r *run, limit int) (a state.Attempt, over bool) {
+	a.OK, over = true, n.over(r)
+	for at, spec := range r.containers() {
+		s := n.sees(r, spec.Name)
+		if s == nil || s.State != runtime.Exited {
+			over = over && (s == nil || s.State == runtime.Created)
+			continue
+		}
+		if r.role(at) == sidecarRole {
 			continue
 		}
 		a.Finished = max(a.Finished, stamp(s.FinishedAt))

@@ -43,16 +43,20 @@ func (c *Core) podSpec(r *run) (*runtime.Spec, []SealedUse, error) {
 		}
 		spec.Volumes = append(spec.Volumes, v)
 	}
-	for i := range t.Spec.Containers {
-		container, uses, err := c.container(r, spec, &t.Spec.Containers[i])
-		if err != nil {
-			return nil, nil, fmt.Errorf("container %s: %w", t.Spec.Containers[i].Name, err)
+	begun, all := c.runner.begun(r), r.containers()
+	for i := range all {
+		container := fixedPart(&all[i], r.role(i))
+		if container.Waits = !begun[i]; !container.Waits {
+			uses, err := c.variables(r, spec, &all[i], &container)
+			if err != nil {
+				return nil, nil, fmt.Errorf("container %s: %w", all[i].Name, err)
+			}
+			for _, use := range uses {
+				use.Container = i
+				sealed = append(sealed, use)
+			}
+			container.Env = append(container.Env, index...)
 		}
-		for _, use := range uses {
-			use.Container = i
-			sealed = append(sealed, use)
-		}
-		container.Env = append(container.Env, index...)
 		spec.Containers = append(spec.Containers, container)
 	}
 	return spec, sealed, nil
@@ -67,16 +71,8 @@ func (c *Core) podUID(w *state.Workload, slot state.SlotID, run state.RunID) str
 	return state.PodUID(slot, run).String()
 }
 
-func (c *Core) container(r *run, spec *runtime.Spec, from *corev1.Container) (runtime.Container, []SealedUse, error) {
-	var sealed []SealedUse
-	// add appends a variable, and where its value comes from if that is sealed.
-	add := func(out *runtime.Container, env runtime.Env, use *SealedUse) {
-		if use != nil {
-			use.Env, env.Secret = len(out.Env), true
-			sealed = append(sealed, *use)
-		}
-		out.Env = append(out.Env, env)
-	}
+// fixedPart is what a container is made from that depends on no other object.
+func fixedPart(from *corev1.Container, as role) runtime.Container {
 	out := runtime.Container{
 		Name: from.Name, Image: from.Image, PullPolicy: string(from.ImagePullPolicy),
 		Command: from.Command, Args: from.Args, WorkingDir: from.WorkingDir,
@@ -85,43 +81,10 @@ func (c *Core) container(r *run, spec *runtime.Spec, from *corev1.Container) (ru
 		MemLimit:   from.Resources.Limits.Memory().Value(),
 		Stdin:      from.Stdin, TTY: from.TTY,
 	}
-	for _, source := range from.EnvFrom {
-		if source.SecretRef != nil {
-			uses, err := c.secretUses(spec.Namespace, source.SecretRef.Name, source.SecretRef.Optional)
-			if err != nil {
-				return out, nil, err
-			}
-			for _, use := range uses {
-				add(&out, runtime.Env{Name: source.Prefix + use.name}, &use.SealedUse)
-			}
-			continue
-		}
-		env, err := c.envFrom(spec.Namespace, &source)
-		if err != nil {
-			return out, nil, err
-		}
-		out.Env = append(out.Env, env...)
-	}
-	for i := range from.Env {
-		if source := from.Env[i].ValueFrom; source != nil && source.SecretKeyRef != nil {
-			use, err := c.secretKey(spec.Namespace, source.SecretKeyRef)
-			if err != nil {
-				return out, nil, err
-			}
-			if use != nil {
-				add(&out, runtime.Env{Name: from.Env[i].Name}, use)
-			}
-			continue
-		}
-		env, ok, err := c.env(r, spec, &from.Env[i])
-		if err != nil {
-			return out, nil, err
-		}
-		if ok {
-			add(&out, env, nil)
-		}
-	}
 	for _, p := range from.Ports {
+		if as == initRole {
+			break // see state.HostPorts
+		}
 		protocol := string(p.Protocol)
 		if protocol == "" {
 			protocol = "TCP"
@@ -133,7 +96,56 @@ func (c *Core) container(r *run, spec *runtime.Spec, from *corev1.Container) (ru
 	for _, m := range from.VolumeMounts {
 		out.Mounts = append(out.Mounts, runtime.Mount{Volume: m.Name, Path: m.MountPath, SubPath: m.SubPath, ReadOnly: m.ReadOnly})
 	}
-	return out, sealed, nil
+	return out
+}
+
+// variables adds those of a container, and says which of them are sealed.
+func (c *Core) variables(r *run, spec *runtime.Spec, from *corev1.Container, out *runtime.Container) (sealed []SealedUse, err error) {
+	// add appends a variable, and where its value comes from if that is sealed.
+	add := func(env runtime.Env, use *SealedUse) {
+		if use != nil {
+			use.Env, env.Secret = len(out.Env), true
+			sealed = append(sealed, *use)
+		}
+		out.Env = append(out.Env, env)
+	}
+	for _, source := range from.EnvFrom {
+		if source.SecretRef != nil {
+			uses, err := c.secretUses(spec.Namespace, source.SecretRef.Name, source.SecretRef.Optional)
+			if err != nil {
+				return nil, err
+			}
+			for _, use := range uses {
+				add(runtime.Env{Name: source.Prefix + use.name}, &use.SealedUse)
+			}
+			continue
+		}
+		env, err := c.envFrom(spec.Namespace, &source)
+		if err != nil {
+			return nil, err
+		}
+		out.Env = append(out.Env, env...)
+	}
+	for i := range from.Env {
+		if source := from.Env[i].ValueFrom; source != nil && source.SecretKeyRef != nil {
+			use, err := c.secretKey(spec.Namespace, source.SecretKeyRef)
+			if err != nil {
+				return nil, err
+			}
+			if use != nil {
+				add(runtime.Env{Name: from.Env[i].Name}, use)
+			}
+			continue
+		}
+		env, ok, err := c.env(r, spec, &from.Env[i])
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			add(env, nil)
+		}
+	}
+	return sealed, nil
 }
 
 func (c *Core) envFrom(namespace string, source *corev1.EnvFromSource) ([]runtime.Env, error) {

@@ -2,6 +2,7 @@ package core
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -20,16 +21,21 @@ const (
 	adoptedMax = 5 * time.Second
 )
 
-// Probe is one attempt of a probe. The shell answers every one with Probed.
-type Probe struct {
+// Target is a container that is asked or told something.
+type Target struct {
 	Run       runtime.RunID
 	Container string
 	Attempt   int // of the container
-	Kind      string
-	Number    uint64
-	Spec      *corev1.Probe // not to be changed
 	Ports     []corev1.ContainerPort
 	IP        string // the pod's address; empty: only the runtime reaches it
+}
+
+// Probe is one attempt of a probe. The shell answers every one with Probed.
+type Probe struct {
+	Target
+	Kind   string
+	Number uint64
+	Spec   *corev1.Probe // not to be changed
 }
 
 // Probed tells how an attempt went. Void: it could not be made. Output says more of
@@ -40,16 +46,23 @@ type Probed struct {
 	Output   string
 }
 
-// watched is a container with probes while one attempt of it runs, and until the next.
+// watched is a container with probes or a hook after its start while one attempt of it
+// runs, and until the next.
 type watched struct {
 	attempt   int
 	running   bool
-	condemned *prober // the probe for which it has to end; nil: it has not
+	telling   bool   // the hook after its start is under way
+	condemned string // why it has to end; empty: it has not
+	grace     *int64 // which it has then; nil: the pod's
 	probers   []prober
 }
 
 func hasProbe(c corev1.Container) bool {
 	return c.StartupProbe != nil || c.LivenessProbe != nil || c.ReadinessProbe != nil
+}
+
+func isWatched(c *corev1.Container) bool {
+	return hasProbe(*c) || c.Lifecycle != nil && c.Lifecycle.PostStart != nil
 }
 
 // verdictOf is what its probe of a kind says, and whether it has one.
@@ -68,7 +81,7 @@ func (w *watched) verdictOf(kind probeKind) (v verdict, has bool) {
 // started and ready are of a container that runs.
 func (w *watched) started() bool {
 	v, has := w.verdictOf(startupProbe)
-	return !has || v == passes
+	return (!has || v == passes) && (w == nil || !w.telling)
 }
 
 func (w *watched) ready() bool {
@@ -91,15 +104,18 @@ func watch(c *corev1.Container, attempt int, now Instant, adopted bool) *watched
 func (c *Core) watchContainers(r *run) {
 	n := &c.runner
 	delete(n.probing, r.id)
-	for i := range r.containers() {
-		spec := &r.template.Spec.Containers[i]
-		if !hasProbe(*spec) {
+	all := r.containers()
+	for i := range all {
+		spec := &all[i]
+		if !isWatched(spec) {
 			continue
 		}
 		w, seen := r.watched[spec.Name], n.sees(r, spec.Name)
 		running := r.wanted && seen != nil && seen.State == runtime.Running
 		if running && (w == nil || w.attempt != seen.Attempt) {
-			w = watch(spec, seen.Attempt, c.now, r.ensured == 0 && r.restart[spec.Name] == nil)
+			adopted := r.ensured == 0 && r.restart[spec.Name] == nil
+			w = watch(spec, seen.Attempt, c.now, adopted)
+			c.tellStarted(r, spec, w, adopted)
 			if r.watched == nil {
 				r.watched = map[string]*watched{}
 			}
@@ -113,13 +129,6 @@ func (c *Core) watchContainers(r *run) {
 			n.probing[r.id], n.probeAt = true, c.now
 		}
 	}
-}
-
-func (r *run) containers() []corev1.Container {
-	if r.template == nil {
-		return nil // an orphan
-	}
-	return r.template.Spec.Containers
 }
 
 // sees is what the runtime sees of a container of a run; nil: nothing.
@@ -160,18 +169,18 @@ func (c *Core) probe() {
 		p := &t.watched.probers[t.at]
 		n.probes++
 		c.out.Probe = append(c.out.Probe, Probe{
-			Run: runtime.RunID(t.run.id), Container: t.container.Name, Attempt: t.watched.attempt, Kind: p.kind.String(),
-			Number: p.begin(c.now), Spec: p.spec, Ports: t.container.Ports, IP: c.addressOf(t.run),
+			Target: c.target(t.run, t.container, t.watched.attempt), Kind: p.kind.String(), Number: p.begin(c.now), Spec: p.spec,
 		})
 	}
 }
 
 // turns are when the probes of a run are due that wait for nothing but the time.
 func (r *run) turns() (turns []turn) {
-	for i := range r.containers() {
-		spec := &r.template.Spec.Containers[i]
+	all := r.containers()
+	for i := range all {
+		spec := &all[i]
 		w := r.watched[spec.Name]
-		if w == nil || !w.running || w.condemned != nil {
+		if w == nil || !w.running || w.telling || w.condemned != "" {
 			continue
 		}
 		for at := range w.probers {
@@ -213,31 +222,35 @@ func (c *Core) judged(r *run, w *watched, p *prober, ev Probed) {
 		return
 	}
 	c.status.dirty = true
-	if p.verdict == fails && p.kind != readinessProbe {
-		w.condemned = p
-		c.runner.stirred[r.id], c.runner.dirty = true, true
+	if p.kind == readinessProbe {
+		return
 	}
+	if p.verdict == fails {
+		w.condemned, w.grace = fmt.Sprintf("failed %s probe", strings.ToLower(p.kind.String())), p.spec.TerminationGracePeriodSeconds
+	}
+	c.runner.stirred[r.id], c.runner.dirty = true, true // what comes after a sidecar may have waited for its start
 }
 
-// killCondemned ends a container whose liveness or startup probe has failed, and
-// reports whether there was one.
+// killCondemned ends a container whose liveness or startup probe has failed, or the hook
+// after its start, and reports whether there was one.
 func (c *Core) killCondemned(r *run) bool {
-	for i := range r.containers() {
-		name := r.template.Spec.Containers[i].Name
-		w := r.watched[name]
-		if w == nil || !w.running || w.condemned == nil {
+	for at, spec := range r.containers() {
+		w := r.watched[spec.Name]
+		if w == nil || !w.running || w.condemned == "" {
 			continue
 		}
 		then := ", will be restarted"
-		if r.template.Spec.RestartPolicy == corev1.RestartPolicyNever {
+		if r.policyOf(spec.Name) == corev1.RestartPolicyNever {
 			then = ""
 		}
-		c.fact(false, r.about(), "Killing", "Container %s failed %s probe%s", name, strings.ToLower(w.condemned.kind.String()), then)
+		c.fact(false, r.about(), "Killing", "Container %s %s%s", spec.Name, w.condemned, then)
 		end := grace(r.template)
-		if s := w.condemned.spec.TerminationGracePeriodSeconds; s != nil {
-			end = time.Duration(*s) * time.Second
+		if w.grace != nil {
+			end = time.Duration(*w.grace) * time.Second
 		}
-		c.order(r, Order{Kind: Kill, Container: name, Attempt: w.attempt, Grace: end})
+		c.order(r, Order{
+			Kind: Kill, Container: spec.Name, Attempt: w.attempt, Grace: end, Ends: [][]Ending{{c.ending(r, at, c.runner.sees(r, spec.Name))}},
+		})
 		return true
 	}
 	return false

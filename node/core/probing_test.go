@@ -21,7 +21,10 @@ type clinic struct {
 	answer func(p Probe, at int) (ok bool) // at: seconds since its container was first seen running
 	slow   time.Duration                   // how long an attempt takes
 	lazy   bool                            // nothing is done that is ordered
-	code   int                             // with which a container takes its leave
+	code   int                             // with which a container takes its leave when it is told to
+	// lasts says after which time an attempt of a container ends by itself, and how; nil: none does.
+	lasts func(container string, attempt int) (runs time.Duration, code int, ends bool)
+	hook  func(Hook) (takes time.Duration, ok bool) // nil: none is answered
 
 	pods    []runtime.Status
 	began   Instant // of the newest attempt of the container that is asked
@@ -29,12 +32,22 @@ type clinic struct {
 	kills   []Order
 	facts   []string
 	replies []reply // on their way
+	exits   []exit
+	orders  []Order
+	starts  []string
 	wake    Instant
 }
 
 type reply struct {
 	at Instant
-	Probed
+	Event
+}
+
+// exit is the end of an attempt.
+type exit struct {
+	at            Instant
+	container     string
+	attempt, code int
 }
 
 // always and never are answers.
@@ -86,6 +99,12 @@ func (x *clinic) do(ev Event) {
 		x.asked = append(x.asked, fmt.Sprintf("%s@%d", p.Kind, x.seconds()))
 		x.replies = append(x.replies, reply{x.now + x.slow, Probed{Probe: p, OK: x.answer(p, x.seconds()), Output: "no answer"}})
 	}
+	for _, h := range ready.Hook {
+		if x.hook != nil {
+			takes, ok := x.hook(h)
+			x.replies = append(x.replies, reply{x.now + takes, Hooked{Hook: h, OK: ok, Output: "no answer"}})
+		}
+	}
 	for _, o := range ready.Run {
 		if !x.lazy {
 			x.carryOut(o)
@@ -97,25 +116,22 @@ func (x *clinic) seconds() int { return int((x.now - x.began) / time.Second) }
 
 // carryOut does at once what is ordered.
 func (x *clinic) carryOut(o Order) {
-	set := func(s runtime.ContainerStatus) {
-		i := slices.IndexFunc(x.pods[0].Containers, func(c runtime.ContainerStatus) bool { return c.Name == o.Container })
-		s.Name, x.began = o.Container, x.now
-		x.pods[0].Containers[i] = s
+	x.orders = append(x.orders, o)
+	if o.Kind == Ensure && len(x.pods) == 0 {
+		x.pods = []runtime.Status{{ID: o.Run, Slot: o.Spec.Slot}}
 	}
 	switch o.Kind {
 	case Ensure:
-		pod := runtime.Status{ID: o.Run, Slot: o.Spec.Slot}
 		for _, c := range o.Spec.Containers {
-			pod.Containers = append(pod.Containers, runtime.ContainerStatus{Name: c.Name, State: runtime.Running})
+			if x.container(c.Name) == nil && !c.Waits {
+				x.set(runtime.ContainerStatus{Name: c.Name, State: runtime.Running})
+			}
 		}
-		x.pods, x.began = []runtime.Status{pod}, x.now
 	case Restart:
-		x.pods = []runtime.Status{{ID: o.Run, Slot: x.pods[0].Slot, Containers: slices.Clone(x.pods[0].Containers)}}
-		set(runtime.ContainerStatus{State: runtime.Running, Attempt: o.Attempt})
+		x.set(runtime.ContainerStatus{Name: o.Container, State: runtime.Running, Attempt: o.Attempt})
 	case Kill:
 		x.kills = append(x.kills, o)
-		x.pods = []runtime.Status{{ID: o.Run, Slot: x.pods[0].Slot, Containers: slices.Clone(x.pods[0].Containers)}}
-		set(runtime.ContainerStatus{State: runtime.Exited, Attempt: o.Attempt, ExitCode: x.code})
+		x.set(runtime.ContainerStatus{Name: o.Container, State: runtime.Exited, Attempt: o.Attempt, ExitCode: x.code})
 	case Stop:
 		x.pods = nil
 	}
@@ -123,13 +139,47 @@ func (x *clinic) carryOut(o Order) {
 	x.do(Ordered{Order: o})
 }
 
-// run lets time pass.
+func (x *clinic) container(name string) *runtime.ContainerStatus {
+	list := x.pods[0].Containers
+	if i := slices.IndexFunc(list, func(c runtime.ContainerStatus) bool { return c.Name == name }); i >= 0 {
+		return &list[i]
+	}
+	return nil
+}
+
+// set has a container do something else from now on.
+func (x *clinic) set(s runtime.ContainerStatus) {
+	x.pods = []runtime.Status{{ID: x.pods[0].ID, Slot: x.pods[0].Slot, Containers: slices.Clone(x.pods[0].Containers)}}
+	if c := x.container(s.Name); c != nil {
+		*c = s
+	} else {
+		x.pods[0].Containers = append(x.pods[0].Containers, s)
+	}
+	x.exits = slices.DeleteFunc(x.exits, func(e exit) bool { return e.container == s.Name })
+	if s.State != runtime.Running {
+		return
+	}
+	x.began = x.now
+	x.starts = append(x.starts, fmt.Sprintf("%s#%d@%d", s.Name, s.Attempt, x.now/time.Second))
+	if x.lasts != nil {
+		if runs, code, ends := x.lasts(s.Name, s.Attempt); ends {
+			x.exits = append(x.exits, exit{x.now + runs, s.Name, s.Attempt, code})
+		}
+	}
+}
+
+// run lets time pass: containers end before answers come, and these before the node wakes.
 func (x *clinic) run(d time.Duration) {
 	for end := x.now + d; ; {
-		next, first := x.wake, -1
+		next, first, ends := x.wake, -1, -1
 		for i, r := range x.replies {
-			if next == 0 || r.at <= next {
+			if next == 0 || r.at <= next && first < 0 || r.at < next {
 				next, first = r.at, i
+			}
+		}
+		for i, e := range x.exits {
+			if next == 0 || e.at < next || e.at == next && (ends < 0 || e.container < x.exits[ends].container) {
+				next, ends = e.at, i
 			}
 		}
 		if next == 0 || next > end {
@@ -137,13 +187,18 @@ func (x *clinic) run(d time.Duration) {
 			return
 		}
 		x.now = max(x.now, next)
-		if first < 0 {
+		switch {
+		case ends >= 0:
+			e := x.exits[ends]
+			x.set(runtime.ContainerStatus{Name: e.container, State: runtime.Exited, Attempt: e.attempt, ExitCode: e.code})
+			x.do(Observed{Pods: x.pods})
+		case first >= 0:
+			r := x.replies[first]
+			x.replies = slices.Delete(x.replies, first, first+1)
+			x.do(r.Event)
+		default:
 			x.do(Woke{})
-			continue
 		}
-		r := x.replies[first]
-		x.replies = slices.Delete(x.replies, first, first+1)
-		x.do(r.Probed)
 	}
 }
 

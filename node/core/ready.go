@@ -52,6 +52,7 @@ func (Observed) event()    {}
 func (Ordered) event()     {}
 func (Arrived) event()     {}
 func (Probed) event()      {}
+func (Hooked) event()      {}
 func (HostChanged) event() {}
 func (Asked) event()       {}
 func (Woke) event()        {}
@@ -82,6 +83,7 @@ type Host struct {
 //	Acks     answers to Asked
 //	Run      idempotent orders to the runtime
 //	Probe    attempts to be made at once: they change nothing and need not wait for Persist
+//	Hook     what containers are told that have started
 //	Facts    what happened, in words
 //	Wake     replaces any earlier wake; a late or doubled one is harmless
 type Ready struct {
@@ -97,6 +99,7 @@ type Ready struct {
 	Acks      []Ack
 	Run       []Order
 	Probe     []Probe
+	Hook      []Hook
 	Facts     []Fact
 	Wake      Instant
 }
@@ -166,6 +169,9 @@ type Order struct {
 	Container string
 	Attempt   int
 	Grace     time.Duration
+	// Ends says what of Stop or Kill comes before the rest: groups of containers that end
+	// one after the other, each once it has been told (all are told at the beginning).
+	Ends [][]Ending
 }
 
 // SealedUse is a sealed register of a Secret and where its plaintext belongs in a

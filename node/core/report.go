@@ -3,6 +3,8 @@ package core
 import (
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"holon/crdt/state"
 	"holon/runtime"
 )
@@ -27,44 +29,39 @@ func (n *runner) reportRun(c *Core, r *run) state.RunStatus {
 		Refused: r.refused, Message: r.message, IP: c.addressOf(r), Stopping: !r.wanted,
 		Namespace: r.workload.Namespace, Name: podName(r.workload, r.slot.ID, r.revision, r.id),
 	}
-	byName := map[string]runtime.ContainerStatus{}
-	for _, seen := range pod.Containers {
-		byName[seen.Name] = seen
-	}
-	ready, failed, done := 0, 0, 0
-	for i := range r.template.Spec.Containers {
-		name := r.template.Spec.Containers[i].Name
-		seen, ok := byName[name]
-		cs := c.reportContainer(r, name, seen, ok)
+	begun, failed, ready := n.begun(r), false, r.wanted
+	s.Initializing = !begun[len(begun)-1]
+	alive := false
+	for at, spec := range r.containers() {
+		role, seen := r.role(at), n.sees(r, spec.Name)
+		if seen == nil {
+			seen = &runtime.ContainerStatus{State: runtime.Created}
+		}
+		cs := c.reportContainer(r, at, &spec, seen, begun[at])
 		if cs.Image == "" {
-			cs.Image = r.template.Spec.Containers[i].Image
+			cs.Image = spec.Image
 		}
-		s.Containers = append(s.Containers, cs)
-		switch {
-		case seen.State == runtime.Running:
-			if cs.Ready {
-				ready++
-			}
-			if s.Started == "" || cs.Started < s.Started {
-				s.Started = cs.Started
-			}
-		case seen.State == runtime.Exited && !r.restarts(&seen):
-			done++
-			if seen.ExitCode != 0 {
-				failed++
-			}
+		if role == mainRole {
+			s.Containers = append(s.Containers, cs)
+		} else {
+			s.Init = append(s.Init, cs)
+		}
+		ready = ready && (cs.Ready || role == initRole && !s.Initializing)
+		alive = alive || seen.State == runtime.Running
+		failed = failed || role != sidecarRole && seen.State == runtime.Exited && seen.ExitCode != 0
+		if began := seen.State == runtime.Running || role == initRole; began && cs.Started != "" && (s.Started == "" || cs.Started < s.Started) {
+			s.Started = cs.Started
 		}
 	}
-	total := len(r.template.Spec.Containers)
 	switch {
-	case done == total && failed > 0:
+	case n.over(r) && !alive && failed:
 		s.Phase = state.Failed
-	case done == total:
+	case n.over(r) && !alive:
 		s.Phase = state.Succeeded
-	case len(pod.Containers) > 0:
+	case len(pod.Containers) > 0 && !s.Initializing:
 		s.Phase = state.Running
 	}
-	s.Ready = ready == total && r.wanted
+	s.Ready = ready
 	s.Warming = c.warming(r, s.Ready)
 	s.Created = r.created
 	if made := stamp(pod.CreatedAt); made != "" && (s.Created == "" || made < s.Created) {
@@ -82,13 +79,16 @@ func (c *Core) addressOf(r *run) string {
 	return pod.IP
 }
 
-func (c *Core) reportContainer(r *run, name string, seen runtime.ContainerStatus, ok bool) state.ContainerStatus {
+func (c *Core) reportContainer(r *run, at int, spec *corev1.Container, seen *runtime.ContainerStatus, begun bool) state.ContainerStatus {
+	name, plain := spec.Name, r.role(at) == initRole
 	cs := state.ContainerStatus{
 		Name: name, ID: seen.ID, Image: seen.Image, Restarts: seen.Attempt, Message: seen.Message,
 		ExitCode: seen.ExitCode, Started: stamp(seen.StartedAt), Finished: stamp(seen.FinishedAt),
 	}
 	switch {
-	case !ok || seen.State == runtime.Created:
+	case seen.State == runtime.Created && !begun:
+		cs.State, cs.Reason, cs.Message = "waiting", "PodInitializing", ""
+	case seen.State == runtime.Created:
 		cs.State, cs.Reason, cs.Message = "waiting", "ContainerCreating", r.message
 		if r.reason != "" {
 			cs.Reason = waitingReason(r.reason)
@@ -96,11 +96,13 @@ func (c *Core) reportContainer(r *run, name string, seen runtime.ContainerStatus
 		if r.refused != "" {
 			cs.Reason = r.refused
 		}
+	case seen.State == runtime.Running && plain:
+		cs.State, cs.Starting = "running", true // until it has ended
 	case seen.State == runtime.Running:
 		w := r.watched[name]
 		cs.State, cs.Ready, cs.Starting = "running", w.ready(), !w.started()
 	default:
-		cs.State, cs.Reason = "terminated", exitReason(&seen)
+		cs.State, cs.Reason, cs.Ready = "terminated", exitReason(seen), plain && seen.ExitCode == 0
 		if b := r.restart[name]; b != nil && b.until > c.now {
 			cs.State, cs.Reason = "waiting", "CrashLoopBackOff"
 			if cs.Message == "" {

@@ -26,13 +26,10 @@ type backoff struct {
 // restartExited starts containers that have exited and whose policy wants them
 // back, each after its own back-off.
 func (c *Core) restartExited(r *run) {
-	pod := c.runner.seen[r.id]
-	for i := range pod.Containers {
-		seen := &pod.Containers[i]
-		if seen.State != runtime.Exited || !r.restarts(seen) {
-			continue
-		}
-		if !c.mayRestart(r, seen) {
+	begun := c.runner.begun(r)
+	for at, container := range r.containers() {
+		seen := c.runner.sees(r, container.Name)
+		if seen == nil || seen.State != runtime.Exited || !begun[at] || !r.restarts(seen) || !c.mayRestart(r, seen) {
 			continue
 		}
 		spec, sealed, err := c.podSpec(r)
@@ -46,12 +43,11 @@ func (c *Core) restartExited(r *run) {
 	}
 }
 
-// restarts reports whether a container that has exited is started again. One that its
-// liveness or startup probe ended is, even if it took its leave with code 0.
+// restarts reports whether a container that has exited is started again. One that was
+// condemned is, even if it took its leave with code 0.
 func (r *run) restarts(seen *runtime.ContainerStatus) bool {
-	policy := r.template.Spec.RestartPolicy
-	w := r.watched[seen.Name]
-	ended := w != nil && w.attempt == seen.Attempt && w.condemned != nil
+	policy, w := r.policyOf(seen.Name), r.watched[seen.Name]
+	ended := w != nil && w.attempt == seen.Attempt && w.condemned != ""
 	return restarts(policy, seen.ExitCode) || ended && policy != corev1.RestartPolicyNever
 }
 

@@ -83,13 +83,15 @@ type run struct {
 
 	busy    bool    // an order is under way
 	ensured Instant // when Ensure was ordered last
+	asked   []bool  // which of its containers were to begin by that
+	patient Instant // until then they may take to start; 0: nobody waits for that
 	retryAt Instant
 	failed  int           // orders failed in a row
 	pulling time.Duration // the wait for its image before this one; 0: it has not waited
 	arrived bool          // while an order is under way, which may not have seen it
 	reason  string
 	restart map[string]*backoff
-	watched map[string]*watched // containers with probes
+	watched map[string]*watched // containers with probes or hooks
 	stopped bool                // a stop was ordered
 	created string              // RFC 3339, display only
 	warm    Instant             // since when it has been ready; 0: it is not
@@ -293,6 +295,7 @@ func (c *Core) endPauses() {
 	for id := range n.pausing {
 		r := n.runs[id]
 		over := pause(&r.retryAt)
+		over = pause(&r.patient) || over
 		for _, b := range r.restart {
 			over = pause(&b.until) || over
 		}
@@ -306,7 +309,7 @@ func (c *Core) endPauses() {
 }
 
 func (r *run) pauses() bool {
-	waits := r.retryAt != 0
+	waits := r.retryAt != 0 || r.patient != 0
 	for _, b := range r.restart {
 		waits = waits || b.until != 0
 	}
@@ -338,6 +341,8 @@ func (c *Core) drive(r *run) {
 		if !here {
 			n.drop(r)
 			c.status.dirty = true
+		} else {
+			c.endLast(r) // what a Job's verdict does not wait for
 		}
 	case !r.wanted && !here && !r.stopped && !r.admitted:
 		n.drop(r)
@@ -346,9 +351,13 @@ func (c *Core) drive(r *run) {
 		r.stopped = true
 		c.status.dirty = true
 		c.fact(false, r.about(), "Killing", "stopping slot %d of %s on %s", r.slot.ID.Index, r.workload.Key, c.cfg.Node)
-		c.order(r, Order{Kind: Stop, Grace: grace(r.template)})
+		c.order(r, Order{Kind: Stop, Grace: grace(r.template), Ends: c.endings(r)})
 	case !r.admitted:
 	case c.killCondemned(r):
+	case n.over(r):
+		if !c.endLast(r) {
+			c.ended(r)
+		}
 	case n.starting >= startsMax:
 		n.blocked[r.id] = true
 	case !here || c.incomplete(r):
@@ -363,20 +372,20 @@ func (c *Core) drive(r *run) {
 // is ordered again: a crash may have come between.
 const ensureAgain = 2 * time.Second
 
-// incomplete reports whether a container of the pod is missing or has never
+// incomplete reports whether a container whose turn it is is missing or has never
 // started although it was ordered a while ago.
 func (c *Core) incomplete(r *run) bool {
-	seen := c.runner.seen[r.id].Containers
-	waits := len(seen) < len(r.template.Spec.Containers)
-	for i := range seen {
-		waits = waits || seen[i].State == runtime.Created
+	begun, waits := c.runner.begun(r), false
+	for at, spec := range r.containers() {
+		seen := c.runner.sees(r, spec.Name)
+		waits = waits || begun[at] && (seen == nil || seen.State == runtime.Created)
 	}
-	if !waits {
+	if r.patient = 0; !waits {
 		return false
 	}
-	if due := r.ensured + ensureAgain; r.ensured != 0 && c.now < due {
+	if due := r.ensured + ensureAgain; r.ensured != 0 && c.now < due && slices.Equal(r.asked, begun) {
 		c.wake(due)
-		r.retryAt = due
+		r.patient = due
 		return false
 	}
 	return true
@@ -399,6 +408,6 @@ func (c *Core) ensure(r *run) {
 		c.status.dirty = true
 		return
 	}
-	r.ensured = c.now
+	r.ensured, r.asked = c.now, c.runner.begun(r)
 	c.order(r, Order{Kind: Ensure, Spec: spec, Sealed: sealed})
 }
