@@ -91,9 +91,7 @@ func runWords(status map[string]any) string {
 	if reason, ok := status["reason"]; ok {
 		text += fmt.Sprintf(", %v: %v", reason, status["message"])
 	}
-	containers, _ := status["containerStatuses"].([]any)
-	for _, c := range containers {
-		c, _ := c.(map[string]any)
+	for _, c := range append(list(status["initContainerStatuses"]), list(status["containerStatuses"])...) {
 		now, _ := c["state"].(map[string]any)
 		before, _ := c["lastState"].(map[string]any)
 		words := append(stateWords(now), stateWords(before)...)

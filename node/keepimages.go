@@ -129,7 +129,8 @@ func orderOf(ref string) crdt.UID {
 	return crdt.UID(sum[:len(crdt.UID{})])
 }
 
-// runsFrom gives the images of the containers of a pod that run, and where.
+// runsFrom gives the images of the containers of a pod that run, and where. Those of init
+// containers that have ended belong to it: without them it begins nowhere else.
 func runsFrom(pod map[string]any) (node string, images []string) {
 	spec, _ := pod["spec"].(map[string]any)
 	status, _ := pod["status"].(map[string]any)
@@ -139,7 +140,11 @@ func runsFrom(pod map[string]any) (node string, images []string) {
 		states, _ := c["state"].(map[string]any)
 		running[c["name"]] = states["running"] != nil
 	}
-	for _, c := range list(spec["containers"]) {
+	for _, c := range list(status["initContainerStatuses"]) {
+		states, _ := c["state"].(map[string]any)
+		running[c["name"]] = states["running"] != nil || states["terminated"] != nil
+	}
+	for _, c := range append(list(spec["initContainers"]), list(spec["containers"])...) {
 		if ref, ok := c["image"].(string); ok && running[c["name"]] {
 			images = append(images, ref)
 		}

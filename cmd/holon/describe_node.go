@@ -9,6 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	quantity "k8s.io/apimachinery/pkg/api/resource"
+
+	"holon/crdt/state"
 )
 
 func describeNode(ctx context.Context, c *client, d *description, o objectView) error {
@@ -84,11 +86,8 @@ func (c *client) describeNodePods(ctx context.Context, d *description, n *corev1
 	d.line(1, "Namespace\tName\tCPU Requests\tMemory Requests")
 	d.line(1, "---------\t----\t------------\t---------------")
 	for _, p := range pods.Items {
-		var podCPU, podMemory quantity.Quantity
-		for _, c := range p.Spec.Containers {
-			podCPU.Add(c.Resources.Requests[corev1.ResourceCPU])
-			podMemory.Add(c.Resources.Requests[corev1.ResourceMemory])
-		}
+		asks := state.Requests(&p.Spec)
+		podCPU, podMemory := *quantity.NewMilliQuantity(asks.CPU, quantity.DecimalSI), *quantity.NewQuantity(asks.Memory, quantity.BinarySI)
 		cpu.Add(podCPU)
 		memory.Add(podMemory)
 		d.line(1, "%s\t%s\t%s\t%s", p.Namespace, p.Name, podCPU.String(), podMemory.String())

@@ -32,7 +32,7 @@ func describePod(_ context.Context, _ *client, d *description, o objectView) err
 	if owner := metav1.GetControllerOf(&pod); owner != nil {
 		d.line(0, "Controlled By:\t%s/%s", owner.Kind, owner.Name)
 	}
-	d.containers(&pod.Spec, pod.Status.ContainerStatuses)
+	d.containers(&pod.Spec, pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
 	var conditions [][]string
 	for _, c := range pod.Status.Conditions {
 		conditions = append(conditions, []string{string(c.Type), string(c.Status), orElse(c.Reason, "-"), c.Message})
@@ -61,10 +61,17 @@ func podPhase(pod *corev1.Pod) string {
 }
 
 // containers writes the containers of a pod or of a template, which has no statuses.
-func (d *description) containers(spec *corev1.PodSpec, statuses []corev1.ContainerStatus) {
-	d.line(0, "Containers:")
-	for i := range spec.Containers {
-		c := &spec.Containers[i]
+func (d *description) containers(spec *corev1.PodSpec, inits, mains []corev1.ContainerStatus) {
+	if len(spec.InitContainers) > 0 {
+		d.containerList("Init Containers:", spec.InitContainers, inits)
+	}
+	d.containerList("Containers:", spec.Containers, mains)
+}
+
+func (d *description) containerList(title string, containers []corev1.Container, statuses []corev1.ContainerStatus) {
+	d.line(0, "%s", title)
+	for i := range containers {
+		c := &containers[i]
 		d.line(1, "%s:", c.Name)
 		var status *corev1.ContainerStatus
 		for k := range statuses {
@@ -76,6 +83,9 @@ func (d *description) containers(spec *corev1.PodSpec, statuses []corev1.Contain
 			d.line(2, "Container ID:\t%s", status.ContainerID)
 		}
 		d.line(2, "Image:\t%s", orElse(c.Image, "<none>"))
+		if c.RestartPolicy != nil {
+			d.line(2, "Restart Policy:\t%s", *c.RestartPolicy)
+		}
 		d.ports(c.Ports)
 		d.list(2, "Command", c.Command)
 		d.list(2, "Args", c.Args)

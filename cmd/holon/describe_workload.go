@@ -10,6 +10,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"holon/crdt/state"
 )
 
 func describeDeployment(ctx context.Context, c *client, d *description, o objectView) error {
@@ -74,7 +76,7 @@ func wantedReplicas(n *int32) int32 {
 
 // sameTemplate compares what runs: the images and commands.
 func sameTemplate(r *appsv1.ReplicaSet, dep *appsv1.Deployment) bool {
-	return slices.EqualFunc(r.Spec.Template.Spec.Containers, dep.Spec.Template.Spec.Containers, func(x, y corev1.Container) bool {
+	return slices.EqualFunc(state.Containers(&r.Spec.Template.Spec), state.Containers(&dep.Spec.Template.Spec), func(x, y corev1.Container) bool {
 		return x.Name == y.Name && x.Image == y.Image && slices.Equal(x.Command, y.Command) && slices.Equal(x.Args, y.Args)
 	})
 }
@@ -87,7 +89,7 @@ func (d *description) template(t *corev1.PodTemplateSpec) {
 	if len(t.Annotations) > 0 {
 		d.pairs(0, "Annotations", t.Annotations, ": ")
 	}
-	d.containers(&t.Spec, nil)
+	d.containers(&t.Spec, nil, nil)
 	d.volumes(t.Spec.Volumes)
 	d.placement(&t.Spec)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -182,33 +183,36 @@ func (c *client) podsOf(ctx context.Context, selector string) ([]corev1.Pod, err
 // logContainers says which containers of a pod to print, and which one it chose
 // if the user did not.
 func (a *app) logContainers(pod *corev1.Pod, o logOptions) ([]string, error) {
-	names := containerNames(pod)
 	if o.allContainers {
-		return names, nil
+		mains, inits := containerNames(pod)
+		return append(inits, mains...), nil
 	}
 	name, err := a.pickContainer(pod, o.container)
 	return []string{name}, err
 }
 
-func containerNames(pod *corev1.Pod) []string {
-	var names []string
+// containerNames lists the containers that somebody means who does not say which, and
+// then the init containers, as kubectl does.
+func containerNames(pod *corev1.Pod) (mains, inits []string) {
 	for _, c := range pod.Spec.Containers {
-		names = append(names, c.Name)
+		mains = append(mains, c.Name)
 	}
-	return names
+	for _, c := range pod.Spec.InitContainers {
+		inits = append(inits, c.Name)
+	}
+	return mains, inits
 }
 
 const defaultContainerAnnotation = "kubectl.kubernetes.io/default-container"
 
 func (a *app) pickContainer(pod *corev1.Pod, wanted string) (string, error) {
-	names := containerNames(pod)
-	for _, n := range names {
-		if n == wanted {
-			return n, nil
-		}
+	names, inits := containerNames(pod)
+	all := append(slices.Clone(names), inits...)
+	if slices.Contains(all, wanted) {
+		return wanted, nil
 	}
 	if wanted != "" {
-		return "", fmt.Errorf("container %s is not valid for pod %s; it has %s", wanted, pod.Name, strings.Join(names, ", "))
+		return "", fmt.Errorf("container %s is not valid for pod %s; it has %s", wanted, pod.Name, strings.Join(all, ", "))
 	}
 	if len(names) == 0 {
 		return "", fmt.Errorf("pod %s has no containers", pod.Name)
@@ -216,7 +220,10 @@ func (a *app) pickContainer(pod *corev1.Pod, wanted string) (string, error) {
 	if n := pod.Annotations[defaultContainerAnnotation]; n != "" {
 		return n, nil
 	}
-	if len(names) > 1 {
+	if len(all) > 1 {
+		for _, init := range inits {
+			names = append(names, init+" (init)")
+		}
 		say(a.err, "Defaulted container %q out of: %s\n", names[0], strings.Join(names, ", "))
 	}
 	return names[0], nil

@@ -285,10 +285,17 @@ func StrayFace(node string, s *RunStatus, lost bool) map[string]any {
 		panic(fmt.Sprintf("state: a pod without a template does not encode: %v", err))
 	}
 	terminating(object(v, "metadata"))
-	containers := []any{}
-	for i := range s.Containers {
-		containers = append(containers, map[string]any{"name": s.Containers[i].Name, "image": s.Containers[i].Image})
+	object(v, "spec")["containers"] = strays(s.Containers)
+	if len(s.Init) > 0 {
+		object(v, "spec")["initContainers"] = strays(s.Init)
 	}
-	object(v, "spec")["containers"] = containers
 	return v
+}
+
+func strays(of []ContainerStatus) []any {
+	containers := []any{}
+	for i := range of {
+		containers = append(containers, map[string]any{"name": of[i].Name, "image": of[i].Image})
+	}
+	return containers
 }

@@ -98,6 +98,47 @@ func TestPodFaces(t *testing.T) {
 	}
 }
 
+// TestPodFaceOfInits: an unready sidecar makes a pod unready, and what holds up the others
+// is said by name.
+func TestPodFaceOfInits(t *testing.T) {
+	w, always := webWorkload(t), corev1.ContainerRestartPolicyAlways
+	w.Template.Spec.InitContainers = []corev1.Container{{Name: "i"}, {Name: "s", RestartPolicy: &always}, {Name: "j"}}
+	done := ContainerStatus{Name: "i", State: "terminated", Reason: "Completed", Ready: true}
+	sidecar := ContainerStatus{Name: "s", State: "running"}
+	slow := ContainerStatus{Name: "s", State: "running", Starting: true}
+	runs := ContainerStatus{Name: "j", State: "running", Starting: true}
+	waits := ContainerStatus{Name: "j", State: "waiting", Reason: "PodInitializing"}
+	over := ContainerStatus{Name: "j", State: "terminated", Reason: "Completed", Ready: true}
+	for _, c := range []struct {
+		inits                []ContainerStatus
+		initializing         bool
+		initialized, unready string
+	}{
+		{[]ContainerStatus{done, slow, waits}, true, "containers with incomplete status: [s j]", "containers with unready status: [s c]"},
+		{[]ContainerStatus{done, sidecar, runs}, true, "containers with incomplete status: [j]", "containers with unready status: [s c]"},
+		{[]ContainerStatus{done, sidecar, over}, false, "", "containers with unready status: [s c]"},
+	} {
+		s := &RunStatus{Phase: Pending, Init: c.inits, Initializing: c.initializing, Containers: []ContainerStatus{{Name: "c", State: "waiting", Reason: "PodInitializing"}}}
+		p := PodFace{Workload: w, Slot: SlotID{Workload: w.UID}, Run: "r", Name: "p", Node: "n1", Status: s, Template: w.Template}
+		value, err := p.Value()
+		if err != nil {
+			t.Fatal(err)
+		}
+		pod := strict(t, value).(*corev1.Pod)
+		said := map[corev1.PodConditionType]string{}
+		for _, condition := range pod.Status.Conditions {
+			said[condition.Type] = string(condition.Status) + condition.Message
+		}
+		if said["Initialized"] != map[bool]string{true: "False" + c.initialized, false: "True"}[c.initializing] || said["Ready"] != "False"+c.unready {
+			t.Errorf("%+v: it says %v", c, said)
+		}
+		list := pod.Status.InitContainerStatuses
+		if len(list) != 3 || !list[0].Ready || *list[0].Started || *list[1].Started != !c.inits[1].Starting || *list[2].Started {
+			t.Errorf("%+v: they are %+v", c, list)
+		}
+	}
+}
+
 // kubectlPod is what kubectl prints of a pod: printPod of Kubernetes'
 // pkg/printers/internalversion, without init containers and restarts.
 func kubectlPod(pod *corev1.Pod) (ready, status string) {

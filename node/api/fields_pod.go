@@ -1,7 +1,6 @@
 package api
 
 const (
-	notYetHooks  = "lifecycle hooks are not run yet"
 	imageUser    = "not applied yet: the container runs as its image says"
 	noHostAccess = "holon gives no pod access to its host; remove the field"
 	noVolumeKind = "this kind of volume is not served yet; configMap, secret and emptyDir are"
@@ -12,7 +11,7 @@ const (
 // podSpecRules classify corev1.PodSpec but for its containers.
 var podSpecRules = fieldRules{
 	honoured: []string{
-		"containers", "volumes", "restartPolicy", "terminationGracePeriodSeconds", "nodeSelector", "nodeName", "hostname",
+		"containers", "initContainers", "volumes", "restartPolicy", "terminationGracePeriodSeconds", "nodeSelector", "nodeName", "hostname",
 		"affinity", "priorityClassName",
 		"securityContext",
 		"tolerations", "tolerations[].key", "tolerations[].operator", "tolerations[].value", "tolerations[].effect",
@@ -70,7 +69,6 @@ var podSpecRules = fieldRules{
 		"hostNetwork":         noHostAccess + ", and publish ports with hostPort",
 		"hostPID":             noHostAccess,
 		"hostnameOverride":    "not honoured yet; use hostname",
-		"initContainers":      "init containers are not run yet, and the pod would start without what they prepare",
 		"os":                  "holon runs Linux containers",
 		"resourceClaims":      noDevices,
 		"resources":           "resources of the whole pod are not honoured yet; set them on its containers",
@@ -126,7 +124,6 @@ var containerRules = fieldRules{
 		"securityContext", "securityContext.capabilities", "stdin", "stdinOnce", "tty",
 	},
 	warned: map[string]string{
-		"lifecycle":                        notYetHooks,
 		"resizePolicy":                     "a change of resources restarts the container",
 		"terminationMessagePath":           "termination messages are not read yet",
 		"terminationMessagePolicy":         "termination messages are not read yet",
@@ -153,7 +150,7 @@ var containerRules = fieldRules{
 		"resources.claims":                 noDevices,
 		"resources.limits.*":               noDevices,
 		"resources.requests.*":             noDevices,
-		"restartPolicy":                    "a restart policy of one container is not honoured yet; set it on the pod",
+		"restartPolicy":                    "only an init container may have one, which Always makes a sidecar; set it on the pod",
 		"restartPolicyRules":               "a restart policy of one container is not honoured yet; set it on the pod",
 		"volumeDevices":                    noVolumeKind,
 		"volumeMounts[].subPathExpr":       "not expanded yet; use subPath",
@@ -185,17 +182,36 @@ var probeRules = fieldRules{
 	refused: map[string]string{"grpc": "gRPC probes are not served yet; use httpGet, tcpSocket or exec"},
 }
 
-// probeTables are the three probes of a container at a path.
-func probeTables(at string) fieldTable {
-	all := fieldTable{}
+// hookRules classify corev1.LifecycleHandler.
+var hookRules = fieldRules{
+	honoured: []string{
+		"exec", "exec.command", "sleep", "sleep.seconds",
+		"httpGet", "httpGet.path", "httpGet.port", "httpGet.host", "httpGet.scheme",
+		"httpGet.httpHeaders", "httpGet.httpHeaders[].name", "httpGet.httpHeaders[].value",
+	},
+	refused: map[string]string{"tcpSocket": "Kubernetes keeps it and then fails every such hook; use exec or httpGet"},
+}
+
+// containerTable is a container at a path, with its probes and hooks.
+func containerTable(at string) fieldTable {
+	all := merged(containerRules.at(at), fieldRules{
+		honoured: []string{"lifecycle"},
+		warned:   map[string]string{"lifecycle.stopSignal": "not sent yet: a container ends by SIGTERM"},
+		harmless: map[string][]any{"lifecycle.stopSignal": {"SIGTERM"}},
+	}.at(at))
 	for _, probe := range []string{".livenessProbe", ".readinessProbe", ".startupProbe"} {
 		all = merged(all, fieldTable{at + probe: {handling: honoured}}, probeRules.at(at+probe))
+	}
+	for _, hook := range []string{".lifecycle.postStart", ".lifecycle.preStop"} {
+		all = merged(all, fieldTable{at + hook: {handling: honoured}}, hookRules.at(at+hook))
 	}
 	return all
 }
 
-// podSpecTable is a pod's spec at a path.
+// podSpecTable is a pod's spec at a path. An init container may say that it is a sidecar.
 func podSpecTable(at string) fieldTable {
+	inits := containerTable(at + ".initContainers[]")
+	inits[at+".initContainers[].restartPolicy"] = fieldRule{handling: honoured}
 	return merged(podSpecRules.at(at), affinityTable(at+".affinity"),
-		fieldRules{honoured: selectorFields("labelSelector")}.at(at+".topologySpreadConstraints[]"), containerRules.at(at+".containers[]"), probeTables(at+".containers[]"))
+		fieldRules{honoured: selectorFields("labelSelector")}.at(at+".topologySpreadConstraints[]"), containerTable(at+".containers[]"), inits)
 }

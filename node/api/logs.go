@@ -11,6 +11,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"holon/crdt/state"
 )
 
 // errEnough ends a log that has reached limitBytes.
@@ -136,28 +138,35 @@ func (s *Server) findPod(t *target) (*corev1.Pod, error) {
 	return pod, nil
 }
 
-// containerOf picks the container that a request means.
+// containerOf picks the container that a request means: one that is not named is no init
+// container.
 func containerOf(pod *corev1.Pod, name string) (string, error) {
-	var names []string
-	for _, c := range pod.Spec.Containers {
-		if c.Name == name {
-			return name, nil
-		}
-		names = append(names, c.Name)
-	}
+	inits, mains := namesOf(pod.Spec.InitContainers), namesOf(pod.Spec.Containers)
 	switch {
-	case name != "":
+	case name != "" && !slices.Contains(inits, name) && !slices.Contains(mains, name):
 		return "", apierrors.NewBadRequest(fmt.Sprintf("container %s is not valid for pod %s", name, pod.Name))
-	case len(names) != 1:
-		return "", apierrors.NewBadRequest(fmt.Sprintf("a container name must be specified for pod %s, choose one of: [%s]",
-			pod.Name, strings.Join(names, " ")))
+	case name != "":
+		return name, nil
+	case len(mains) != 1:
+		said := fmt.Sprintf("a container name must be specified for pod %s, choose one of: [%s]", pod.Name, strings.Join(mains, " "))
+		if len(inits) > 0 {
+			said += fmt.Sprintf(" or one of the init containers: [%s]", strings.Join(inits, " "))
+		}
+		return "", apierrors.NewBadRequest(said)
 	}
-	return names[0], nil
+	return mains[0], nil
+}
+
+func namesOf(containers []corev1.Container) (names []string) {
+	for i := range containers {
+		names = append(names, containers[i].Name)
+	}
+	return names
 }
 
 // takesInput tells whether a container of a pod is to have standard input.
 func takesInput(pod *corev1.Pod, container string) bool {
-	return slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == container && c.Stdin })
+	return slices.ContainsFunc(state.Containers(&pod.Spec), func(c corev1.Container) bool { return c.Name == container && c.Stdin })
 }
 
 // ofOwner gives an error of the node that runs a pod its meaning; one that is out

@@ -262,10 +262,10 @@ func TestRefusedAndWarnedFields(t *testing.T) {
 		t.Errorf("a label brings up old warnings: %s", a.warnings)
 	}
 	spec.HostNetwork = true
-	spec.InitContainers = spec.Containers
+	spec.EphemeralContainers = []corev1.EphemeralContainer{{}}
 	_, err = f.kube.AppsV1().Deployments("default").Update(f.ctx, d, update)
 	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "spec.template.spec.hostNetwork: Forbidden") ||
-		!strings.Contains(err.Error(), "spec.template.spec.initContainers: Forbidden") {
+		!strings.Contains(err.Error(), "spec.template.spec.ephemeralContainers: Forbidden") {
 		t.Errorf("got %v", err)
 	}
 }

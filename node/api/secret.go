@@ -49,17 +49,25 @@ func adviseSecret(s *corev1.Secret) []string {
 // of the node.
 func adviseOnSecrets(spec *corev1.PodSpec, at string) []string {
 	var advice []string
-	for i, c := range spec.Containers {
-		for _, e := range c.Env {
-			if e.ValueFrom == nil || e.ValueFrom.SecretKeyRef == nil {
-				continue
-			}
-			for _, arg := range append(append([]string{}, c.Command...), c.Args...) {
-				if strings.Contains(arg, "$("+e.Name+")") {
-					advice = append(advice, fmt.Sprintf(
-						"%s.containers[%d]: $(%s) is a Secret's value: on a command line every user of the node can read it; let the program take it from its environment or a file", at, i, e.Name))
-					break
-				}
+	for i := range spec.InitContainers {
+		advice = append(advice, adviseOnCommand(&spec.InitContainers[i], fmt.Sprintf("%s.initContainers[%d]", at, i))...)
+	}
+	for i := range spec.Containers {
+		advice = append(advice, adviseOnCommand(&spec.Containers[i], fmt.Sprintf("%s.containers[%d]", at, i))...)
+	}
+	return advice
+}
+
+func adviseOnCommand(c *corev1.Container, at string) (advice []string) {
+	for _, e := range c.Env {
+		if e.ValueFrom == nil || e.ValueFrom.SecretKeyRef == nil {
+			continue
+		}
+		for _, arg := range append(append([]string{}, c.Command...), c.Args...) {
+			if strings.Contains(arg, "$("+e.Name+")") {
+				advice = append(advice, fmt.Sprintf(
+					"%s: $(%s) is a Secret's value: on a command line every user of the node can read it; let the program take it from its environment or a file", at, e.Name))
+				break
 			}
 		}
 	}

@@ -490,8 +490,53 @@ func TestPodStatusColumn(t *testing.T) {
 		"Completed":        {Status: corev1.PodStatus{Phase: "Succeeded", ContainerStatuses: []corev1.ContainerStatus{done}}},
 		"Terminating":      {ObjectMeta: metav1.ObjectMeta{DeletionTimestamp: &now}, Status: corev1.PodStatus{Phase: "Running"}},
 	} {
-		if got := podReason(&p); got != want {
+		if got := tellPod(&p).reason; got != want {
 			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+// TestPodStatusOfInits: as kubectl's own printer has it.
+func TestPodStatusOfInits(t *testing.T) {
+	always, yes := corev1.ContainerRestartPolicyAlways, true
+	plain, sidecar := corev1.Container{}, corev1.Container{RestartPolicy: &always}
+	status := func(s corev1.ContainerState, restarts int32) corev1.ContainerStatus {
+		return corev1.ContainerStatus{State: s, RestartCount: restarts}
+	}
+	begins := corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "PodInitializing"}}
+	crashes := corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}
+	runs := corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}
+	ended := func(code int32, reason string) corev1.ContainerState {
+		return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: code, Reason: reason}}
+	}
+	started := corev1.ContainerStatus{State: runs, Started: &yes, Ready: true, RestartCount: 4}
+	ready := corev1.ContainerStatus{State: runs, Ready: true, RestartCount: 1}
+	for _, c := range []struct {
+		want  string // status, ready containers, restarts
+		inits []corev1.Container
+		have  []corev1.ContainerStatus
+		main  corev1.ContainerStatus
+		over  bool // it is initialized
+	}{
+		{"Init:0/2 0/1 0", []corev1.Container{plain, plain}, []corev1.ContainerStatus{status(runs, 0), status(begins, 0)}, status(begins, 0), false},
+		{"Init:1/2 0/1 2", []corev1.Container{plain, plain}, []corev1.ContainerStatus{status(ended(0, "Completed"), 2), status(begins, 0)}, status(begins, 0), false},
+		{"Init:Error 0/1 0", []corev1.Container{plain}, []corev1.ContainerStatus{status(ended(1, "Error"), 0)}, status(begins, 0), false},
+		{"Init:ExitCode:3 0/1 0", []corev1.Container{plain}, []corev1.ContainerStatus{status(ended(3, ""), 0)}, status(begins, 0), false},
+		{"Init:CrashLoopBackOff 0/1 5", []corev1.Container{plain}, []corev1.ContainerStatus{status(crashes, 5)}, status(begins, 0), false},
+		{"Init:1/2 1/2 4", []corev1.Container{sidecar, plain}, []corev1.ContainerStatus{started, status(runs, 0)}, status(begins, 0), false},
+		{"PodInitializing 1/2 4", []corev1.Container{sidecar, plain}, []corev1.ContainerStatus{started, status(ended(0, "Completed"), 7)}, status(begins, 0), true},
+		{"Running 2/2 5", []corev1.Container{sidecar, plain}, []corev1.ContainerStatus{started, status(ended(0, "Completed"), 7)}, ready, true},
+		{"Running 1/2 4", []corev1.Container{sidecar}, []corev1.ContainerStatus{status(crashes, 3)}, ready, true},
+	} {
+		p := corev1.Pod{Spec: corev1.PodSpec{InitContainers: c.inits, Containers: []corev1.Container{{}}}}
+		p.Status = corev1.PodStatus{Phase: "Pending", InitContainerStatuses: c.have, ContainerStatuses: []corev1.ContainerStatus{c.main}}
+		if c.over {
+			p.Status.Phase = "Running"
+			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodInitialized, Status: corev1.ConditionTrue}}
+		}
+		row := podRow(&p)
+		if got := fmt.Sprint(row[2], " ", row[1], " ", row[3]); got != c.want {
+			t.Errorf("got %s, want %s", got, c.want)
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"holon/crdt/state"
 )
 
 var deploymentColumns = []metav1.TableColumnDefinition{
@@ -49,33 +51,84 @@ var podColumns = []metav1.TableColumnDefinition{
 }
 
 func podRow(p *corev1.Pod) []any {
-	restarts, ready, lastRestart := 0, 0, metav1.Time{}
-	for _, c := range p.Status.ContainerStatuses {
-		restarts += int(c.RestartCount)
-		if c.Ready && c.State.Running != nil {
-			ready++
-		}
-		if t := c.LastTerminationState.Terminated; t != nil && lastRestart.Before(&t.FinishedAt) {
-			lastRestart = t.FinishedAt
-		}
-	}
-	restarted := fmt.Sprint(restarts)
-	if restarts > 0 && !lastRestart.IsZero() {
-		restarted = fmt.Sprintf("%d (%s ago)", restarts, age(lastRestart))
+	told := tellPod(p)
+	restarted := fmt.Sprint(told.restarts)
+	if told.restarts > 0 && !told.last.IsZero() {
+		restarted = fmt.Sprintf("%d (%s ago)", told.restarts, age(told.last))
 	}
 	return []any{
-		p.Name, fmt.Sprintf("%d/%d", ready, len(p.Spec.Containers)), podReason(p), restarted, age(p.CreationTimestamp),
+		p.Name, fmt.Sprintf("%d/%d", told.ready, len(state.Serving(&p.Spec))), told.reason, restarted, age(p.CreationTimestamp),
 		orNone(p.Status.PodIP), orNone(p.Spec.NodeName), orNone(p.Status.NominatedNodeName), "<none>",
 	}
 }
 
-// podReason is the STATUS column: the most telling of phase, reason and what the
-// containers report, as kubectl's own printer decides it.
-func podReason(p *corev1.Pod) string {
+// podTold is what a row tells of a pod, as kubectl's own printer decides it. Its reason is
+// the most telling of phase, reason and what the containers report.
+type podTold struct {
+	reason          string
+	ready, restarts int
+	last            metav1.Time // restart
+}
+
+func (t *podTold) count(c *corev1.ContainerStatus) {
+	t.restarts += int(c.RestartCount)
+	if ended := c.LastTerminationState.Terminated; ended != nil && t.last.Before(&ended.FinishedAt) {
+		t.last = ended.FinishedAt
+	}
+}
+
+func tellPod(p *corev1.Pod) podTold {
+	var t podTold
+	if reason, sidecars := tellInit(p); reason == "" || hasCondition(p, corev1.PodInitialized) {
+		t = sidecars
+		t.reason = t.ofMains(p)
+	} else {
+		t = sidecars
+		t.restarts, t.last, t.reason = 0, metav1.Time{}, reason
+		for i := range p.Status.InitContainerStatuses {
+			t.count(&p.Status.InitContainerStatuses[i])
+		}
+	}
+	if p.DeletionTimestamp != nil && !podFinished(p) {
+		t.reason = "Terminating"
+	}
+	return t
+}
+
+// tellInit says how the first init container that holds up the others is, and what there
+// is to tell of sidecars.
+func tellInit(p *corev1.Pod) (reason string, sidecars podTold) {
+	for i := range p.Status.InitContainerStatuses {
+		c := &p.Status.InitContainerStatuses[i]
+		sidecar := i < len(p.Spec.InitContainers) && state.Sidecar(&p.Spec.InitContainers[i])
+		if sidecar {
+			sidecars.count(c)
+		}
+		ended, waits := c.State.Terminated, c.State.Waiting
+		switch {
+		case reason != "" || ended != nil && ended.ExitCode == 0:
+		case sidecar && c.Started != nil && *c.Started:
+			if c.Ready {
+				sidecars.ready++
+			}
+		case ended != nil:
+			reason = "Init:" + terminatedReason(ended)
+		case waits != nil && waits.Reason != "" && waits.Reason != "PodInitializing":
+			reason = "Init:" + waits.Reason
+		default:
+			reason = fmt.Sprintf("Init:%d/%d", i, len(p.Spec.InitContainers))
+		}
+	}
+	return reason, sidecars
+}
+
+// ofMains counts the main containers and says how the pod is by them.
+func (t *podTold) ofMains(p *corev1.Pod) string {
 	reason := or(p.Status.Reason, string(p.Status.Phase))
 	running := false
 	for i := len(p.Status.ContainerStatuses) - 1; i >= 0; i-- {
-		c := p.Status.ContainerStatuses[i]
+		c := &p.Status.ContainerStatuses[i]
+		t.count(c)
 		switch {
 		case c.State.Waiting != nil && c.State.Waiting.Reason != "":
 			reason = c.State.Waiting.Reason
@@ -83,16 +136,14 @@ func podReason(p *corev1.Pod) string {
 			reason = terminatedReason(c.State.Terminated)
 		case c.Ready && c.State.Running != nil:
 			running = true
+			t.ready++
 		}
 	}
 	if reason == "Completed" && running {
 		reason = "NotReady"
-		if podReady(p) {
+		if hasCondition(p, corev1.PodReady) {
 			reason = "Running"
 		}
-	}
-	if p.DeletionTimestamp != nil && !podFinished(p) {
-		return "Terminating"
 	}
 	return reason
 }
@@ -107,9 +158,9 @@ func terminatedReason(t *corev1.ContainerStateTerminated) string {
 	return fmt.Sprintf("ExitCode:%d", t.ExitCode)
 }
 
-func podReady(p *corev1.Pod) bool {
+func hasCondition(p *corev1.Pod, kind corev1.PodConditionType) bool {
 	for _, c := range p.Status.Conditions {
-		if c.Type == corev1.PodReady {
+		if c.Type == kind {
 			return c.Status == corev1.ConditionTrue
 		}
 	}

@@ -35,8 +35,8 @@ func DefaultDeployment(d *appsv1.Deployment) {
 func DefaultPod(p *corev1.Pod) {
 	defaultPodSpec(&p.Spec)
 	setDefault(&p.Spec.EnableServiceLinks, true)
-	for i := range p.Spec.Containers {
-		r := &p.Spec.Containers[i].Resources
+	for _, c := range allContainers(&p.Spec) {
+		r := &c.Resources
 		for name, limit := range r.Limits {
 			if _, there := r.Requests[name]; there {
 				continue
@@ -55,8 +55,8 @@ func defaultPodSpec(s *corev1.PodSpec) {
 	orDefault(&s.SchedulerName, corev1.DefaultSchedulerName)
 	setDefault(&s.TerminationGracePeriodSeconds, int64(corev1.DefaultTerminationGracePeriodSeconds))
 	setDefault(&s.SecurityContext, corev1.PodSecurityContext{})
-	for i := range s.Containers {
-		defaultContainer(&s.Containers[i])
+	for _, c := range allContainers(s) {
+		defaultContainer(c)
 	}
 	for i := range s.Volumes {
 		v := &s.Volumes[i]
@@ -72,12 +72,28 @@ func defaultPodSpec(s *corev1.PodSpec) {
 	}
 }
 
+func allContainers(s *corev1.PodSpec) (all []*corev1.Container) {
+	for _, list := range [][]corev1.Container{s.InitContainers, s.Containers} {
+		for i := range list {
+			all = append(all, &list[i])
+		}
+	}
+	return all
+}
+
 func defaultContainer(c *corev1.Container) {
 	orDefault(&c.ImagePullPolicy, defaultPullPolicy(c.Image))
 	orDefault(&c.TerminationMessagePath, corev1.TerminationMessagePathDefault)
 	orDefault(&c.TerminationMessagePolicy, corev1.TerminationMessageReadFile)
 	for _, p := range []*corev1.Probe{c.LivenessProbe, c.ReadinessProbe, c.StartupProbe} {
 		defaultProbe(p)
+	}
+	if l := c.Lifecycle; l != nil {
+		for _, h := range []*corev1.LifecycleHandler{l.PostStart, l.PreStop} {
+			if h != nil {
+				defaultGet(h.HTTPGet)
+			}
+		}
 	}
 	for i := range c.Ports {
 		orDefault(&c.Ports[i].Protocol, corev1.ProtocolTCP)

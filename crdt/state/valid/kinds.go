@@ -159,13 +159,13 @@ func PodUpdate(p, old *corev1.Pod) field.ErrorList {
 	DefaultPod(was) // later versions of holon may fill in more
 	same := &was.Spec
 	same.Priority = p.Spec.Priority // follows from the class
-	why := "pod updates may not change fields other than `spec.containers[*].image`"
+	why := "pod updates may not change fields other than `spec.containers[*].image`, `spec.initContainers[*].image`"
 	if len(old.OwnerReferences) > 0 {
 		owner := old.OwnerReferences[0]
 		why = fmt.Sprintf("this pod is derived from %s %s: change its %s", owner.Kind, owner.Name, workloadOf(owner.Kind))
-	} else if len(same.Containers) == len(p.Spec.Containers) {
-		for i := range same.Containers {
-			same.Containers[i].Image = p.Spec.Containers[i].Image
+	} else if before, now := allContainers(same), allContainers(&p.Spec); len(before) == len(now) {
+		for i := range before {
+			before[i].Image = now[i].Image
 		}
 	}
 	if !equality.Semantic.DeepEqual(*same, p.Spec) {

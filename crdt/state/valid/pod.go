@@ -16,7 +16,9 @@ import (
 
 func validatePodSpec(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 	errs, volumes := validateVolumes(s.Volumes, at.Child("volumes"))
-	errs = append(errs, validateContainers(s.Containers, volumes, at.Child("containers"))...)
+	v := containerValidator{names: sets.New[string](), volumes: volumes, grace: deref(s.TerminationGracePeriodSeconds)}
+	errs = append(errs, v.mains(s.Containers, at.Child("containers"))...)
+	errs = append(errs, v.inits(s.InitContainers, at.Child("initContainers"))...)
 	errs = append(errs, oneOf(s.RestartPolicy, at.Child("restartPolicy"),
 		corev1.RestartPolicyAlways, corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever)...)
 	errs = append(errs, nonNegative(deref(s.TerminationGracePeriodSeconds), at.Child("terminationGracePeriodSeconds"))...)
@@ -32,34 +34,6 @@ func validatePodSpec(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 	}
 	errs = append(errs, validateSpreads(s.TopologySpreadConstraints, at.Child("topologySpreadConstraints"))...)
 	errs = append(errs, validateAffinity(s.Affinity, at.Child("affinity"))...)
-	return errs
-}
-
-func validateContainers(containers []corev1.Container, volumes sets.Set[string], at *field.Path) field.ErrorList {
-	if len(containers) == 0 {
-		return field.ErrorList{field.Required(at, "")}
-	}
-	var errs field.ErrorList
-	names, hostPorts := sets.New[string](), sets.New[string]()
-	for i := range containers {
-		c, at := &containers[i], at.Index(i)
-		switch {
-		case c.Name == "":
-			errs = append(errs, field.Required(at.Child("name"), ""))
-		case names.Has(c.Name):
-			errs = append(errs, field.Duplicate(at.Child("name"), c.Name))
-		default:
-			errs = append(errs, invalids(at.Child("name"), c.Name, validation.IsDNS1123Label(c.Name))...)
-		}
-		names.Insert(c.Name)
-		errs = append(errs, validateImage(c, at)...)
-		errs = append(errs, validatePorts(c.Ports, hostPorts, at.Child("ports"))...)
-		errs = append(errs, validateEnv(c.Env, at.Child("env"))...)
-		errs = append(errs, validateEnvFrom(c.EnvFrom, at.Child("envFrom"))...)
-		errs = append(errs, validateMounts(c.VolumeMounts, volumes, at.Child("volumeMounts"))...)
-		errs = append(errs, validateProbes(c, at)...)
-		errs = append(errs, validateResources(&c.Resources, at.Child("resources"))...)
-	}
 	return errs
 }
 

@@ -17,7 +17,11 @@ func defaultProbe(p *corev1.Probe) {
 	orDefault(&p.PeriodSeconds, 10)
 	orDefault(&p.SuccessThreshold, 1)
 	orDefault(&p.FailureThreshold, 3)
-	if get := p.HTTPGet; get != nil {
+	defaultGet(p.HTTPGet)
+}
+
+func defaultGet(get *corev1.HTTPGetAction) {
+	if get != nil {
 		orDefault(&get.Path, "/")
 		orDefault(&get.Scheme, corev1.URISchemeHTTP)
 	}
