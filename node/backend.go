@@ -203,6 +203,7 @@ type placed struct {
 	namespace, name string
 	node, run, slot string
 	containers      []string
+	inits           []string // containers that only who names them means
 }
 
 // request begins that of a session with one of its containers.
@@ -223,14 +224,16 @@ func (n *Node) pod(namespace, name string) (placed, error) {
 	p.node, _ = spec["nodeName"].(string)
 	p.run, _ = notes["holon.dev/run"].(string)
 	p.slot, _ = notes["holon.dev/slot"].(string)
-	list, _ := spec["containers"].([]any)
-	for _, c := range list {
-		if container, ok := c.(map[string]any); ok {
-			name, _ := container["name"].(string)
-			p.containers = append(p.containers, name)
-		}
-	}
+	p.containers, p.inits = namesIn(spec["containers"]), namesIn(spec["initContainers"])
 	return p, nil
+}
+
+func namesIn(containers any) (names []string) {
+	for _, c := range list(containers) {
+		name, _ := c["name"].(string)
+		names = append(names, name)
+	}
+	return names
 }
 
 // container picks the container that a request means.
@@ -242,8 +245,8 @@ func (p placed) container(name string) (string, error) {
 		return p.containers[0], nil
 	case name == "":
 		return "", fmt.Errorf("%w: a container name must be specified, choose one of: %v", api.ErrInvalid, p.containers)
-	case !slices.Contains(p.containers, name):
-		return "", fmt.Errorf("%w: container %s is not valid for this pod, choose one of: %v", api.ErrInvalid, name, p.containers)
+	case !slices.Contains(p.containers, name) && !slices.Contains(p.inits, name):
+		return "", fmt.Errorf("%w: container %s is not valid for this pod, choose one of: %v", api.ErrInvalid, name, append(slices.Clone(p.containers), p.inits...))
 	}
 	return name, nil
 }

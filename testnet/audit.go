@@ -214,6 +214,9 @@ func (n *Node) auditHost() {
 	w.bad = append(w.bad, check.Allocatable(n.name, room, pods, n.request)...)
 	n.auditTwice(pods)
 	clear(n.running)
+	if w.shape.Inits {
+		n.auditSequences(pods)
+	}
 	for _, p := range pods {
 		id, err := state.ParseSlotID(p.Slot)
 		if err != nil || !w.bare[id.Workload] || len(w.homes[id]) > 1 || !alive(&p) {

@@ -33,6 +33,8 @@ type Shape struct {
 	Jobs bool
 	// Probes: containers have probes, which they fail for a while.
 	Probes bool
+	// Inits: pods have init containers, sidecars and hooks, some of which fail for a while.
+	Inits bool
 	// Crons: some of it is made again and again, and clocks are wrong.
 	Crons bool
 }
@@ -97,7 +99,10 @@ func (w *World) operate() {
 		n.putJob(fmt.Sprintf("j%d", w.rng.IntN(4)))
 		return
 	case w.shape.Probes && w.rng.IntN(6) == 0:
-		w.sicken()
+		w.sicken("Startup", "Liveness", "Readiness")
+		return
+	case w.shape.Inits && w.rng.IntN(8) == 0:
+		w.sicken("Startup", postStart)
 		return
 	}
 	switch k := w.rng.IntN(100); {
@@ -231,7 +236,8 @@ func (n *Node) putConfigMap(name string) {
 	})
 }
 
-func podTemplate(w *World) map[string]any {
+// podTemplate draws the spec of a pod; name is that of what has no other spec ever.
+func podTemplate(w *World, name string) map[string]any {
 	image := "web"
 	if w.rng.IntN(12) == 0 && !w.shape.Probes { // which with probes might never be ready, and its update never done
 		image = "crash"
@@ -247,14 +253,16 @@ func podTemplate(w *World) map[string]any {
 	if w.shape.Probes {
 		w.probes(container)
 	}
-	spec["containers"] = []any{container}
+	if spec["containers"] = []any{container}; w.shape.Inits {
+		w.inits(name, spec)
+	}
 	return spec
 }
 
 func (n *Node) putDeployment(name string) {
 	value := map[string]any{"spec": map[string]any{
 		"replicas": int64(1 + n.w.rng.IntN(4)),
-		"template": map[string]any{"metadata": map[string]any{"labels": map[string]any{"app": name}}, "spec": podTemplate(n.w)},
+		"template": map[string]any{"metadata": map[string]any{"labels": map[string]any{"app": name}}, "spec": podTemplate(n.w, "")},
 	}}
 	if n.w.shape.Policies {
 		value["metadata"] = map[string]any{"annotations": n.w.policy()}
@@ -293,7 +301,7 @@ func (n *Node) scale(name string) {
 func (n *Node) putPod(name string) {
 	key := state.MakeKey(state.Pods, "default", name)
 	if n.seen[key].Live() == nil {
-		n.put(key, map[string]any{"spec": podTemplate(n.w)})
+		n.put(key, map[string]any{"spec": podTemplate(n.w, name)})
 	}
 }
 

@@ -38,6 +38,7 @@ var kinds = map[string]func(*Config, *Shape){
 	"long-splits":       func(_ *Config, s *Shape) { s.Every, s.Odds = 500*time.Millisecond, 12 },
 	"jobs":              func(_ *Config, s *Shape) { s.Jobs, s.Calm = true, time.Minute },
 	"probes":            func(_ *Config, s *Shape) { s.Probes, s.Calm = true, time.Minute },
+	"inits":             func(_ *Config, s *Shape) { s.Inits, s.Jobs, s.Calm = true, true, time.Minute },
 	"crons": func(_ *Config, s *Shape) {
 		s.Crons, s.Ops, s.Every, s.Calm = true, s.Ops/2, 3*time.Second, 3*time.Minute
 	},
@@ -156,6 +157,17 @@ func TestProbesInHistories(t *testing.T) {
 	total := playKinds(t, probesPlayed, "probes")
 	if c := &total; c.ProbesFailed == 0 || c.ProbeKills == 0 {
 		t.Errorf("no probe failed, or nobody heeded it: %+v", total)
+	}
+}
+
+// initsPlayed is how many histories TestInitsInHistories plays.
+const initsPlayed = 20
+
+// TestInitsInHistories plays histories in which pods begin and end in an order.
+func TestInitsInHistories(t *testing.T) {
+	total := playKinds(t, initsPlayed, "inits")
+	if c := &total; c.InitsRun == 0 || c.Hooks == 0 || c.ProbesFailed == 0 || c.JobsDone == 0 || c.PowerCuts == 0 {
+		t.Errorf("something never happened: %+v", total)
 	}
 }
 

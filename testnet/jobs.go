@@ -23,12 +23,16 @@ func (n *Node) putJob(name string) {
 	if n.w.rng.IntN(4) == 0 {
 		image, spec["backoffLimit"] = "crash", int64(1)
 	}
-	spec["template"] = map[string]any{"spec": map[string]any{
+	pod := map[string]any{
 		"restartPolicy": []string{"Never", "OnFailure"}[n.w.rng.IntN(2)],
 		"containers": []any{map[string]any{
 			"name": "app", "image": image, "resources": map[string]any{"requests": map[string]any{"cpu": "50m"}},
 		}},
-	}}
+	}
+	if n.w.shape.Inits {
+		n.w.inits(name, pod)
+	}
+	spec["template"] = map[string]any{"spec": pod}
 	n.put(key, map[string]any{"spec": spec})
 }
 

@@ -184,7 +184,7 @@ func TestStartsDoNotWaitForStops(t *testing.T) {
 func TestALabelledPodSurvivesAPowerCut(t *testing.T) {
 	s := newStage(t, 2)
 	pod := state.MakeKey(state.Pods, "default", "p")
-	s.put(s.node(1), pod, map[string]any{"spec": podTemplate(s.World)})
+	s.put(s.node(1), pod, map[string]any{"spec": podTemplate(s.World, "")})
 	s.within(5*time.Second, "the pod", s.whole(pod, 1))
 	s.put(s.node(1), pod, map[string]any{"metadata": map[string]any{"labels": map[string]any{"a": "b"}}})
 	s.Run(3 * time.Second)

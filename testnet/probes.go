@@ -13,6 +13,9 @@ type ailment struct{ of, kind string }
 // attempt answers a probe after a moment, or when its time is up.
 func (n *Node) attempt(p core.Probe) {
 	well, wait := n.fares(p.Target, p.Kind, time.Duration(p.Spec.TimeoutSeconds)*time.Second)
+	if n.w.shape.Inits {
+		n.noteStartup(p, well)
+	}
 	if !well {
 		n.w.Counts.ProbesFailed++
 	}
@@ -57,9 +60,9 @@ func imageOf(spec runtime.Spec, container string) string {
 	return ""
 }
 
-// sicken has what is on a node fail a kind of probe for a while.
-func (w *World) sicken() {
-	a := ailment{w.nodes[w.rng.IntN(len(w.nodes))].name, []string{"Startup", "Liveness", "Readiness"}[w.rng.IntN(3)]}
+// sicken has what is on a node fail one of these kinds of probe for a while.
+func (w *World) sicken(kinds ...string) {
+	a := ailment{w.nodes[w.rng.IntN(len(w.nodes))].name, kinds[w.rng.IntN(len(kinds))]}
 	w.did("%s of what is on %s fails", a.kind, a.of)
 	w.ails[a] = w.rng.IntN(2) == 0
 	w.after(time.Second+time.Duration(w.rng.Int64N(int64(5*time.Second))), func() { delete(w.ails, a) })

@@ -41,7 +41,7 @@ func (n *Node) operateSets() {
 }
 
 func templateOf(name string, w *World) map[string]any {
-	return map[string]any{"metadata": map[string]any{"labels": map[string]any{"app": name}}, "spec": podTemplate(w)}
+	return map[string]any{"metadata": map[string]any{"labels": map[string]any{"app": name}}, "spec": podTemplate(w, "")}
 }
 
 func (n *Node) putSet(key state.Key) {

@@ -70,8 +70,9 @@ type Node struct {
 	copies  []*disk                // of its disk as it once was
 	counted core.Counters          // of this boot, those that are in the world's
 	stopped map[runtime.RunID]bool // runs that were ever ordered to stop
-	sets    map[state.SlotID]bool  // slots of StatefulSets that ran here when last seen
-	running map[state.SlotID]bool  // slots of bare pods that ran here when last seen
+	courses map[runtime.RunID]*course
+	sets    map[state.SlotID]bool // slots of StatefulSets that ran here when last seen
+	running map[state.SlotID]bool // slots of bare pods that ran here when last seen
 }
 
 // room of every node: what a small machine has.
@@ -107,7 +108,7 @@ func seededKey(rng interface{ Uint32() uint32 }) ed25519.PrivateKey {
 func (k clusterKeys) public() ed25519.PublicKey { return k.private.Public().(ed25519.PublicKey) }
 
 func (w *World) newNode(i int) *Node {
-	n := &Node{w: w, index: i, name: fmt.Sprintf("n%d", i+1), key: seededKey(w.rng), disk: newDisk(), specs: map[runtime.RunID]runtime.Spec{}, stopped: map[runtime.RunID]bool{}, running: map[state.SlotID]bool{}, sets: map[state.SlotID]bool{}}
+	n := &Node{w: w, index: i, name: fmt.Sprintf("n%d", i+1), key: seededKey(w.rng), disk: newDisk(), specs: map[runtime.RunID]runtime.Spec{}, stopped: map[runtime.RunID]bool{}, running: map[state.SlotID]bool{}, sets: map[state.SlotID]bool{}, courses: map[runtime.RunID]*course{}}
 	n.recertify()
 	n.replica, n.clock = w.randomReplica(), clocksByTurns[i%len(clocksByTurns)]
 	n.absent = w.absentAfter()
@@ -134,13 +135,19 @@ func (n *Node) recertify() {
 
 // program is what containers do: most stay, those of a crashing image exit,
 // those of one that is done as well, and those of a stubborn one take no hint.
-func (w *World) program(_ runtime.Spec, c runtime.Container, _ int) (runtimetest.Program, error) {
+func (w *World) program(_ runtime.Spec, c runtime.Container, attempt int) (runtimetest.Program, error) {
 	p := runtimetest.Program{RunFor: runtimetest.Never, TermCode: 143, TermDelay: 20 * time.Millisecond}
 	switch c.Image {
 	case "crash":
 		p.RunFor, p.ExitCode = 2*time.Second, 1
 	case "done":
 		p.RunFor = 2 * time.Second
+	case "brief":
+		p.RunFor = brief
+	case "fickle": // which succeeds at the second try
+		if p.RunFor = brief; attempt == 0 {
+			p.ExitCode = 1
+		}
 	case "stubborn":
 		p.IgnoreTerm = true
 	}
@@ -432,6 +439,14 @@ func (n *Node) request(id runtime.RunID) state.Resources {
 	return sum
 }
 
+func nobodyWaits(spec runtime.Spec) *runtime.Spec {
+	spec.Containers = slices.Clone(spec.Containers)
+	for i := range spec.Containers {
+		spec.Containers[i].Waits = false
+	}
+	return &spec
+}
+
 // pollHost watches the host as a runtime's event stream does.
 func (n *Node) pollHost(boot int) {
 	next := n.host.Next(n.w.now)
@@ -463,6 +478,9 @@ func (n *Node) carryOut(o core.Order) {
 	switch o.Kind {
 	case core.Ensure:
 		n.specs[o.Run] = *o.Spec
+		if n.w.cfg.Bug == AllAtOnce {
+			o.Spec = nobodyWaits(*o.Spec)
+		}
 		err = n.host.Apply(n.w.now, *o.Spec)
 	case core.Restart:
 		n.w.Counts.Restarts++

@@ -129,6 +129,7 @@ func (w *World) eventually() {
 	w.bad = append(w.bad, check.ExactlyOnce(replicas, fits)...)
 	if fits {
 		w.bad = append(w.bad, check.Jobs(replicas)...)
+		w.bad = append(w.bad, check.Deserted(replicas)...)
 		w.bad = append(w.bad, check.Faces(replicas)...)
 	}
 	w.bad = append(w.bad, w.document(replicas, fits && w.Counts.DiskLosts+w.Counts.RollbacksSeen+w.Counts.RollbacksUnseen == 0)...)

@@ -42,6 +42,7 @@ const (
 	OpenDoor      Bug = "open-door"      // admits runs beyond its room: Allocatable
 	EagerHomes    Bug = "eager-homes"    // believes in a majority always: HomeMoves
 	RunTwice      Bug = "run-twice"      // starts what others still run: auditStart
+	AllAtOnce     Bug = "all-at-once"    // starts containers before their turn: Sequence
 	// Each of these leaves out one rule of the accounting.
 	NoStalePath  Bug = "no-stale-path"
 	NoIngestRule Bug = "no-ingest-rule"
@@ -63,7 +64,7 @@ func (b Bug) Rule() string {
 	return map[Bug]string{
 		SendFirst: "before it was on its disk", AckFirst: "acknowledged", ReuseCounters: "twice",
 		DeafSync:    "differs between",
-		NoStalePath: "", NoIngestRule: "", KeepReplica: "", NoOrphanRule: "is not here", TwoNames: "several Jobs", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home", RunTwice: "in sight, says that it has it",
+		NoStalePath: "", NoIngestRule: "", KeepReplica: "", NoOrphanRule: "is not here", TwoNames: "several Jobs", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home", RunTwice: "in sight, says that it has it", AllAtOnce: "has begun before",
 	}[b]
 }
 
@@ -80,6 +81,7 @@ type World struct {
 	reach  reach
 	sides  sides
 	ails   map[ailment]bool                 // whether it does not answer at all
+	drawn  map[string]map[string]any        // init containers and hooks of Jobs and bare pods
 	bare   map[crdt.UID]bool                // workloads that are bare pods
 	sets   map[crdt.UID]bool                // UIDs of every StatefulSet
 	twice  map[twicePair]time.Duration      // since when two nodes that see each other run a slot of one
@@ -124,7 +126,7 @@ const eventsMax = 5_000_000
 // New makes a world whose nodes have joined one cluster.
 func New(cfg Config) *World {
 	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x9e3779b97f4a7c15)), ledger: check.NewLedger(), now: time.Hour,
-		ails: map[ailment]bool{}, bare: map[crdt.UID]bool{}, sets: map[crdt.UID]bool{}, twice: map[twicePair]time.Duration{}, homes: map[state.SlotID]map[string]bool{}, early: map[state.Key]bool{}}
+		ails: map[ailment]bool{}, drawn: map[string]map[string]any{}, bare: map[crdt.UID]bool{}, sets: map[crdt.UID]bool{}, twice: map[twicePair]time.Duration{}, homes: map[state.SlotID]map[string]bool{}, early: map[state.Key]bool{}}
 	w.net, w.reach, w.sides = newNetwork(w), newReach(w), sides{w: w}
 	w.keys = newClusterKeys(w.rng)
 	for i := range cfg.Nodes {

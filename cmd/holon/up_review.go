@@ -27,10 +27,17 @@ func reviewForProcesses(resource string, value map[string]any) []string {
 		return nil
 	}
 	var advice []string
-	containers, _ := spec["containers"].([]any)
+	for _, list := range []string{"initContainers", "containers"} {
+		containers, _ := spec[list].([]any)
+		advice = append(advice, adviseProcesses(containers, path+"."+list)...)
+	}
+	return advice
+}
+
+func adviseProcesses(containers []any, path string) (advice []string) {
 	for i, c := range containers {
 		container, _ := c.(map[string]any)
-		field := fmt.Sprintf("%s.containers[%d]", path, i)
+		field := fmt.Sprintf("%s[%d]", path, i)
 		if image, _ := container["image"].(string); image != "" {
 			advice = append(advice, fmt.Sprintf("%s.image: ignored on this node, which runs pods as plain host processes", field))
 		}

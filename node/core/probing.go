@@ -108,6 +108,7 @@ func (c *Core) watchContainers(r *run) {
 	for i := range all {
 		spec := &all[i]
 		if !isWatched(spec) {
+			delete(r.watched, spec.Name) // of a template of before: a settled conflict may change a bare pod's
 			continue
 		}
 		w, seen := r.watched[spec.Name], n.sees(r, spec.Name)

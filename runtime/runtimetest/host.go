@@ -167,9 +167,9 @@ func (h *Host) Apply(now time.Duration, spec runtime.Spec) error {
 	} else {
 		h.counts.Adopted++
 	}
-	for i, wanted := range spec.Containers {
-		c := pod.containers[i]
-		if c.id != "" || wanted.Waits {
+	for _, wanted := range spec.Containers {
+		_, c := h.find(spec.ID, wanted.Name)
+		if c == nil || c.id != "" || wanted.Waits { // nil: of another spec than the pod was made from
 			continue
 		}
 		if c.spec = wanted; h.missing[wanted.Image] {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"holon/crdt"
 	"holon/crdt/state"
@@ -44,14 +45,16 @@ func Equal(replicas []Replica) []string {
 	return bad
 }
 
-// running counts, per slot, the pods whose containers all run, and where.
+// running counts, per slot, the pods whose containers all run or have prepared the others,
+// and where.
 func running(replicas []Replica) map[string][]string {
 	found := map[string][]string{}
 	for _, r := range replicas {
 		for _, p := range r.Pods {
 			whole := len(p.Containers) > 0
 			for _, c := range p.Containers {
-				whole = whole && c.State == runtime.Running
+				prepared := strings.HasPrefix(c.Name, InitPrefix) && c.State == runtime.Exited && c.ExitCode == 0
+				whole = whole && (c.State == runtime.Running || prepared)
 			}
 			if whole {
 				found[p.Slot] = append(found[p.Slot], fmt.Sprintf("%s(%s)", r.Node, p.ID))

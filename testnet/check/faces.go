@@ -31,7 +31,14 @@ func Faces(replicas []Replica) []string {
 }
 
 func ended(p *runtime.Status) bool {
-	return len(p.Containers) > 0 && !slices.ContainsFunc(p.Containers, func(c runtime.ContainerStatus) bool { return c.State != runtime.Exited })
+	begun := false
+	for i := range p.Containers {
+		c := &p.Containers[i] // one that waits for its turn has no ID
+		if begun = begun || c.State == runtime.Exited; c.State == runtime.Running || c.State == runtime.Created && c.ID != "" {
+			return false
+		}
+	}
+	return begun
 }
 
 func (r *Replica) deployments() []string {
