@@ -90,6 +90,9 @@ func (c *Core) reportContainer(r *run, at int, spec *corev1.Container, seen *run
 		cs.State, cs.Reason, cs.Message = "waiting", "PodInitializing", ""
 	case seen.State == runtime.Created:
 		cs.State, cs.Reason, cs.Message = "waiting", "ContainerCreating", r.message
+		if len(r.template.Spec.InitContainers) > 0 {
+			cs.Reason = "PodInitializing" // until it runs, as kubelet says
+		}
 		if r.reason != "" {
 			cs.Reason = waitingReason(r.reason)
 		}
