@@ -58,7 +58,7 @@ func newScheme() *runtime.Scheme {
 	utilruntime.Must(authorizationv1.AddToScheme(s))
 	utilruntime.Must(authenticationv1.AddToScheme(s))
 	utilruntime.Must(metricsv1beta1.AddToScheme(s))
-	s.AddKnownTypes(schema.GroupVersion{Group: holonGroup, Version: holonVersion}, &Revocation{})
+	s.AddKnownTypes(schema.GroupVersion{Group: holonGroup, Version: holonVersion}, &Revocation{}, &Conflict{})
 	return s
 }
 
