@@ -205,6 +205,12 @@ func (r *Record) Gone(uid UID) bool {
 	return o == nil || o.Dead != nil
 }
 
+// Buried reports whether the record has the tombstone of an object.
+func (r *Record) Buried(uid UID) bool {
+	o := r.orEmpty().Objects[uid]
+	return o != nil && o.Dead != nil
+}
+
 func bornBefore(a, b *Object) bool {
 	if c := a.Birth.Stamp.Compare(b.Birth.Stamp); c != 0 {
 		return c < 0

@@ -58,7 +58,7 @@ func (n *Node) Mutate(ctx context.Context, m api.Mutation) (api.Object, error) {
 
 // mutation translates a write of the API into registers.
 func (n *Node) mutation(m api.Mutation) (core.Mutate, error) {
-	op := core.Mutate{Key: state.MakeKey(m.Resource, m.Namespace, m.Name), Create: m.Old == nil && m.UID == "", Delete: m.New == nil, Token: m.Token}
+	op := core.Mutate{Key: state.MakeKey(m.Resource, m.Namespace, m.Name), Create: m.Old == nil && m.UID == "", Delete: m.New == nil, Cascade: m.Cascade, Token: m.Token}
 	var err error
 	if m.UID != "" {
 		if op.UID, err = crdt.ParseUID(m.UID); err != nil {

@@ -51,11 +51,11 @@ func (n *Node) projectAll(records iter.Seq[core.Change]) {
 func (n *Node) follow(c core.Change) (o api.Object, shown bool) {
 	n.noteConflicts(c)
 	switch c.Key.Resource() {
-	case state.ConfigMaps, state.Secrets, state.Namespaces, state.PriorityClasses, state.ServiceAccounts,
+	case state.ConfigMaps, state.Secrets, state.PriorityClasses, state.ServiceAccounts,
 		state.Roles, state.RoleBindings, state.ClusterRoles, state.ClusterRoleBindings, state.Revocations:
 		return api.Object{Key: apiKey(c.Key), Token: c.Token, Source: n.plain(c)}, true
 	case state.Deployments, state.Pods, state.StatefulSets, state.DaemonSets, state.Jobs, state.CronJobs, state.Nodes, state.Budgets,
-		state.Services:
+		state.Services, state.Namespaces:
 		if c.Record.Live() == nil {
 			n.reasons.Delete(c.Key)
 			return api.Object{Key: apiKey(c.Key)}, true
@@ -114,12 +114,7 @@ func (n *Node) plain(c core.Change) api.Source {
 	if !ok {
 		return nil
 	}
-	value := state.AddMeta(c.Key, obj.UID.String(), obj.Value)
-	if c.Key.Resource() != state.Namespaces {
-		return fresh{(*shared)(c.Stored), value}
-	}
-	value["status"] = map[string]any{"phase": "Active"}
-	return api.Decoded(value)
+	return fresh{(*shared)(c.Stored), state.AddMeta(c.Key, obj.UID.String(), obj.Value)}
 }
 
 // shared is an object that is decoded for each reader anew, so that the store's

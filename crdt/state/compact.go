@@ -27,8 +27,8 @@ func identity(o *crdt.Object) crdt.UID {
 }
 
 // Compacted gives the registers of a new object, under another UID, that takes
-// the place of o: the same fields, the same slots, a generation that goes on, the
-// conflicts that nobody has settled between whole objects, and no absent registers.
+// the place of o: the same fields, the same slots, a generation that goes on, what
+// depends on it, the conflicts that nobody has settled between whole objects, and no absent registers.
 //
 // Absent registers cannot be dropped inside a UID: a replica that has not heard
 // of the removal would bring the old value back, and nothing tells who has heard
@@ -51,10 +51,12 @@ func Compacted(key Key, o *crdt.Object, replica crdt.ReplicaID) (map[string][]by
 		values[GenerationPath(replica)] = strconv.AppendInt(nil, n, 10)
 	}
 	for path, g := range o.Registers {
-		if g.Value != nil && (path == ValidPath || strings.HasPrefix(path, conflictPrefix) || hiddenOfJob(path)) {
+		if g.Value != nil && (path == ValidPath || strings.HasPrefix(path, conflictPrefix) || strings.HasPrefix(path, formerPrefix) ||
+			path == PodEnded || hiddenOfJob(path)) {
 			values[path] = g.Value
 		}
 	}
+	values[formerPrefix+o.UID.String()] = present
 	if Plans(key.Resource()) {
 		values[IdentityPath] = EncodeRegister(identity(o).String())
 	}

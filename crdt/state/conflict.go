@@ -83,7 +83,7 @@ func usersWrite(path string) bool {
 	}
 	for _, own := range []string{
 		"/status", "/metadata/managedFields", "/metadata/generation", "/metadata/resourceVersion", "/metadata/uid",
-		"/metadata/creationTimestamp", "/metadata/selfLink", "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration",
+		"/metadata/creationTimestamp", MarkPath, "/metadata/deletionGracePeriodSeconds", "/metadata/selfLink", "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration",
 		"/metadata/annotations/deployment.kubernetes.io~1revision",
 	} {
 		if rest, ok := strings.CutPrefix(path, own); ok && (rest == "" || rest[0] == '/') {
@@ -135,6 +135,10 @@ func KeepLoser(rec *crdt.Record, uid crdt.UID) []byte {
 	return spec
 }
 
+// OwnMeta are the fields of an object's metadata that another one of its name does not
+// share.
+var OwnMeta = []string{"creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "managedFields"}
+
 // essence is an object without what its birth alone decides, as canonical
 // JSON; nil if it does not make sense.
 func essence(o *crdt.Object) []byte {
@@ -143,7 +147,7 @@ func essence(o *crdt.Object) []byte {
 		return nil
 	}
 	if meta, ok := value["metadata"].(map[string]any); ok {
-		for _, own := range []string{"creationTimestamp", "generation", "managedFields"} {
+		for _, own := range OwnMeta {
 			delete(meta, own)
 		}
 		if len(meta) == 0 {

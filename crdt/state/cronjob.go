@@ -33,6 +33,7 @@ type CronJob struct {
 	Object            map[string]any // as stored, to show it
 	Invalid           string         // see Workload
 	Conflicts         []Conflict
+	Deleting          bool // it is marked: no Job of it begins any more
 	template          map[string]any
 	labels, notes     map[string]string
 }
@@ -77,6 +78,8 @@ func DecodeCronJob(key Key, rec *crdt.Record) (*CronJob, error) {
 	if err := c.read(value); err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
+	life := LifeOf(live)
+	c.Deleting = life.Deleting
 	return c, DecodeRegisters(key, live, map[string]any{CronScheduled: &c.Scheduled})
 }
 
@@ -184,7 +187,7 @@ func (c *CronJob) DueOf(job string) (due time.Time, ok bool) {
 func Plans(resource string) bool { return IsWorkload(resource) || resource == CronJobs }
 
 // checkOwners: the CronJob that a Job goes with may be on its way, or be gone with the
-// burial on the way; a Job says for ever which one it is.
+// burial on the way; a Job says which one it is, until it is orphaned.
 func (c *checker) checkOwners() {
 	for _, key := range c.of(Jobs) {
 		live := c.doc[key].Live()
@@ -192,7 +195,7 @@ func (c *checker) checkOwners() {
 			continue
 		}
 		g, owned := live.Registers[JobOwner]
-		if !owned {
+		if !owned || g.Value == nil {
 			continue
 		}
 		var owner CronOwner

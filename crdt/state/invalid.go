@@ -29,14 +29,19 @@ func Preview(o *crdt.Object, delta map[string][]byte) (before, after map[string]
 	if before, err = BuildObject(o); err != nil {
 		return nil, nil, err
 	}
+	after, err = BuildObject(Written(o, delta))
+	return before, after, err
+}
+
+// Written is an object as it will be once delta is written, but for who wrote it.
+func Written(o *crdt.Object, delta map[string][]byte) *crdt.Object {
 	next := &crdt.Object{UID: o.UID, Birth: o.Birth, Registers: maps.Clone(o.Registers)}
 	for path, value := range delta {
 		g := next.Registers[path]
 		g.Value = value
 		next.Registers[path] = g
 	}
-	after, err = BuildObject(next)
-	return before, after, err
+	return next
 }
 
 // KeepValid is the value of ValidPath for an object that is valid; nil for one

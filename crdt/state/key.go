@@ -64,6 +64,9 @@ func (k Key) Resource() string {
 	return resource
 }
 
+// Within says whether k begins with another key, whose name is the beginning of a name.
+func (k Key) Within(prefix Key) bool { return strings.HasPrefix(string(k), string(prefix)) }
+
 // Internal says whether k is of holon's own bookkeeping, which no user wrote.
 func (k Key) Internal() bool {
 	return strings.HasSuffix(k.Resource(), ".holon.dev") && k.Resource() != Revocations

@@ -52,6 +52,13 @@ type Workload struct {
 	Invalid   string
 	Conflicts []Conflict // that nobody has settled
 	Job       *Job       // nil: it is none
+	// Deleting: it is marked. Its pods run on, but none are updated or retried, as its
+	// controller in Kubernetes does not look at it any more.
+	Deleting bool
+	// Stops: nothing of it runs, though it is still there: it is a Pod that is held, or
+	// waits for its pods to go first.
+	Stops bool
+	Ended Phase // of a Pod that Stops
 }
 
 // Bare reports whether w is a Pod that nobody else owns.
@@ -131,8 +138,17 @@ func DecodeWorkload(key Key, rec *crdt.Record) (*Workload, error) {
 		}
 	}
 	w.Revision = RevisionHash(w.Template)
-	return w, nil
+	life := LifeOf(rec.Live())
+	w.Deleting = life.Deleting
+	w.Stops = life.Deleting && (w.Bare() || life.InForeground())
+	w.Paused = w.Paused || w.Deleting
+	w.OnDelete = w.OnDelete || w.Deleting && (w.Set() || w.Daemon())
+	return w, DecodeRegisters(key, rec.Live(), map[string]any{PodEnded: &w.Ended})
 }
+
+// PodEnded is the hidden register of a Pod that is held by finalizers: the phase in which
+// its containers ended.
+const PodEnded = "#ended"
 
 func (w *Workload) fromDeployment(value map[string]any) error {
 	var d appsv1.Deployment
@@ -259,6 +275,9 @@ func Unstructured(from any) (map[string]any, error) {
 // and of a Job the first that have not succeeded, as many as may run at once. Of a
 // DaemonSet the nodes decide.
 func (w *Workload) Counts(index int) bool {
+	if w.Stops {
+		return false
+	}
 	if w.Job != nil {
 		return w.Job.open[index]
 	}

@@ -13,6 +13,8 @@ import (
 	"errors"
 	"io"
 	"time"
+
+	"holon/crdt/state"
 )
 
 // Key names an object: Resource is the plural with its group, as
@@ -88,6 +90,9 @@ type Mutation struct {
 	// Old and New are the object as the client saw it and as it shall be; New nil
 	// deletes, Old nil creates. Status, resourceVersion and uid in them are ignored.
 	Old, New map[string]any
+	// Cascade is what becomes of what depends on an object that is deleted. One that has
+	// finalizers afterwards is only marked, and there until they are gone.
+	Cascade state.Cascade
 	// Actor is the user name, for Events and logs.
 	Actor string
 }

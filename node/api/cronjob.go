@@ -1,7 +1,6 @@
 package api
 
 import (
-	"fmt"
 	"slices"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -66,14 +65,4 @@ func printBool(b *bool) string {
 		return "True"
 	}
 	return "False"
-}
-
-// adviseOnOwners warns of an owner that a Job does not go with.
-func adviseOnOwners(owners []metav1.OwnerReference) (advice []string) {
-	for i, o := range owners {
-		if o.Kind != "CronJob" || !deref(o.Controller) {
-			advice = append(advice, fmt.Sprintf("metadata.ownerReferences[%d]: %s", i, metadataRules.warned["ownerReferences"]))
-		}
-	}
-	return advice
 }

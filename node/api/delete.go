@@ -14,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
+
+	"holon/crdt/state"
 )
 
 func (s *Server) delete(w http.ResponseWriter, r *http.Request, t *target) error {
@@ -96,8 +98,8 @@ func decodeDeleteOptions(r *http.Request, body []byte, opts *metav1.DeleteOption
 	return nil
 }
 
-// deleteObject deletes what o is. A Pod is answered as it is while it stops;
-// other objects are gone at once and the result is empty.
+// deleteObject deletes what o is. A Pod is answered as it is while it stops, and what
+// finalizers hold as it is now; other objects are gone at once and the result is empty.
 func (s *Server) deleteObject(
 	ctx context.Context, t *target, o Object, opts *metav1.DeleteOptions, warn *warnings,
 ) (Object, error) {
@@ -115,38 +117,45 @@ func (s *Server) deleteObject(
 	if len(opts.DryRun) > 0 {
 		return result, nil
 	}
+	var held Object
 	var err error
 	switch {
 	case t.kind.key() == Namespaces:
-		err = s.deleteNamespace(ctx, t, o)
+		held, err = s.deleteNamespace(ctx, t, o)
 	case o.isGiven():
 		err = s.config.Cache.Apply(nil, []Key{o.Key}) // and another one takes its place
 	case derivedPod(o):
 		err = ofBackend(s.config.Backend.DeletePod(ctx, o.Namespace, o.Name), t.kind.groupResource(), o.Name)
 	default:
-		err = s.remove(ctx, t, o, opts.Preconditions != nil && opts.Preconditions.ResourceVersion != nil)
+		m := Mutation{Key: o.Key, UID: uidOf(o.Value()), Old: o.Value(), Cascade: state.Cascade(deref(opts.PropagationPolicy))}
+		if opts.Preconditions != nil && opts.Preconditions.ResourceVersion != nil {
+			m.Token = o.Token
+		}
+		held, err = s.remove(ctx, t, m)
+	}
+	if held.Source != nil {
+		result = held
 	}
 	return result, err
 }
 
-// remove deletes one stored object.
-func (s *Server) remove(ctx context.Context, t *target, o Object, exact bool) error {
-	value := o.Value()
-	m := Mutation{Key: o.Key, UID: uidOf(value), Old: value}
-	if exact {
-		m.Token = o.Token
+// remove deletes one stored object. The result is the object if something holds it.
+func (s *Server) remove(ctx context.Context, t *target, m Mutation) (held Object, err error) {
+	shown, err := s.mutate(ctx, t, m)
+	if err != nil || shown.Source == nil {
+		return Object{}, err
 	}
-	_, err := s.mutate(ctx, t, m)
-	return err
+	if value := shown.Value(); uidOf(value) == m.UID && metaString(value, "deletionTimestamp") != "" {
+		return shown, nil
+	}
+	return Object{}, nil
 }
 
 func warnDelete(t *target, o Object, opts *metav1.DeleteOptions, warn *warnings) {
 	if p := opts.PropagationPolicy; p != nil && *p == metav1.DeletePropagationOrphan {
 		switch {
-		case slices.Contains([]string{Deployments, StatefulSets, DaemonSets}, t.kind.key()):
-			warn.add("propagationPolicy Orphan is not honoured: the pods of a %s are derived from it and stop with it", t.kind.Kind)
-		case t.kind.key() == CronJobs:
-			warn.add("propagationPolicy Orphan is not honoured: the Jobs of a CronJob are deleted with it")
+		case slices.Contains([]string{Deployments, StatefulSets, DaemonSets, Jobs}, t.kind.key()):
+			warn.add("propagationPolicy Orphan is not honoured for pods: those of a %s are derived from it and stop with it", t.kind.Kind)
 		}
 	}
 	if g := opts.GracePeriodSeconds; g != nil && t.kind.key() == Pods {

@@ -21,14 +21,7 @@ var jobRules = fieldRules{
 	harmless: map[string][]any{"podReplacementPolicy": {"TerminatingOrFailed"}},
 }
 
-// jobMetadataRules differ: a Job that names a CronJob goes with it; see adviseOnOwners.
-var jobMetadataRules = fieldRules{
-	honoured: append([]string{"ownerReferences"}, metadataRules.honoured...),
-	filled:   metadataRules.filled,
-	warned:   map[string]string{"finalizers": metadataRules.warned["finalizers"]},
-}
-
 var jobFields = merged(
-	typeRules.at(""), jobMetadataRules.at("metadata"), jobRules.at("spec"),
+	typeRules.at(""), metadataRules.at("metadata"), jobRules.at("spec"),
 	templateMetadataRules.at("spec.template.metadata"), podSpecTable("spec.template.spec"),
 )

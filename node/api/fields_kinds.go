@@ -5,23 +5,22 @@ var typeRules = fieldRules{honoured: []string{"metadata", "spec"}, filled: []str
 
 // metadataRules classify metav1.ObjectMeta of a stored object.
 var metadataRules = fieldRules{
-	honoured: []string{"name", "generateName", "namespace", "labels", "annotations"},
+	honoured: []string{
+		"name", "generateName", "namespace", "labels", "annotations", "finalizers",
+		"ownerReferences", "ownerReferences[].apiVersion", "ownerReferences[].kind", "ownerReferences[].name", "ownerReferences[].uid",
+		"ownerReferences[].controller", "ownerReferences[].blockOwnerDeletion",
+	},
 	filled: []string{
 		"selfLink", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
 		"deletionGracePeriodSeconds", "managedFields",
-	},
-	warned: map[string]string{
-		"finalizers":      "kept, but they do not hold back a deletion yet",
-		"ownerReferences": "kept, but the object is not deleted with its owner yet",
 	},
 }
 
 // podMetadataRules differ: a pod with an owner is one that holon derives; see
 // validatePodCreate and validatePodUpdate.
 var podMetadataRules = fieldRules{
-	honoured: metadataRules.honoured,
+	honoured: []string{"name", "generateName", "namespace", "labels", "annotations", "finalizers"},
 	filled:   append([]string{"ownerReferences"}, metadataRules.filled...),
-	warned:   map[string]string{"finalizers": metadataRules.warned["finalizers"]},
 }
 
 // templateMetadataRules classify the metadata of a pod template; a name in it
@@ -30,7 +29,7 @@ var templateMetadataRules = fieldRules{
 	honoured: []string{"labels", "annotations"},
 	filled:   append([]string{"name", "generateName", "namespace"}, metadataRules.filled...),
 	warned: map[string]string{
-		"finalizers":      metadataRules.warned["finalizers"],
+		"finalizers":      "the pods that holon derives have none",
 		"ownerReferences": "holon sets the owners of the pods",
 	},
 }

@@ -11,6 +11,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"holon/crdt/state"
 )
 
 const (
@@ -70,35 +72,37 @@ func (t *terminating) begin(name string) (end func()) {
 }
 
 // deleteNamespace deletes what is in a namespace and then the namespace, within
-// the request. It may be interrupted anywhere: content goes first, so the
+// the request. What finalizers hold in it holds the namespace, too, which the nodes
+// delete once it is gone. It may be interrupted anywhere: content goes first, so the
 // namespace is still there to be deleted again. While it runs this node takes no
 // new content; content that another node takes meanwhile and that arrives after
 // the namespace is gone stays listed by NamespaceContent.
-func (s *Server) deleteNamespace(ctx context.Context, t *target, o Object) error {
+func (s *Server) deleteNamespace(ctx context.Context, t *target, o Object) (held Object, err error) {
 	for _, name := range protectedNamespaces {
 		if o.Name == name {
-			return apierrors.NewForbidden(t.kind.groupResource(), name, errors.New("this namespace may not be deleted"))
+			return held, apierrors.NewForbidden(t.kind.groupResource(), name, errors.New("this namespace may not be deleted"))
 		}
 	}
 	defer s.terminating.begin(o.Name)()
 	for range contentRounds {
 		content := NamespaceContent(s.config.Cache, o.Name)
 		if len(content) == 0 {
-			return s.remove(ctx, t, o, false)
+			return s.remove(ctx, t, Mutation{Key: o.Key, UID: uidOf(o.Value()), Old: o.Value()})
 		}
 		err := eachOf(ctx, content, func(ctx context.Context, o Object) error {
 			one := &target{kind: kindNamed(o.Resource), namespace: o.Namespace, name: o.Name}
-			if err := s.remove(ctx, one, o, false); err != nil && !apierrors.IsNotFound(err) {
+			_, err := s.remove(ctx, one, Mutation{Key: o.Key, UID: uidOf(o.Value()), Old: o.Value(), Cascade: state.Background})
+			if err != nil && !apierrors.IsNotFound(err) {
 				return err
 			}
 			return nil
 		})
 		if err != nil {
-			return err
+			return held, err
 		}
 		s.awaitShown(ctx, t.key(), func(Object, bool) bool { return len(NamespaceContent(s.config.Cache, o.Name)) == 0 })
 	}
-	return apierrors.NewConflict(t.kind.groupResource(), o.Name, errors.New(
+	return held, apierrors.NewConflict(t.kind.groupResource(), o.Name, errors.New(
 		"objects keep appearing in this namespace: delete it again once nothing creates them"))
 }
 

@@ -213,7 +213,7 @@ var ordinaryKinds = []*kind{
 		fields:   jobFields,
 		defaults: by(valid.DefaultJob), validate: on(valid.Job), validateUpdate: onUpdate(valid.JobUpdate),
 		advise: adviceOn(func(j *batchv1.Job) []string {
-			return slices.Concat(adviseOnOwners(j.OwnerReferences), valid.AdviseTemplate(j.Spec.Template.Annotations), adviseOnSecrets(&j.Spec.Template.Spec, "spec.template.spec"))
+			return slices.Concat(valid.AdviseTemplate(j.Spec.Template.Annotations), adviseOnSecrets(&j.Spec.Template.Spec, "spec.template.spec"))
 		}),
 		columns: jobColumns, row: row(jobRow),
 	},

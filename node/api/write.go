@@ -11,6 +11,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -206,7 +207,23 @@ func complete(k *kind, obj, old runtime.Object) field.ErrorList {
 	case old != nil && k.validateUpdate != nil:
 		errs = append(errs, k.validateUpdate(obj, old)...)
 	}
-	return errs
+	return append(errs, heldByNew(obj, old)...)
+}
+
+// heldByNew refuses finalizers that an object gets while it is being deleted.
+func heldByNew(obj, old runtime.Object) field.ErrorList {
+	if old == nil {
+		return nil
+	}
+	next, err := meta.Accessor(obj)
+	if err != nil {
+		return nil
+	}
+	was, err := meta.Accessor(old)
+	if err != nil || was.GetDeletionTimestamp() == nil {
+		return nil
+	}
+	return apivalidation.ValidateNoNewFinalizers(next.GetFinalizers(), was.GetFinalizers(), field.NewPath("metadata", "finalizers"))
 }
 
 // clientMetadata is what an object's metadata shall be: what clients decide from
@@ -367,7 +384,7 @@ func (s *Server) mutate(ctx context.Context, t *target, m Mutation) (Object, err
 		}
 		return there && o.Token == stored.Token
 	})
-	if ok && m.New != nil {
+	if ok {
 		return shown, nil
 	}
 	return stored, nil

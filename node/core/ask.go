@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,15 +22,16 @@ type (
 	// Mutate writes one API object. Old and New are its registers as the client
 	// saw them and as they shall be; only what differs is written.
 	Mutate struct {
-		Key    state.Key
-		UID    crdt.UID // of the object that is meant; zero with Create
-		Create bool
-		Delete bool
-		NewUID crdt.UID // of a created object
-		Token  uint64   // not 0: only if the record is still this one
-		Old    map[string][]byte
-		New    map[string][]byte
-		Upsert bool // write whether the object is there or not
+		Key     state.Key
+		UID     crdt.UID // of the object that is meant; zero with Create
+		Create  bool
+		Delete  bool
+		Cascade state.Cascade // of Delete
+		NewUID  crdt.UID      // of a created object
+		Token   uint64        // not 0: only if the record is still this one
+		Old     map[string][]byte
+		New     map[string][]byte
+		Upsert  bool // write whether the object is there or not
 	}
 	// Settle answers the conflict at Path of an object: Loser is the index of the
 	// loser whose value is to be taken, or KeepWinner.
@@ -200,9 +202,9 @@ func (c *Core) mutate(op Mutate) (crdt.UID, error) {
 	case live == nil || live.UID != op.UID:
 		return crdt.UID{}, ErrNotFound
 	case op.Delete:
-		return live.UID, c.bury(op.Key)
+		return live.UID, c.end(op.Key, op.Cascade)
 	}
-	return live.UID, c.update(op, live)
+	return live.UID, cmp.Or(c.update(op, live), c.release(op.Key))
 }
 
 // checkSealed refuses a write that would put a Secret's value into a record in
@@ -236,6 +238,9 @@ func (c *Core) update(op Mutate, live *crdt.Object) error {
 	delta := state.Changes(live.Registers, op.Old, op.New)
 	if len(delta) == 0 {
 		return nil
+	}
+	if err := keepsMark(live, delta); err != nil {
+		return err
 	}
 	c.countSpec(op.Key, live, delta)
 	if live.Registers[state.ValidPath].Value != nil {

@@ -129,6 +129,7 @@ func (c *Core) auditPlans(say sayer) {
 		if j := c.index.crons[uid]; j != nil {
 			deeds, _ = c.cronDeeds(j)
 		}
+		deeds = append(deeds, c.lifeDeeds(uid)...)
 		if c.gone(uid) {
 			deeds = append(deeds, c.burials(uid)...)
 		}

@@ -61,7 +61,9 @@ func (c *Core) burials(uid crdt.UID) []deed {
 		}})
 	}
 	for _, w := range c.index.jobsOf(uid) {
-		deeds = append(deeds, deed{"bury " + string(w.Key), func() error { return c.bury(w.Key) }})
+		if !w.Deleting {
+			deeds = append(deeds, deed{"bury " + string(w.Key), func() error { return c.end(w.Key, state.Background) }})
+		}
 	}
 	for _, i := range slices.Sorted(maps.Keys(c.index.slots[uid])) {
 		s := c.index.slots[uid][i]

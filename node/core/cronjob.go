@@ -126,7 +126,7 @@ func (c *Core) cronDeeds(j *state.CronJob) (deeds []deed, again Instant) {
 	jobs := c.index.jobsOf(j.UID)
 	deeds = c.cronHistory(j, jobs)
 	now, ok := c.timeOfDay()
-	if !ok || j.Suspended {
+	if !ok || j.Suspended || j.Deleting {
 		return deeds, 0
 	}
 	since := time.Unix(j.Scheduled.Since*60, 0)
@@ -184,7 +184,7 @@ func (c *Core) cronRun(j *state.CronJob, jobs []*state.Workload, due, now time.T
 		if j.Concurrency == batchv1.ReplaceConcurrent {
 			for _, w := range active {
 				c.fact(false, j.Key, "SuccessfulDelete", "deleted job %s, which the next one replaces", w.Name)
-				if err := c.bury(w.Key); err != nil {
+				if err := c.end(w.Key, state.Background); err != nil {
 					return err
 				}
 			}
@@ -224,9 +224,9 @@ func (c *Core) sayMissed(j *state.CronJob, due time.Time) {
 // be kept.
 func (c *Core) cronHistory(j *state.CronJob, jobs []*state.Workload) (deeds []deed) {
 	for ended, most := range map[state.JobState]int{state.JobComplete: j.Succeeded, state.JobFailed: j.Failed} {
-		list := slices.DeleteFunc(slices.Clone(jobs), func(w *state.Workload) bool { return w.Job.State != ended })
+		list := slices.DeleteFunc(slices.Clone(jobs), func(w *state.Workload) bool { return w.Job.State != ended || w.Deleting })
 		for _, w := range list[:max(len(list)-most, 0)] {
-			deeds = append(deeds, deed{"end the history of " + string(w.Key), func() error { return c.bury(w.Key) }})
+			deeds = append(deeds, deed{"end the history of " + string(w.Key), func() error { return c.end(w.Key, state.Background) }})
 		}
 	}
 	slices.SortFunc(deeds, func(a, b deed) int { return cmp.Compare(a.what, b.what) })

@@ -147,6 +147,7 @@ func (c *Core) derive() {
 	}
 	c.deriveBudgets(due)
 	c.deriveServices()
+	c.deriveNamespaces()
 	nodes := c.dueNodes()
 	for _, name := range nodes {
 		c.deriveNode(name)
@@ -297,7 +298,7 @@ func (c *Core) derivePod(w *state.Workload, face *state.PodFace, shown map[state
 func keepStoredMeta(value map[string]any, w *state.Workload) {
 	meta := value["metadata"].(map[string]any)
 	stored, _ := w.Object["metadata"].(map[string]any)
-	for _, field := range []string{"generation", "creationTimestamp", "finalizers", "generateName"} {
+	for _, field := range []string{"generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "finalizers", "generateName", "ownerReferences"} {
 		if v, ok := stored[field]; ok {
 			meta[field] = v
 		}
@@ -342,10 +343,13 @@ func (c *Core) podFaces(w *state.Workload, runs []placedRun) []state.PodFace {
 		}
 	}
 	for _, r := range runs { // of slots that are not wanted any more
-		if c.wants(w, r.status.Slot.Index) || w.Bare() || w.Set() && showsSlot(faces, r.status.Slot) {
+		if c.wants(w, r.status.Slot.Index) || w.Bare() && !w.Stops || w.Set() && showsSlot(faces, r.status.Slot) {
 			continue
 		}
 		faces = append(faces, c.podFace(w, r.status.Slot, r.node, r.status))
+	}
+	if w.Bare() && w.Stops && len(faces) == 0 {
+		faces = append(faces, c.heldPod(w))
 	}
 	return faces
 }

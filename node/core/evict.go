@@ -54,7 +54,7 @@ func (c *Core) evict(op Evict) error {
 	case (gone || w.Daemon()) && op.DryRun:
 		return nil
 	case gone:
-		return c.bury(w.Key)
+		return c.end(w.Key, "")
 	case w.Daemon():
 		return c.renew(w, &s) // it is deleted, and its node gets another one
 	}

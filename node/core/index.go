@@ -25,6 +25,7 @@ type index struct {
 	// retired workloads were deleted, or lost their name to an older object that
 	// was created on the other side of a partition.
 	retired map[crdt.UID]bool
+	lives   lives
 	// losers are those of the latter that nobody has deleted yet, with their keys.
 	losers map[crdt.UID]state.Key
 
@@ -58,7 +59,7 @@ type podMeta struct {
 
 func newIndex(node string) index {
 	return index{
-		node: node, strays: map[crdt.UID]bool{}, here: map[crdt.UID]map[int]bool{},
+		node: node, lives: newLives(), strays: map[crdt.UID]bool{}, here: map[crdt.UID]map[int]bool{},
 		nodes: map[string]state.Node{}, workloads: map[crdt.UID]*state.Workload{}, byKey: map[state.Key]crdt.UID{},
 		slots: map[crdt.UID]map[int]state.Slot{}, revisions: map[crdt.UID]map[string]revision{},
 		podMeta: map[string]podMeta{}, budgets: map[string]map[string]*budget{}, services: newServices(), priorities: priorities{classes: map[string]state.PriorityClass{}}, retired: map[crdt.UID]bool{}, losers: map[crdt.UID]state.Key{},
@@ -75,6 +76,7 @@ func (x *index) touchWorkload(uid crdt.UID) { x.touched[uid] = true }
 func (c *Core) reindex(key state.Key, rec *crdt.Record) {
 	if unplanned(key) {
 		c.runner.dirty, c.derived.dirty = true, true // the view counts records
+		c.index.followLife(key, rec)
 		return
 	}
 	x := &c.index
@@ -120,6 +122,7 @@ func (c *Core) reindex(key state.Key, rec *crdt.Record) {
 	if err != nil {
 		c.fact(true, key, "InvalidRecord", "%v; the last valid state goes on", err)
 	}
+	x.followLife(key, rec)
 }
 
 // unplanned says that nothing follows from a record but what pods find in their

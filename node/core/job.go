@@ -82,11 +82,14 @@ func (c *Core) jobDeeds(w *state.Workload, slots []state.Slot, plan *scheduler.P
 		}
 		return at > c.now
 	}
+	if w.Deleting {
+		return nil
+	}
 	if j.State != state.JobOpen {
 		if j.TTL != nil && !later(seen.finished+*j.TTL) {
 			deeds = append(deeds, deed{"end of " + string(w.Key), func() error {
 				c.fact(false, w.Key, "TTLExpired", "finished %v ago, as long as ttlSecondsAfterFinished keeps it", *j.TTL)
-				return c.bury(w.Key)
+				return c.end(w.Key, state.Background)
 			}})
 		}
 		return deeds

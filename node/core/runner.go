@@ -178,6 +178,7 @@ func (c *Core) ordered(ev Ordered) {
 	if ev.Err == nil {
 		r.failed, r.pulling, r.reason, r.message, r.retryAt = 0, 0, "", "", 0
 		if ev.Order.Kind == Stop {
+			c.podEnded(r)
 			delete(n.seen, r.id)
 			n.drop(r)
 		}

@@ -156,6 +156,9 @@ func (c *Core) everything() map[crdt.UID]bool {
 	for uid := range x.owned {
 		all[uid] = true
 	}
+	for uid := range x.lives.at {
+		all[uid] = true
+	}
 	for uid := range c.sched.undone {
 		all[uid] = true
 	}
@@ -178,6 +181,7 @@ func (c *Core) planOne(uid crdt.UID) {
 		deeds, again = c.cronDeeds(j)
 		s.alarms.set(uid, again)
 	}
+	deeds = append(deeds, c.lifeDeeds(uid)...)
 	if c.gone(uid) {
 		deeds = append(deeds, c.burials(uid)...)
 	}

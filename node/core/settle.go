@@ -100,7 +100,7 @@ func replaceBy(key state.Key, live *crdt.Object, text []byte) (map[string][]byte
 	if meta == nil {
 		meta = map[string]any{}
 	}
-	for _, own := range []string{"creationTimestamp", "generation", "managedFields"} {
+	for _, own := range state.OwnMeta {
 		if v, ok := was[own]; ok {
 			meta[own] = v
 		}

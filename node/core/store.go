@@ -142,6 +142,9 @@ func (c *Core) loadStore(load func(prefix string, f func(key string, value []byt
 			return fmt.Errorf("record %s: %w", key, err)
 		}
 		s.put(state.Key(key[len(diskRecords):]), rec, value)
+		if at := state.Key(key[len(diskRecords):]); unplanned(at) {
+			c.index.followLife(at, rec) // New looks at all others
+		}
 		s.high.Witness(rec.Time())
 		return nil
 	})
@@ -221,6 +224,7 @@ func (c *Core) commit(key state.Key, rec *crdt.Record) *Stored {
 	c.persist(diskRecords+string(key), encoded)
 	c.out.Changed = append(c.out.Changed, change)
 	c.reindex(key, change.Record)
+	c.index.ownersDied(whole)
 	return e
 }
 

@@ -14,7 +14,7 @@ func (c *Core) wanted(w *state.Workload) []state.Slot {
 // wantedIn is wanted in another view than the one that is kept.
 func (c *Core) wantedIn(view *scheduler.View, w *state.Workload) []state.Slot {
 	if w.Daemon() {
-		if view == nil {
+		if view == nil || w.Stops {
 			return nil
 		}
 		return view.DaemonSlots(w, c.index.slots[w.UID])
@@ -39,7 +39,7 @@ func (c *Core) wantedIn(view *scheduler.View, w *state.Workload) []state.Slot {
 // wants reports whether a slot is among those wanted. Before the first plan nobody knows
 // of a DaemonSet's, and what runs goes on.
 func (c *Core) wants(w *state.Workload, index int) bool {
-	if !w.Daemon() {
+	if !w.Daemon() || w.Stops {
 		return w.Counts(index)
 	}
 	s, ok := c.index.slots[w.UID][index]

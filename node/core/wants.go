@@ -43,7 +43,9 @@ func (c *Core) wantWorkload(uid crdt.UID) {
 		for _, r := range n.of[uid] {
 			r.wanted = r.wanted || c.handover(r)
 		}
-		c.keepEnded(w)
+		if !w.Stops {
+			c.keepEnded(w)
+		}
 	}
 	for _, r := range n.of[uid] {
 		n.stirred[r.id] = true

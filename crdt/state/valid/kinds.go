@@ -155,6 +155,9 @@ func PodUpdate(p, old *corev1.Pod) field.ErrorList {
 	if !equality.Semantic.DeepEqual(p.OwnerReferences, old.OwnerReferences) {
 		errs = append(errs, field.Forbidden(field.NewPath("metadata", "ownerReferences"), "may not be changed"))
 	}
+	if len(old.OwnerReferences) > 0 && !equality.Semantic.DeepEqual(p.Finalizers, old.Finalizers) {
+		errs = append(errs, field.Forbidden(field.NewPath("metadata", "finalizers"), "a pod that holon derives from a workload has none"))
+	}
 	was := old.DeepCopy()
 	DefaultPod(was) // later versions of holon may fill in more
 	same := &was.Spec
