@@ -23,6 +23,9 @@ func (n *Node) audit(ready *core.Ready) (issued []func()) {
 		issued = append(issued, func() {
 			w.ledger.Issued(n.name, own, change.Key, before, change.Record)
 		})
+		n.auditLife(change.Key, before, change.Record, func(reason string) bool {
+			return slices.ContainsFunc(ready.Facts, func(f core.Fact) bool { return f.Reason == reason && f.About == change.Key })
+		})
 		switch change.Key.Resource() {
 		case state.Slots:
 			n.auditSlot(change.Key, before, change.Record)

@@ -21,6 +21,7 @@ type Counts struct {
 	ProbesFailed, ProbeKills                         int // where containers have probes
 	Hooks, InitsRun                                  int // where pods have init containers
 	CronRuns, ClocksSet                              int // where there are CronJobs
+	Ended, Released, Collected                       int // deleted; finalizers taken; deleted with their owners
 	Torn                                             int // crashes between a drop and what follows from it
 	Unsynced                                         int // batches that a crash took before they were durable
 	Conflicts                                        int // registers written on both sides

@@ -37,6 +37,8 @@ type Shape struct {
 	Inits bool
 	// Crons: some of it is made again and again, and clocks are wrong.
 	Crons bool
+	// Lives: objects have finalizers and owners.
+	Lives bool
 }
 
 // Play runs one history: operations among faults, then calm, then everything is
@@ -70,11 +72,17 @@ func play(cfg Config, shape Shape, onStep func(string)) (*World, []string) {
 		w.Run(shape.Calm)
 	}
 	w.eventually()
+	if shape.Lives {
+		w.judgeLives()
+	}
 	if len(w.Violations()) > 0 {
 		return w, w.Violations()
 	}
 	w.deleteAll()
 	w.Run(15 * time.Second)
+	if shape.Lives {
+		w.letAllGo()
+	}
 	w.finally()
 	return w, w.Violations()
 }
@@ -91,6 +99,9 @@ func (w *World) operate() {
 	switch {
 	case w.shape.Crons && w.rng.IntN(3) > 0:
 		n.operateCrons()
+		return
+	case w.shape.Lives && w.rng.IntN(3) > 0:
+		n.operateLives()
 		return
 	case w.shape.Sets && w.rng.IntN(3) == 0:
 		n.operateSets()

@@ -39,6 +39,7 @@ var kinds = map[string]func(*Config, *Shape){
 	"jobs":              func(_ *Config, s *Shape) { s.Jobs, s.Calm = true, time.Minute },
 	"probes":            func(_ *Config, s *Shape) { s.Probes, s.Calm = true, time.Minute },
 	"inits":             func(_ *Config, s *Shape) { s.Inits, s.Jobs, s.Calm = true, true, time.Minute },
+	"lives":             func(_ *Config, s *Shape) { s.Lives = true },
 	"crons": func(_ *Config, s *Shape) {
 		s.Crons, s.Ops, s.Every, s.Calm = true, s.Ops/2, 3*time.Second, 3*time.Minute
 	},
@@ -179,6 +180,17 @@ const cronsPlayed = 20
 func TestCronJobsInHistories(t *testing.T) {
 	total := playKinds(t, cronsPlayed, "crons")
 	if c := &total; c.CronRuns == 0 || c.ClocksSet == 0 || c.JobsDone == 0 {
+		t.Errorf("something never happened: %+v", total)
+	}
+}
+
+// livesPlayed is how many histories TestLivesInHistories plays.
+const livesPlayed = 40
+
+// TestLivesInHistories plays histories in which objects have finalizers and owners.
+func TestLivesInHistories(t *testing.T) {
+	total := playKinds(t, livesPlayed, "lives")
+	if c := &total; c.Released == 0 || c.Collected == 0 {
 		t.Errorf("something never happened: %+v", total)
 	}
 }

@@ -49,6 +49,9 @@ const (
 	NoOrphanRule Bug = "no-orphan-rule"
 	KeepReplica  Bug = "keep-replica" // after its disk was lost or rolled back
 	TwoNames     Bug = "two-names"    // each node names the Job of a CronJob its own way: Crons
+	NoHold       Bug = "no-hold"      // finalizers hold nothing: auditLife
+	NoRelease    Bug = "no-release"   // a merge after which nothing holds an object releases nothing: Lives
+	NoProof      Bug = "no-proof"     // an owner that is not here is taken for dead: auditLife
 )
 
 // ablates is the core's rule that a bug switches off.
@@ -56,6 +59,7 @@ func (b Bug) ablates() core.Rule {
 	return map[Bug]core.Rule{
 		EagerHomes: core.MajorityRule, RunTwice: core.SetRule, NoStalePath: core.StaleRule, NoIngestRule: core.IngestRule,
 		NoOrphanRule: core.OrphanRule, KeepReplica: core.ReplicaRule, TwoNames: core.CronRule,
+		NoHold: core.HoldRule, NoRelease: core.ReleaseRule, NoProof: core.ProofRule,
 	}[b]
 }
 
@@ -63,7 +67,8 @@ func (b Bug) ablates() core.Rule {
 func (b Bug) Rule() string {
 	return map[Bug]string{
 		SendFirst: "before it was on its disk", AckFirst: "acknowledged", ReuseCounters: "twice",
-		DeafSync:    "differs between",
+		DeafSync: "differs between",
+		NoHold:   "holds", NoRelease: "nothing holds", NoProof: "may be alive",
 		NoStalePath: "", NoIngestRule: "", KeepReplica: "", NoOrphanRule: "is not here", TwoNames: "several Jobs", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home", RunTwice: "in sight, says that it has it", AllAtOnce: "has begun before",
 	}[b]
 }
@@ -86,6 +91,8 @@ type World struct {
 	sets   map[crdt.UID]bool                // UIDs of every StatefulSet
 	twice  map[twicePair]time.Duration      // since when two nodes that see each other run a slot of one
 	homes  map[state.SlotID]map[string]bool // every home that a slot was given
+	dead   map[string]bool                  // UIDs of which somebody had a tombstone
+	losers map[crdt.UID]bool                // objects that lost their name on some node
 	early  map[state.Key]bool               // Jobs of CronJobs that were made before the calm
 	facts  facts
 	bad    []string
@@ -126,7 +133,7 @@ const eventsMax = 5_000_000
 // New makes a world whose nodes have joined one cluster.
 func New(cfg Config) *World {
 	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x9e3779b97f4a7c15)), ledger: check.NewLedger(), now: time.Hour,
-		ails: map[ailment]bool{}, drawn: map[string]map[string]any{}, bare: map[crdt.UID]bool{}, sets: map[crdt.UID]bool{}, twice: map[twicePair]time.Duration{}, homes: map[state.SlotID]map[string]bool{}, early: map[state.Key]bool{}}
+		ails: map[ailment]bool{}, drawn: map[string]map[string]any{}, bare: map[crdt.UID]bool{}, sets: map[crdt.UID]bool{}, twice: map[twicePair]time.Duration{}, homes: map[state.SlotID]map[string]bool{}, early: map[state.Key]bool{}, dead: map[string]bool{}, losers: map[crdt.UID]bool{}}
 	w.net, w.reach, w.sides = newNetwork(w), newReach(w), sides{w: w}
 	w.keys = newClusterKeys(w.rng)
 	for i := range cfg.Nodes {

@@ -80,7 +80,10 @@ const (
 	IngestRule   Rule = "ingest"
 	OrphanRule   Rule = "orphan"
 	ReplicaRule  Rule = "replica"
-	CronRule     Rule = "cron" // the name of a CronJob's Job follows from when it is due
+	CronRule     Rule = "cron"    // the name of a CronJob's Job follows from when it is due
+	HoldRule     Rule = "hold"    // an object with finalizers is only marked
+	ReleaseRule  Rule = "release" // what is marked and nothing holds is deleted, whoever finds it
+	ProofRule    Rule = "proof"   // an owner is gone if its tombstone was here
 )
 
 func (c *Config) validate() error {

@@ -93,18 +93,31 @@ func (x *index) touchLife(key state.Key) {
 	}
 }
 
-// ownersDied has those looked at that depended on an object which a record shows to be
-// dead.
-func (x *index) ownersDied(rec *crdt.Record) {
-	if len(x.lives.dependants) == 0 {
+// ownersDied has those looked at that depended on an object which a changed record shows to
+// be dead, by whichever of its names.
+func (c *Core) ownersDied(key state.Key, after *crdt.Record) {
+	x := &c.index
+	if len(x.lives.dependants) == 0 || !slices.ContainsFunc(slices.Collect(maps.Values(after.Objects)), func(o *crdt.Object) bool { return o.Dead != nil }) {
 		return
 	}
-	for uid, o := range rec.Objects {
-		if o.Dead == nil {
-			continue
+	names := map[string]bool{}
+	for uid, o := range after.Objects {
+		names[uid.String()] = o.Dead != nil
+	}
+	if before := c.store.record(key); before != nil {
+		for uid, o := range before.Objects {
+			if o.Dead == nil && after.Gone(uid) {
+				for _, name := range state.Names(o) {
+					names[name] = true
+				}
+			}
 		}
-		for key := range x.lives.dependants[uid.String()] {
-			x.touchLife(key)
+	}
+	for name, dead := range names {
+		for of := range x.lives.dependants[name] {
+			if dead {
+				x.touchLife(of)
+			}
 		}
 	}
 }
@@ -135,7 +148,7 @@ func (c *Core) end(key state.Key, how state.Cascade) error {
 	}
 	life := state.LifeOf(live)
 	finalizers := life.Finalized(how)
-	if len(finalizers) == 0 && !c.filled(key) {
+	if len(finalizers) == 0 && !c.filled(key) || c.cfg.Ablate == HoldRule {
 		return c.bury(key)
 	}
 	delta, err := life.Mark(key, live, finalizers, cmp.Or(c.display(), unknownTime))
@@ -191,12 +204,12 @@ func (c *Core) lifeDeeds(uid crdt.UID) []deed {
 	l := c.index.lives.of[key]
 	switch {
 	case !l.Deleting:
-		return c.disownDeeds(key, &l)
+		return c.disownDeeds(key, &l, false)
 	case slices.Contains(l.Finalizers, state.OrphanFinalizer):
 		return c.orphanDeeds(key, &l)
 	case l.InForeground():
 		return c.foregroundDeeds(key, &l)
-	case l.Held():
+	case l.Held(), c.cfg.Ablate == ReleaseRule:
 		return nil
 	case c.filled(key):
 		return c.emptyDeeds(key)
@@ -204,21 +217,17 @@ func (c *Core) lifeDeeds(uid crdt.UID) []deed {
 	return []deed{{"release " + string(key), func() error { return c.release(key) }}}
 }
 
-// disownDeeds delete an object whose owners are all gone, or wait for it to go first.
+// disownDeeds delete an object whose owners are all gone; asked: by one that waits for it.
 // What is merely not here is no proof that it is gone.
-func (c *Core) disownDeeds(key state.Key, l *life) []deed {
+func (c *Core) disownDeeds(key state.Key, l *life, asked bool) []deed {
 	_, namespace, _ := key.Split()
-	waits := false
 	for i := range l.Owners {
-		switch c.ownerFate(&l.Owners[i], namespace) {
-		case ownerStays:
+		if fate := c.ownerFate(&l.Owners[i], namespace); fate == ownerStays || fate == ownerWaits && !asked {
 			return nil
-		case ownerWaits:
-			waits = true
 		}
 	}
 	how := state.Background
-	if live := c.store.record(key).Live(); waits && len(c.dependantsOf(live)) > 0 {
+	if live := c.store.record(key).Live(); asked && len(c.dependantsOf(live)) > 0 {
 		how = state.Foreground
 	}
 	return []deed{{"collect " + string(key), func() error {
@@ -249,7 +258,7 @@ func (c *Core) ownerFate(o *state.Owner, namespace string) fate {
 		}
 		return ownerStays
 	}
-	if c.departed.known[uid] || rec.Buried(uid) {
+	if c.departed.known[uid] || rec.Buried(uid) || c.cfg.Ablate == ProofRule {
 		return ownerGone
 	}
 	return ownerStays
@@ -291,7 +300,7 @@ func (c *Core) foregroundDeeds(key state.Key, l *life) (deeds []deed) {
 		for i := range dependant.Owners {
 			o := &dependant.Owners[i]
 			if uid, err := crdt.ParseUID(o.UID); err == nil && state.Succeeds(live, uid) {
-				blocked = blocked || o.Blocks
+				blocked = blocked || o.Blocks && !c.above(of, key)
 			} else {
 				stays = stays || c.ownerFate(o, namespace) == ownerStays
 			}
@@ -301,13 +310,34 @@ func (c *Core) foregroundDeeds(key state.Key, l *life) (deeds []deed) {
 		case stays:
 			deeds = append(deeds, deed{fmt.Sprintf("orphan %s of %s", of, l.UID), func() error { return c.disown(of, live) }})
 		case !dependant.Deleting:
-			deeds = append(deeds, c.disownDeeds(of, &dependant)...)
+			deeds = append(deeds, c.disownDeeds(of, &dependant, true)...)
 		}
 	}
 	if blocked || len(c.runsOf(l.planned)) > 0 {
 		return deeds
 	}
 	return append(deeds, c.unhold(key, state.ForegroundFinalizer))
+}
+
+// above reports whether one object owns another, directly or not. Who owns its owner does
+// not block it: else a circle would wait for itself.
+func (c *Core) above(owner, key state.Key) bool {
+	seen, next := map[state.Key]bool{}, []state.Key{key}
+	for len(next) > 0 {
+		at := next[0]
+		next = next[1:]
+		_, namespace, _ := at.Split()
+		for _, o := range c.index.lives.of[at].Owners {
+			up := o.Key(namespace)
+			if up == owner {
+				return true
+			}
+			if up != "" && !seen[up] {
+				seen[up], next = true, append(next, up)
+			}
+		}
+	}
+	return false
 }
 
 // disown lets an object go on without one of its owners.

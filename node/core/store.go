@@ -210,6 +210,7 @@ func (s *store) drop(key state.Key) {
 // follows from it. What may be purged of it, is.
 func (c *Core) commit(key state.Key, rec *crdt.Record) *Stored {
 	whole := rec
+	c.ownersDied(key, whole)
 	rec = rec.Purge(c.purgeable)
 	c.depart(whole, rec)
 	c.store.count.Purged += len(whole.Objects) - len(rec.Objects)
@@ -224,7 +225,6 @@ func (c *Core) commit(key state.Key, rec *crdt.Record) *Stored {
 	c.persist(diskRecords+string(key), encoded)
 	c.out.Changed = append(c.out.Changed, change)
 	c.reindex(key, change.Record)
-	c.index.ownersDied(whole)
 	return e
 }
 

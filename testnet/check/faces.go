@@ -23,7 +23,7 @@ func Faces(replicas []Replica) []string {
 		}
 	}
 	for _, r := range replicas {
-		bad = append(bad, r.deployments()...)
+		bad = append(bad, r.deployments(replicas)...)
 		bad = append(bad, r.sets(replicas)...)
 		bad = append(bad, r.pods(pods)...)
 	}
@@ -41,7 +41,7 @@ func ended(p *runtime.Status) bool {
 	return begun
 }
 
-func (r *Replica) deployments() []string {
+func (r *Replica) deployments(replicas []Replica) []string {
 	var bad []string
 	for _, key := range slices.Sorted(maps.Keys(r.Records)) {
 		if key.Resource() != state.Deployments {
@@ -52,8 +52,12 @@ func (r *Replica) deployments() []string {
 			continue
 		}
 		status, _ := r.Shown[key]["status"].(map[string]any)
-		for _, field := range []string{"replicas", "updatedReplicas", "readyReplicas"} {
-			if n, _ := status[field].(int64); n != int64(w.Replicas) {
+		fields := []string{"replicas", "readyReplicas", "updatedReplicas"}
+		if w.Deleting { // it is not updated any more
+			fields = fields[:2]
+		}
+		for _, field := range fields {
+			if n, _ := status[field].(int64); n != int64(Wanted(w, replicas)) {
 				bad = append(bad, fmt.Sprintf("eventually: %s shows %s.%s=%d of %d", r.Node, key, field, n, w.Replicas))
 			}
 		}

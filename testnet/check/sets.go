@@ -27,6 +27,9 @@ func Hosts(w *state.Workload, node *crdt.Record) bool {
 // wantedSlots lists the slots that a workload is to have: of a DaemonSet one for each
 // live node that fits.
 func wantedSlots(w *state.Workload, replicas []Replica) (slots []state.SlotID) {
+	if w.Stops {
+		return nil
+	}
 	if !w.Daemon() {
 		for i := range w.Replicas {
 			slots = append(slots, state.SlotID{Workload: w.UID, Index: w.First + i})
