@@ -51,7 +51,7 @@ func (n *Node) projectAll(records iter.Seq[core.Change]) {
 func (n *Node) follow(c core.Change) (o api.Object, shown bool) {
 	n.noteConflicts(c)
 	switch c.Key.Resource() {
-	case state.ConfigMaps, state.Secrets, state.PriorityClasses, state.ServiceAccounts,
+	case state.ConfigMaps, state.Secrets, state.PriorityClasses, state.ServiceAccounts, state.Leases,
 		state.Roles, state.RoleBindings, state.ClusterRoles, state.ClusterRoleBindings, state.Revocations:
 		return api.Object{Key: apiKey(c.Key), Token: c.Token, Source: n.plain(c)}, true
 	case state.Deployments, state.Pods, state.StatefulSets, state.DaemonSets, state.Jobs, state.CronJobs, state.Nodes, state.Budgets,

@@ -9,6 +9,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -53,6 +54,7 @@ var builtin = []resource{
 	{"rbac.authorization.k8s.io", "v1", "rolebindings", "rolebinding", "RoleBinding", nil, true, rbacv1.RoleBinding{}},
 	{"rbac.authorization.k8s.io", "v1", "clusterroles", "clusterrole", "ClusterRole", nil, false, rbacv1.ClusterRole{}},
 	{"rbac.authorization.k8s.io", "v1", "clusterrolebindings", "clusterrolebinding", "ClusterRoleBinding", nil, false, rbacv1.ClusterRoleBinding{}},
+	{"coordination.k8s.io", "v1", "leases", "lease", "Lease", nil, true, coordinationv1.Lease{}},
 	{"holon.dev", "v1", "revocations", "revocation", "Revocation", nil, false, api.Revocation{}},
 	{"", "v1", "events", "event", "Event", []string{"ev"}, true, corev1.Event{}},
 }

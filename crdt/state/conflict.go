@@ -49,10 +49,10 @@ func (c *Conflict) LoserOf() (uid crdt.UID, ok bool) {
 // path: fields that users write and whose values differ, and objects that were
 // created under the same name and lost it. What holon or its clients keep for
 // themselves is never in conflict: orders of lists, managedFields, generations,
-// resourceVersions, status, kubectl's last-applied annotation.
+// resourceVersions, status, claims to a Lease, kubectl's last-applied annotation.
 func Conflicts(key Key, rec *crdt.Record) []Conflict {
 	live := rec.Live()
-	if _, kind := KindOf(key.Resource()); kind == "" || live == nil {
+	if _, kind := KindOf(key.Resource()); kind == "" || live == nil || !Decided(key) {
 		return nil
 	}
 	var found []Conflict
@@ -75,6 +75,10 @@ func Conflicts(key Key, rec *crdt.Record) []Conflict {
 	slices.SortFunc(found, func(a, b Conflict) int { return strings.Compare(a.Path, b.Path) })
 	return slices.CompactFunc(found, func(a, b Conflict) bool { return a.Path == b.Path })
 }
+
+// Decided reports whether somebody has to decide what two sides wrote under a key. Nobody
+// does of a Lease: who renewed it last holds it, and whoever lost it asks again.
+func Decided(key Key) bool { return key.Resource() != Leases }
 
 // usersWrite reports whether a register is a field that users decide.
 func usersWrite(path string) bool {

@@ -109,6 +109,7 @@ var kinds = map[string][2]string{
 	Budgets: {"policy/v1", "PodDisruptionBudget"}, PriorityClasses: {"scheduling.k8s.io/v1", "PriorityClass"},
 	Roles: {"rbac.authorization.k8s.io/v1", "Role"}, RoleBindings: {"rbac.authorization.k8s.io/v1", "RoleBinding"},
 	ClusterRoles: {"rbac.authorization.k8s.io/v1", "ClusterRole"}, ClusterRoleBindings: {"rbac.authorization.k8s.io/v1", "ClusterRoleBinding"},
+	Leases:      {"coordination.k8s.io/v1", "Lease"},
 	Revocations: {"holon.dev/v1", "Revocation"},
 }
 

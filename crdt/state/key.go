@@ -26,6 +26,8 @@ const (
 	ServiceAccounts = "serviceaccounts"
 	EndpointSlices  = "endpointslices.discovery.k8s.io" // derived, never stored
 
+	Leases = "leases.coordination.k8s.io"
+
 	PriorityClasses = "priorityclasses.scheduling.k8s.io"
 
 	Roles               = "roles.rbac.authorization.k8s.io"

@@ -59,8 +59,6 @@ var refusals = []refusal{
 	{autoscaling1, "HorizontalPodAutoscaler", "horizontalpodautoscalers", []string{"hpa"}, true, noScaling},
 	{schema.GroupVersion{Group: "certificates.k8s.io", Version: "v1"}, "CertificateSigningRequest", "certificatesigningrequests", []string{"csr"}, false,
 		"holon kubeconfig --user makes a credential"},
-	{schema.GroupVersion{Group: "coordination.k8s.io", Version: "v1"}, "Lease", "leases", nil, true,
-		"no lease would exclude anybody on the other side of a partition; let a Deployment have one replica, and its program bear a second one"},
 	{networking, "Ingress", "ingresses", []string{"ing"}, true, noRouting},
 	{networking, "IngressClass", "ingressclasses", nil, false, noRouting},
 	{networking, "NetworkPolicy", "networkpolicies", []string{"netpol"}, true, "nothing would enforce one, and every pod would still be reached; use the firewalls of the hosts"},

@@ -54,6 +54,8 @@ type kind struct {
 	validateUpdate func(obj, old runtime.Object) field.ErrorList
 	// advise says what will not be as the author may expect; nil: nothing.
 	advise func(runtime.Object) []string
+	// adviseCreate is said to whoever makes one; empty: nothing.
+	adviseCreate string
 	// selectable are the fields that a field selector may name, besides metadata.name and metadata.namespace.
 	selectable []string
 	columns    []metav1.TableColumnDefinition
@@ -119,7 +121,7 @@ func apps(kind string) schema.GroupVersionKind {
 var scaleKind = schema.GroupVersionKind{Group: "autoscaling", Version: "v1", Kind: "Scale"}
 
 // kinds is everything that is served, in the order of discovery.
-var kinds = slices.Concat(ordinaryKinds, grantKinds, reviewKinds, []*kind{serviceKind, endpointSliceKind, serviceAccountKind, revocationKind, conflictKind, nodeMetricsKind, podMetricsKind})
+var kinds = slices.Concat(ordinaryKinds, grantKinds, reviewKinds, []*kind{serviceKind, endpointSliceKind, serviceAccountKind, leaseKind, revocationKind, conflictKind, nodeMetricsKind, podMetricsKind})
 
 var ordinaryKinds = []*kind{
 	{

@@ -160,6 +160,9 @@ func (s *Server) prepare(
 			return nil, err
 		}
 	}
+	if k.adviseCreate != "" && old == nil {
+		warn.add("%s", k.adviseCreate)
+	}
 	if k.advise != nil {
 		for _, text := range k.advise(obj) {
 			advice.add("%s", text)

@@ -129,7 +129,7 @@ func (c *Core) reindex(key state.Key, rec *crdt.Record) {
 // files and variables: it is not kept decoded, and there may be very many.
 func unplanned(key state.Key) bool {
 	switch key.Resource() {
-	case state.ConfigMaps, state.Secrets, state.ServiceAccounts:
+	case state.ConfigMaps, state.Secrets, state.ServiceAccounts, state.Leases:
 		return true
 	}
 	return false

@@ -71,7 +71,7 @@ func (c *Core) newConflicts(key state.Key, ours, theirs, joined *crdt.Record) {
 }
 
 // collapse deletes an object that lost its name to one that says the same: nobody
-// has to decide anything, also not when one of them is edited later. Losers among
+// has to decide anything, also not when one of them is edited later. So does a Lease. Losers among
 // workloads are buried with what they run.
 func (c *Core) collapse(key state.Key, joined *crdt.Record) {
 	live := joined.Live()
@@ -79,7 +79,7 @@ func (c *Core) collapse(key state.Key, joined *crdt.Record) {
 		return
 	}
 	for _, uid := range slices.SortedFunc(maps.Keys(joined.Objects), crdt.UID.Compare) {
-		if o := joined.Objects[uid]; o == live || o.Dead != nil || state.KeepLoser(joined, uid) != nil {
+		if o := joined.Objects[uid]; o == live || o.Dead != nil || state.Decided(key) && state.KeepLoser(joined, uid) != nil {
 			continue
 		}
 		err := c.write(key, func(rec *crdt.Record, w crdt.Write) (*crdt.Record, error) { return rec.Delete(uid, w) })

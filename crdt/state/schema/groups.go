@@ -48,6 +48,7 @@ var Groups = map[string]string{
 	"k8s.io/api/batch/v1.PodFailurePolicy":          "its rules are read in order",
 	"k8s.io/api/batch/v1.SuccessPolicy":             "its rules are read in order",
 	"k8s.io/api/core/v1.SessionAffinityConfig":      "goes with sessionAffinity",
+	"k8s.io/api/coordination/v1.LeaseSpec":          "who holds it, since when and for how long: one claim",
 }
 
 // Lists are the fields whose list holon keys otherwise than Kubernetes does.

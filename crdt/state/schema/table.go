@@ -209,7 +209,7 @@ var types = [...]Type{
 	// v1.Lease
 	111: {Kind: Struct, named: []field{{"apiVersion", 0}, {"kind", 0}, {"metadata", 3}, {"spec", 112}}},
 	// v1.LeaseSpec
-	112: {Kind: Struct, named: []field{{"acquireTime", 0}, {"holderIdentity", 0}, {"leaseDurationSeconds", 0}, {"leaseTransitions", 0}, {"preferredHolder", 0}, {"renewTime", 0}, {"strategy", 0}}},
+	112: {Kind: Struct, Whole: true, named: []field{{"acquireTime", 0}, {"holderIdentity", 0}, {"leaseDurationSeconds", 0}, {"leaseTransitions", 0}, {"preferredHolder", 0}, {"renewTime", 0}, {"strategy", 0}}},
 	// v1.Namespace
 	113: {Kind: Struct, named: []field{{"apiVersion", 0}, {"kind", 0}, {"metadata", 3}, {"spec", 114}}},
 	// v1.NamespaceSpec

@@ -8,6 +8,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
@@ -29,6 +30,7 @@ var kinds = map[string]kind{
 	"pods":                              {make: of[corev1.Pod], whole: on(Pod), update: onUpdate(PodUpdate)},
 	"configmaps":                        {make: of[corev1.ConfigMap], whole: on(ConfigMap), update: onUpdate(ConfigMapUpdate)},
 	"priorityclasses.scheduling.k8s.io": {make: of[schedulingv1.PriorityClass], whole: on(PriorityClass), update: onUpdate(PriorityClassUpdate)},
+	"leases.coordination.k8s.io":        {make: of[coordinationv1.Lease], whole: on(Lease)},
 	"poddisruptionbudgets.policy":       {make: of[policyv1.PodDisruptionBudget], whole: on(PodDisruptionBudget)},
 	"jobs.batch":                        {make: of[batchv1.Job], whole: on(Job), update: onUpdate(JobUpdate)},
 	"cronjobs.batch":                    {make: of[batchv1.CronJob], whole: on(CronJob)},
