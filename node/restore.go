@@ -107,13 +107,14 @@ func (r *Restorer) recreate(key state.Key, rec *crdt.Record) (*core.Mutate, erro
 	return create, nil
 }
 
-// unowned drops what names UIDs of the old cluster.
+// unowned drops what names UIDs of the old cluster, and that the object was being deleted.
 func unowned(object map[string]any) map[string]any {
 	out := copyOf(object)
 	meta, _ := out["metadata"].(map[string]any)
 	meta = copyOf(meta)
 	delete(meta, "ownerReferences")
 	delete(meta, "deletionTimestamp")
+	delete(meta, "deletionGracePeriodSeconds")
 	out["metadata"] = meta
 	return out
 }

@@ -148,17 +148,20 @@ func (l *Life) WithoutFinalizer(key Key, o *crdt.Object, name string) (map[strin
 
 // Disowned gives the registers to write so that an object goes on without some owners.
 func Disowned(key Key, o *crdt.Object, gone func(Owner) bool) (map[string][]byte, error) {
+	cron := false // that is among them
 	delta, err := editMeta(key, o, func(meta map[string]any) {
 		refs, _ := meta["ownerReferences"].([]any)
 		var left []any
 		for i, owner := range owners(meta) {
 			if !gone(owner) {
 				left = append(left, refs[i])
+			} else {
+				cron = cron || owner.Kind == "CronJob"
 			}
 		}
 		setList(meta, "ownerReferences", left)
 	})
-	if err == nil && len(delta) > 0 && o.Registers[JobOwner].Value != nil {
+	if err == nil && cron && o.Registers[JobOwner].Value != nil {
 		delta[JobOwner] = nil
 	}
 	return delta, err

@@ -30,6 +30,9 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, t *target) error {
 		find = func(t *target) (Object, error) { return s.gatherOne(w, r, t) }
 	}
 	o, err := find(t)
+	if lease, ok := s.nodeLease(t.key()); ok && apierrors.IsNotFound(err) {
+		o, err = lease, nil
+	}
 	if err != nil {
 		return err
 	}

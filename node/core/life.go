@@ -218,13 +218,28 @@ func (c *Core) lifeDeeds(uid crdt.UID) []deed {
 }
 
 // disownDeeds delete an object whose owners are all gone; asked: by one that waits for it.
-// What is merely not here is no proof that it is gone.
+// If only some of them are, it goes on without those. What is merely not here is no proof
+// that it is gone.
 func (c *Core) disownDeeds(key state.Key, l *life, asked bool) []deed {
 	_, namespace, _ := key.Split()
+	stays, gone := false, ""
 	for i := range l.Owners {
-		if fate := c.ownerFate(&l.Owners[i], namespace); fate == ownerStays || fate == ownerWaits && !asked {
-			return nil
+		switch o := &l.Owners[i]; c.ownerFate(o, namespace) {
+		case ownerStays:
+			stays = true
+		case ownerWaits:
+			stays = stays || !asked
+		case ownerGone:
+			gone += " " + o.UID
 		}
+	}
+	switch {
+	case stays && gone == "":
+		return nil
+	case stays:
+		return []deed{{"orphan " + string(key) + " of" + gone, func() error {
+			return c.disown(key, func(o state.Owner) bool { return c.ownerFate(&o, namespace) == ownerGone })
+		}}}
 	}
 	how := state.Background
 	if live := c.store.record(key).Live(); asked && len(c.dependantsOf(live)) > 0 {
@@ -280,7 +295,7 @@ func (c *Core) orphanDeeds(key state.Key, l *life) (deeds []deed) {
 	live := c.store.record(key).Live()
 	dependants := c.dependantsOf(live)
 	for _, of := range dependants[:min(len(dependants), collectMax)] {
-		deeds = append(deeds, deed{fmt.Sprintf("orphan %s of %s", of, l.UID), func() error { return c.disown(of, live) }})
+		deeds = append(deeds, deed{fmt.Sprintf("orphan %s of %s", of, l.UID), func() error { return c.disown(of, means(live)) }})
 	}
 	if len(dependants) > collectMax {
 		return deeds
@@ -299,7 +314,7 @@ func (c *Core) foregroundDeeds(key state.Key, l *life) (deeds []deed) {
 		stays := false
 		for i := range dependant.Owners {
 			o := &dependant.Owners[i]
-			if uid, err := crdt.ParseUID(o.UID); err == nil && state.Succeeds(live, uid) {
+			if means(live)(*o) {
 				blocked = blocked || o.Blocks && !c.above(of, key)
 			} else {
 				stays = stays || c.ownerFate(o, namespace) == ownerStays
@@ -308,7 +323,7 @@ func (c *Core) foregroundDeeds(key state.Key, l *life) (deeds []deed) {
 		switch {
 		case len(deeds) == collectMax:
 		case stays:
-			deeds = append(deeds, deed{fmt.Sprintf("orphan %s of %s", of, l.UID), func() error { return c.disown(of, live) }})
+			deeds = append(deeds, deed{fmt.Sprintf("orphan %s of %s", of, l.UID), func() error { return c.disown(of, means(live)) }})
 		case !dependant.Deleting:
 			deeds = append(deeds, c.disownDeeds(of, &dependant, true)...)
 		}
@@ -340,16 +355,21 @@ func (c *Core) above(owner, key state.Key) bool {
 	return false
 }
 
-// disown lets an object go on without one of its owners.
-func (c *Core) disown(key state.Key, owner *crdt.Object) error {
+// means picks the references to one owner.
+func means(owner *crdt.Object) func(state.Owner) bool {
+	return func(o state.Owner) bool {
+		uid, err := crdt.ParseUID(o.UID)
+		return err == nil && state.Succeeds(owner, uid)
+	}
+}
+
+// disown lets an object go on without some of its owners.
+func (c *Core) disown(key state.Key, gone func(state.Owner) bool) error {
 	live := c.store.record(key).Live()
 	if live == nil {
 		return nil
 	}
-	delta, err := state.Disowned(key, live, func(o state.Owner) bool {
-		uid, err := crdt.ParseUID(o.UID)
-		return err == nil && state.Succeeds(owner, uid)
-	})
+	delta, err := state.Disowned(key, live, gone)
 	if err != nil || len(delta) == 0 {
 		return err
 	}
