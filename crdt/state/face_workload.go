@@ -62,7 +62,7 @@ func DeploymentFace(w *Workload, n Rollout) map[string]any {
 	available := n.Available >= least
 	progressing := condition("Progressing", true, "ReplicaSetUpdated", fmt.Sprintf("%d of %d replicas are updated", n.Updated, n.Wanted))
 	switch {
-	case w.Paused:
+	case w.Paused && !w.Deleting:
 		progressing = condition("Progressing", false, "DeploymentPaused", "Deployment is paused")
 		progressing["status"] = "Unknown"
 	case n.Done():
