@@ -110,7 +110,9 @@ func TestProgressDeadline(t *testing.T) {
 	s, web := newStage(t, 2), deployment("web")
 	spec := map[string]any{"replicas": int64(2), "progressDeadlineSeconds": int64(30), "minReadySeconds": int64(5)}
 	reason := func(want string) func() bool {
-		return func() bool { return s.rollout(s.node(1), web).reason == want && s.rollout(s.node(2), web).reason == want }
+		return func() bool {
+			return s.rollout(s.node(1), web).reason == want && s.rollout(s.node(2), web).reason == want
+		}
 	}
 	s.deploy(s.node(1), "web", "one", spec)
 	s.within(20*time.Second, "the first template", reason("NewReplicaSetAvailable"))
