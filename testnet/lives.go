@@ -24,7 +24,7 @@ func (n *Node) operateLives() {
 	case 2, 3, 4:
 		n.putHeld(member, map[string]any{"metadata": map[string]any{"ownerReferences": n.anyOwners()}})
 	case 5:
-		n.putHeld(state.MakeKey(state.Pods, "default", fmt.Sprintf("h%d", rng.IntN(2))), map[string]any{"spec": podTemplate(n.w)})
+		n.putHeld(state.MakeKey(state.Pods, "default", fmt.Sprintf("h%d", rng.IntN(2))), map[string]any{"spec": podTemplate(n.w, "")})
 	case 6:
 		n.endHow(owner)
 	case 7:
