@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -142,7 +143,15 @@ func secretPod() map[string]any {
 			"envFrom":      []any{map[string]any{"prefix": "ALL_", "secretRef": map[string]any{"name": "s"}}},
 			"volumeMounts": []any{map[string]any{"name": "v", "mountPath": "/v"}},
 		}},
-		"volumes": []any{map[string]any{"name": "v", "secret": map[string]any{"secretName": "s", "defaultMode": int64(0o440)}}},
+		"volumes": []any{
+			map[string]any{"name": "v", "secret": map[string]any{"secretName": "s", "defaultMode": int64(0o440)}},
+			map[string]any{"name": "p", "projected": map[string]any{"sources": []any{
+				map[string]any{"downwardAPI": map[string]any{"items": []any{
+					map[string]any{"path": "name", "fieldRef": map[string]any{"fieldPath": "metadata.name"}},
+				}}},
+				map[string]any{"secret": map[string]any{"name": "s", "items": []any{map[string]any{"key": "password", "path": "deep/word", "mode": int64(0o400)}}}},
+			}}},
+		},
 	}
 	return d
 }
@@ -173,6 +182,10 @@ func TestASecretIsSealedOnItsWay(t *testing.T) {
 				if env["PASSWORD"].Value != planted || env["ALL_password"].Value != planted || !env["PASSWORD"].Secret || !v.Secret ||
 					string(v.Files[0].Data) != planted || v.Files[0].Path != "password" || v.Files[0].Mode != 0o440 {
 					t.Errorf("%s runs %+v", m.id.Name, spec)
+				}
+				want := []runtime.File{{Path: "name", Data: []byte(spec.Name), Mode: 0o644}, {Path: "deep/word", Data: []byte(planted), Mode: 0o400}}
+				if p := spec.Volumes[1]; !p.Secret || !reflect.DeepEqual(p.Files, want) {
+					t.Errorf("%s projects %+v", m.id.Name, p)
 				}
 			}
 		}

@@ -32,16 +32,7 @@ type PodFace struct {
 // Value is the Pod object.
 func (p *PodFace) Value() (map[string]any, error) {
 	meta := map[string]any{"name": p.Name, "namespace": p.Workload.Namespace, "uid": p.UID}
-	labels, notes := map[string]any{}, map[string]any{}
-	if p.Template != nil {
-		merge(labels, p.Template.Labels)
-		merge(notes, p.Template.Annotations)
-	}
-	merge(labels, p.Labels)
-	merge(notes, p.Notes)
-	p.owned(meta, labels, notes)
-	notes["holon.dev/slot"], notes["holon.dev/run"] = p.Slot.String(), string(p.Run)
-	meta["labels"], meta["annotations"] = labels, notes
+	meta["labels"], meta["annotations"] = p.Marks(meta)
 	timestamp(meta, "creationTimestamp", p.Workload.Created)
 	if p.Status != nil && !p.Workload.Bare() {
 		timestamp(meta, "creationTimestamp", p.Status.Started)
@@ -67,6 +58,21 @@ func (p *PodFace) Value() (map[string]any, error) {
 		spec["priority"] = int64(p.Priority)
 	}
 	return map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": p.status()}, nil
+}
+
+// Marks are the labels and annotations of the Pod object; what else it has of its owner
+// goes to meta.
+func (p *PodFace) Marks(meta map[string]any) (labels, notes map[string]any) {
+	labels, notes = map[string]any{}, map[string]any{}
+	if p.Template != nil {
+		merge(labels, p.Template.Labels)
+		merge(notes, p.Template.Annotations)
+	}
+	merge(labels, p.Labels)
+	merge(notes, p.Notes)
+	p.owned(meta, labels, notes)
+	notes["holon.dev/slot"], notes["holon.dev/run"] = p.Slot.String(), string(p.Run)
+	return labels, notes
 }
 
 // owned adds what a pod has of its owner.

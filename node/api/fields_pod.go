@@ -3,7 +3,8 @@ package api
 const (
 	imageUser    = "not applied yet: the container runs as its image says"
 	noHostAccess = "holon gives no pod access to its host; remove the field"
-	noVolumeKind = "this kind of volume is not served yet; configMap, secret and emptyDir are"
+	noVolumeKind = "this kind of volume is not served yet; configMap, secret, downwardAPI, projected and emptyDir are"
+	noTokenFiles = "no tokens of ServiceAccounts are made yet; remove the source"
 	notYetDNS    = "not applied yet: the pod uses the resolver of its node"
 	noDevices    = "devices cannot be requested yet; holon places pods by cpu and memory"
 )
@@ -28,6 +29,17 @@ var podSpecRules = fieldRules{
 		"volumes[].secret", "volumes[].secret.secretName", "volumes[].secret.optional", "volumes[].secret.defaultMode",
 		"volumes[].secret.items", "volumes[].secret.items[].key", "volumes[].secret.items[].path",
 		"volumes[].secret.items[].mode",
+		"volumes[].downwardAPI", "volumes[].downwardAPI.defaultMode", "volumes[].downwardAPI.items",
+		"volumes[].projected", "volumes[].projected.defaultMode", "volumes[].projected.sources",
+		"volumes[].projected.sources[].configMap", "volumes[].projected.sources[].configMap.name",
+		"volumes[].projected.sources[].configMap.optional", "volumes[].projected.sources[].configMap.items",
+		"volumes[].projected.sources[].configMap.items[].key", "volumes[].projected.sources[].configMap.items[].path",
+		"volumes[].projected.sources[].configMap.items[].mode",
+		"volumes[].projected.sources[].secret", "volumes[].projected.sources[].secret.name",
+		"volumes[].projected.sources[].secret.optional", "volumes[].projected.sources[].secret.items",
+		"volumes[].projected.sources[].secret.items[].key", "volumes[].projected.sources[].secret.items[].path",
+		"volumes[].projected.sources[].secret.items[].mode",
+		"volumes[].projected.sources[].downwardAPI", "volumes[].projected.sources[].downwardAPI.items",
 	},
 	filled: []string{"priority"},
 	warned: map[string]string{
@@ -77,17 +89,20 @@ var podSpecRules = fieldRules{
 		"schedulingGates":     "not honoured, and the pod would start before its gates open",
 		"workloadRef":         "gang scheduling is not served",
 
-		"securityContext.sysctls":        noHostAccess,
-		"securityContext.windowsOptions": "holon runs Linux containers",
+		"securityContext.sysctls":                           noHostAccess,
+		"volumes[].projected.sources[].serviceAccountToken": noTokenFiles,
+		"volumes[].projected.sources[].clusterTrustBundle":  noVolumeKind,
+		"volumes[].projected.sources[].podCertificate":      noVolumeKind,
+		"securityContext.windowsOptions":                    "holon runs Linux containers",
 
 		"volumes[].awsElasticBlockStore": noVolumeKind, "volumes[].azureDisk": noVolumeKind, "volumes[].azureFile": noVolumeKind,
 		"volumes[].cephfs": noVolumeKind, "volumes[].cinder": noVolumeKind, "volumes[].csi": noVolumeKind,
-		"volumes[].downwardAPI": noVolumeKind, "volumes[].ephemeral": noVolumeKind, "volumes[].fc": noVolumeKind,
+		"volumes[].ephemeral": noVolumeKind, "volumes[].fc": noVolumeKind,
 		"volumes[].flexVolume": noVolumeKind, "volumes[].flocker": noVolumeKind, "volumes[].gcePersistentDisk": noVolumeKind,
 		"volumes[].gitRepo": noVolumeKind, "volumes[].glusterfs": noVolumeKind, "volumes[].hostPath": noHostAccess,
 		"volumes[].image": noVolumeKind, "volumes[].iscsi": noVolumeKind, "volumes[].nfs": noVolumeKind,
 		"volumes[].persistentVolumeClaim": noVolumeKind, "volumes[].photonPersistentDisk": noVolumeKind,
-		"volumes[].portworxVolume": noVolumeKind, "volumes[].projected": noVolumeKind, "volumes[].quobyte": noVolumeKind,
+		"volumes[].portworxVolume": noVolumeKind, "volumes[].quobyte": noVolumeKind,
 		"volumes[].rbd": noVolumeKind, "volumes[].scaleIO": noVolumeKind,
 		"volumes[].storageos": noVolumeKind, "volumes[].vsphereVolume": noVolumeKind,
 	},
@@ -112,6 +127,8 @@ var containerRules = fieldRules{
 		"ports", "ports[].name", "ports[].containerPort", "ports[].hostPort", "ports[].hostIP", "ports[].protocol",
 		"env", "env[].name", "env[].value", "env[].valueFrom",
 		"env[].valueFrom.fieldRef", "env[].valueFrom.fieldRef.apiVersion", "env[].valueFrom.fieldRef.fieldPath",
+		"env[].valueFrom.resourceFieldRef", "env[].valueFrom.resourceFieldRef.containerName",
+		"env[].valueFrom.resourceFieldRef.resource", "env[].valueFrom.resourceFieldRef.divisor",
 		"env[].valueFrom.configMapKeyRef", "env[].valueFrom.configMapKeyRef.name",
 		"env[].valueFrom.configMapKeyRef.key", "env[].valueFrom.configMapKeyRef.optional",
 		"env[].valueFrom.secretKeyRef", "env[].valueFrom.secretKeyRef.name",
@@ -145,15 +162,14 @@ var containerRules = fieldRules{
 		"securityContext.seccompProfile":           imageUser,
 	},
 	refused: map[string]string{
-		"env[].valueFrom.fileKeyRef":       "variables from files are not served",
-		"env[].valueFrom.resourceFieldRef": "variables from resources are not served yet",
-		"resources.claims":                 noDevices,
-		"resources.limits.*":               noDevices,
-		"resources.requests.*":             noDevices,
-		"restartPolicy":                    "only an init container may have one, which Always makes a sidecar; set it on the pod",
-		"restartPolicyRules":               "a restart policy of one container is not honoured yet; set it on the pod",
-		"volumeDevices":                    noVolumeKind,
-		"volumeMounts[].subPathExpr":       "not expanded yet; use subPath",
+		"env[].valueFrom.fileKeyRef": "variables from files are not served",
+		"resources.claims":           noDevices,
+		"resources.limits.*":         noDevices,
+		"resources.requests.*":       noDevices,
+		"restartPolicy":              "only an init container may have one, which Always makes a sidecar; set it on the pod",
+		"restartPolicyRules":         "a restart policy of one container is not honoured yet; set it on the pod",
+		"volumeDevices":              noVolumeKind,
+		"volumeMounts[].subPathExpr": "not expanded yet; use subPath",
 
 		"securityContext.capabilities.add": noHostAccess,
 		"securityContext.privileged":       noHostAccess,
@@ -208,10 +224,17 @@ func containerTable(at string) fieldTable {
 	return all
 }
 
+// downwardRules classify a file of the downward API.
+var downwardRules = fieldRules{honoured: []string{
+	"path", "mode", "fieldRef", "fieldRef.apiVersion", "fieldRef.fieldPath",
+	"resourceFieldRef", "resourceFieldRef.containerName", "resourceFieldRef.resource", "resourceFieldRef.divisor",
+}}
+
 // podSpecTable is a pod's spec at a path. An init container may say that it is a sidecar.
 func podSpecTable(at string) fieldTable {
 	inits := containerTable(at + ".initContainers[]")
 	inits[at+".initContainers[].restartPolicy"] = fieldRule{handling: honoured}
-	return merged(podSpecRules.at(at), affinityTable(at+".affinity"),
+	return merged(podSpecRules.at(at), downwardRules.at(at+".volumes[].downwardAPI.items[]"),
+		downwardRules.at(at+".volumes[].projected.sources[].downwardAPI.items[]"), affinityTable(at+".affinity"),
 		fieldRules{honoured: selectorFields("labelSelector")}.at(at+".topologySpreadConstraints[]"), containerTable(at+".containers[]"), inits)
 }

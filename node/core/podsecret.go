@@ -8,7 +8,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"holon/crdt/state"
-	"holon/runtime"
 )
 
 // secretUse is a sealed value by the name of its key.
@@ -45,42 +44,4 @@ func (c *Core) secretKey(namespace string, ref *corev1.SecretKeySelector) (*Seal
 		return &uses[i].SealedUse, nil
 	}
 	return nil, missing(nil, ref.Optional, "secret %q has no key %q", ref.Name, ref.Key)
-}
-
-func (c *Core) secretVolume(namespace, name string, source *corev1.SecretVolumeSource) (runtime.Volume, []SealedUse, error) {
-	out := runtime.Volume{Name: name, Files: []runtime.File{}, Secret: true}
-	uses, err := c.secretUses(namespace, source.SecretName, source.Optional)
-	if err != nil {
-		return out, nil, err
-	}
-	items := source.Items
-	if len(items) == 0 {
-		for _, use := range uses {
-			items = append(items, corev1.KeyToPath{Key: use.name, Path: use.name})
-		}
-	}
-	var sealed []SealedUse
-	for _, item := range items {
-		i := slices.IndexFunc(uses, func(u secretUse) bool { return u.name == item.Key })
-		if i < 0 {
-			if err := missing(nil, source.Optional, "volume %s: secret %q has no key %q", name, source.SecretName, item.Key); err != nil {
-				return out, nil, err
-			}
-			continue
-		}
-		file := runtime.File{Path: item.Path, Mode: uint32(corev1.SecretVolumeSourceDefaultMode)}
-		for _, mode := range []*int32{source.DefaultMode, item.Mode} {
-			if mode != nil {
-				file.Mode = uint32(*mode)
-			}
-		}
-		if file.Mode == 0 { // means 0644 to a runtime
-			file.Mode = 0o400
-		}
-		use := uses[i].SealedUse
-		use.InFile, use.File = true, len(out.Files)
-		sealed = append(sealed, use)
-		out.Files = append(out.Files, file)
-	}
-	return out, sealed, nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -33,7 +32,7 @@ func (c *Core) podSpec(r *run) (*runtime.Spec, []SealedUse, error) {
 	}
 	index := jobIndex(r)
 	for i := range t.Spec.Volumes {
-		v, uses, err := c.volume(spec.Namespace, &t.Spec.Volumes[i])
+		v, uses, err := c.volume(r, spec, &t.Spec.Volumes[i])
 		if err != nil {
 			return nil, nil, err
 		}
@@ -137,7 +136,7 @@ func (c *Core) variables(r *run, spec *runtime.Spec, from *corev1.Container, out
 			}
 			continue
 		}
-		env, ok, err := c.env(r, spec, &from.Env[i])
+		env, ok, err := c.env(r, spec, from.Name, &from.Env[i])
 		if err != nil {
 			return nil, err
 		}
@@ -159,7 +158,7 @@ func (c *Core) envFrom(namespace string, source *corev1.EnvFromSource) ([]runtim
 	}
 	var env []runtime.Env
 	for _, key := range slices.Sorted(maps.Keys(cm.Data)) {
-		env = append(env, runtime.Env{Name: source.Prefix + key, Value: cm.Data[key]})
+		env = append(env, runtime.Env{Name: source.Prefix + key, Value: literal(cm.Data[key])})
 	}
 	return env, nil
 }
@@ -173,7 +172,7 @@ func missing(err error, optional *bool, format string, args ...any) error {
 	return fmt.Errorf(format, args...)
 }
 
-func (c *Core) env(r *run, spec *runtime.Spec, from *corev1.EnvVar) (env runtime.Env, ok bool, err error) {
+func (c *Core) env(r *run, spec *runtime.Spec, container string, from *corev1.EnvVar) (env runtime.Env, ok bool, err error) {
 	env = runtime.Env{Name: from.Name, Value: from.Value}
 	switch source := from.ValueFrom; {
 	case source == nil:
@@ -187,94 +186,45 @@ func (c *Core) env(r *run, spec *runtime.Spec, from *corev1.EnvVar) (env runtime
 		if !have {
 			return env, false, missing(nil, ref.Optional, "configmap %q has no key %q", ref.Name, ref.Key)
 		}
-		env.Value = value
+		env.Value = literal(value)
 	case source.FieldRef != nil:
 		return c.downward(r, spec, env, source.FieldRef.FieldPath)
+	case source.ResourceFieldRef != nil:
+		if env.Value, err = c.resourceOf(r, container, source.ResourceFieldRef); err != nil {
+			return env, false, fmt.Errorf("variable %s: %w", from.Name, err)
+		}
 	default:
 		return env, false, fmt.Errorf("variable %s: this source is not supported", from.Name)
 	}
 	return env, true, nil
 }
 
-// downward resolves a field of the pod itself (the downward API).
-func (c *Core) downward(r *run, spec *runtime.Spec, env runtime.Env, path string) (runtime.Env, bool, error) {
-	switch path {
-	case "metadata.name":
-		env.Value = spec.Name
-	case "metadata.namespace":
-		env.Value = spec.Namespace
-	case "metadata.uid":
-		env.Value = spec.UID
-	case "spec.nodeName":
-		env.Value = c.cfg.Node
-	case "spec.serviceAccountName":
-		env.Value = "default"
-	case "status.hostIP":
-		env.Value = c.host.HostIP
-	case "status.podIP", "status.podIPs":
-		env.PodIP = true
-	default:
-		field, key, found := strings.Cut(path, "['")
-		if !found || !strings.HasSuffix(key, "']") {
-			return env, false, fmt.Errorf("variable %s: field %q is not supported", env.Name, path)
-		}
-		from := r.template.Labels
-		if field == "metadata.annotations" {
-			from = r.template.Annotations
-		}
-		env.Value = from[strings.TrimSuffix(key, "']")]
-	}
-	return env, true, nil
-}
-
 // volume makes the files of a volume, and says which of them are sealed.
-func (c *Core) volume(namespace string, v *corev1.Volume) (runtime.Volume, []SealedUse, error) {
+func (c *Core) volume(r *run, spec *runtime.Spec, v *corev1.Volume) (out runtime.Volume, sealed []SealedUse, err error) {
+	var files []podFile
 	switch {
+	case v.Projected != nil:
+		return c.projectedVolume(r, spec, v.Name, v.Projected)
 	case v.Secret != nil:
-		return c.secretVolume(namespace, v.Name, v.Secret)
+		s := v.Secret
+		files, err = c.secretFiles(spec.Namespace, v.Name, &corev1.SecretProjection{
+			LocalObjectReference: corev1.LocalObjectReference{Name: s.SecretName}, Items: s.Items, Optional: s.Optional,
+		}, s.DefaultMode)
 	case v.ConfigMap != nil:
-		out, err := c.configMapVolume(namespace, v.Name, v.ConfigMap)
-		return out, nil, err
+		m := v.ConfigMap
+		files, err = c.configMapFiles(spec.Namespace, v.Name, &corev1.ConfigMapProjection{
+			LocalObjectReference: m.LocalObjectReference, Items: m.Items, Optional: m.Optional,
+		}, m.DefaultMode)
+	case v.DownwardAPI != nil:
+		files, err = c.downwardFiles(r, spec, v.DownwardAPI.Items, v.DownwardAPI.DefaultMode)
+	default:
+		return runtime.Volume{Name: v.Name}, nil, nil // an empty directory
 	}
-	return runtime.Volume{Name: v.Name}, nil, nil // an empty directory
-}
-
-func (c *Core) configMapVolume(namespace, name string, source *corev1.ConfigMapVolumeSource) (runtime.Volume, error) {
-	out := runtime.Volume{Name: name, Files: []runtime.File{}}
-	cm, err := c.configMap(namespace, source.Name)
-	if err != nil || cm == nil {
-		return out, missing(err, source.Optional, "volume %s: configmap %q not found", name, source.Name)
+	if err != nil {
+		return runtime.Volume{}, nil, err
 	}
-	data := map[string][]byte{}
-	for key, text := range cm.Data {
-		data[key] = []byte(text)
-	}
-	maps.Copy(data, cm.BinaryData)
-	mode := uint32(0o644)
-	if source.DefaultMode != nil {
-		mode = uint32(*source.DefaultMode)
-	}
-	items := source.Items
-	if len(items) == 0 {
-		for _, key := range slices.Sorted(maps.Keys(data)) {
-			items = append(items, corev1.KeyToPath{Key: key, Path: key})
-		}
-	}
-	for _, item := range items {
-		content, have := data[item.Key]
-		if !have {
-			if err := missing(nil, source.Optional, "volume %s: configmap %q has no key %q", name, source.Name, item.Key); err != nil {
-				return out, err
-			}
-			continue
-		}
-		file := runtime.File{Path: item.Path, Data: content, Mode: mode}
-		if item.Mode != nil {
-			file.Mode = uint32(*item.Mode)
-		}
-		out.Files = append(out.Files, file)
-	}
-	return out, nil
+	out, sealed = volumeOf(v.Name, v.Secret != nil, files)
+	return out, sealed, nil
 }
 
 // configMap decodes a ConfigMap on demand; nil if there is none.

@@ -12,7 +12,8 @@ import (
 
 // fieldPaths are what env.valueFrom.fieldRef may name, besides one label or annotation.
 var fieldPaths = []string{
-	"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "status.hostIP", "status.podIP",
+	"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
+	"status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs",
 }
 
 func validateEnv(env []corev1.EnvVar, at *field.Path) field.ErrorList {
@@ -36,12 +37,14 @@ func validateEnvSource(e *corev1.EnvVar, at *field.Path) field.ErrorList {
 	switch {
 	case e.Value != "":
 		return field.ErrorList{field.Invalid(at, "", "may not be specified when `value` is not empty")}
-	case from.FieldRef == nil && from.ConfigMapKeyRef == nil && from.SecretKeyRef == nil:
-		return field.ErrorList{field.Invalid(at, "", "must specify one of: `fieldRef`, `configMapKeyRef` or `secretKeyRef`")}
-	case count(from.FieldRef != nil, from.ConfigMapKeyRef != nil, from.SecretKeyRef != nil) > 1:
+	case from.FieldRef == nil && from.ResourceFieldRef == nil && from.ConfigMapKeyRef == nil && from.SecretKeyRef == nil:
+		return field.ErrorList{field.Invalid(at, "", "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`")}
+	case count(from.FieldRef != nil, from.ResourceFieldRef != nil, from.ConfigMapKeyRef != nil, from.SecretKeyRef != nil) > 1:
 		return field.ErrorList{field.Invalid(at, "", "may not have more than one field specified at a time")}
 	case from.FieldRef != nil:
-		return validateFieldRef(from.FieldRef, at.Child("fieldRef"))
+		return validateFieldRef(from.FieldRef, fieldPaths, at.Child("fieldRef"))
+	case from.ResourceFieldRef != nil:
+		return validateResourceRef(from.ResourceFieldRef, at.Child("resourceFieldRef"))
 	}
 	if ref := from.SecretKeyRef; ref != nil {
 		return validateKeyRef(ref.Name, ref.Key, at.Child("secretKeyRef"))
@@ -69,7 +72,7 @@ func count(conditions ...bool) (n int) {
 	return n
 }
 
-func validateFieldRef(ref *corev1.ObjectFieldSelector, at *field.Path) field.ErrorList {
+func validateFieldRef(ref *corev1.ObjectFieldSelector, paths []string, at *field.Path) field.ErrorList {
 	if ref.APIVersion != "v1" {
 		return field.ErrorList{field.NotSupported(at.Child("apiVersion"), ref.APIVersion, []string{"v1"})}
 	}
@@ -83,9 +86,9 @@ func validateFieldRef(ref *corev1.ObjectFieldSelector, at *field.Path) field.Err
 			}
 		}
 	}
-	if !slices.Contains(fieldPaths, ref.FieldPath) {
+	if !slices.Contains(paths, ref.FieldPath) {
 		return field.ErrorList{field.NotSupported(at.Child("fieldPath"), ref.FieldPath,
-			append([]string{"metadata.labels['KEY']", "metadata.annotations['KEY']"}, fieldPaths...))}
+			append([]string{"metadata.labels['KEY']", "metadata.annotations['KEY']"}, paths...))}
 	}
 	return nil
 }

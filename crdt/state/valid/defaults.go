@@ -69,6 +69,30 @@ func defaultPodSpec(s *corev1.PodSpec) {
 		if v.Secret != nil {
 			setDefault(&v.Secret.DefaultMode, corev1.SecretVolumeSourceDefaultMode)
 		}
+		defaultProjections(&v.VolumeSource)
+	}
+}
+
+func defaultProjections(v *corev1.VolumeSource) {
+	files := func(items []corev1.DownwardAPIVolumeFile) {
+		for i := range items {
+			if ref := items[i].FieldRef; ref != nil {
+				orDefault(&ref.APIVersion, "v1")
+			}
+		}
+	}
+	if v.DownwardAPI != nil {
+		setDefault(&v.DownwardAPI.DefaultMode, corev1.DownwardAPIVolumeSourceDefaultMode)
+		files(v.DownwardAPI.Items)
+	}
+	if v.Projected == nil {
+		return
+	}
+	setDefault(&v.Projected.DefaultMode, corev1.ProjectedVolumeSourceDefaultMode)
+	for _, s := range v.Projected.Sources {
+		if s.DownwardAPI != nil {
+			files(s.DownwardAPI.Items)
+		}
 	}
 }
 

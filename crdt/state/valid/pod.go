@@ -123,13 +123,8 @@ func validateVolumes(volumes []corev1.Volume, at *field.Path) (errs field.ErrorL
 			errs = append(errs, invalids(at.Child("name"), v.Name, validation.IsDNS1123Label(v.Name))...)
 		}
 		names.Insert(v.Name)
-		if count(v.EmptyDir != nil, v.ConfigMap != nil, v.Secret != nil) > 1 {
-			second := "secret"
-			if v.Secret == nil || v.EmptyDir != nil && v.ConfigMap != nil {
-				second = "configMap"
-			}
-			errs = append(errs, field.Forbidden(at.Child(second), "may not specify more than 1 volume type"))
-		}
+		errs = append(errs, validateOneKind(&v.VolumeSource, at)...)
+		errs = append(errs, validateProjections(&v.VolumeSource, at)...)
 		if c := v.ConfigMap; c != nil {
 			at := at.Child("configMap")
 			errs = append(errs, validateFiles(c.Name, at.Child("name"), c.DefaultMode, c.Items, at)...)

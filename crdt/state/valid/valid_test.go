@@ -75,8 +75,8 @@ func TestPodRules(t *testing.T) {
 		container + "    env: [{name: A, value: b, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]": {
 			"spec.containers[0].env[0].valueFrom: Invalid value: \"\": may not be specified when `value` is not empty"},
 		container + "    env: [{name: A, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['app']\"}}}]": nil,
-		container + "    env: [{name: A, valueFrom: {fieldRef: {fieldPath: status.podIPs}}}]": {
-			"spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Unsupported value: \"status.podIPs\""},
+		container + "    env: [{name: A, valueFrom: {fieldRef: {fieldPath: status.phase}}}]": {
+			"spec.containers[0].env[0].valueFrom.fieldRef.fieldPath: Unsupported value: \"status.phase\""},
 		container + "    env: [{name: A, valueFrom: {configMapKeyRef: {name: c}}}]": {"spec.containers[0].env[0].valueFrom.configMapKeyRef.key: Required value"},
 		container + "    envFrom: [{prefix: X}]":                                    {"spec.containers[0].envFrom[0]: Invalid value"},
 		container + "    resources: {requests: {cpu: '2'}, limits: {cpu: '1'}}":     {"spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1"},

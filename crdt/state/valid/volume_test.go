@@ -1,0 +1,101 @@
+package valid
+
+import (
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// podWith is a valid pod with one volume, and a variable.
+func podWith(v corev1.VolumeSource, from *corev1.EnvVarSource) *corev1.Pod {
+	p := &corev1.Pod{Spec: corev1.PodSpec{
+		Containers: []corev1.Container{{Name: "app", Image: "app:1"}},
+		Volumes:    []corev1.Volume{{Name: "v", VolumeSource: v}},
+	}}
+	p.Name, p.Namespace = "p", "default"
+	if from != nil {
+		p.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "E", ValueFrom: from}}
+	}
+	DefaultPod(p)
+	return p
+}
+
+// says checks that an object is refused with a sentence, or accepted if that is empty.
+func says(t *testing.T, what string, p *corev1.Pod, want string) {
+	t.Helper()
+	text := ""
+	if errs := Pod(p); len(errs) > 0 {
+		text = errs.ToAggregate().Error()
+	}
+	if (want == "") != (text == "") || !strings.Contains(text, want) {
+		t.Errorf("%s: it says %q, want %q", what, text, want)
+	}
+}
+
+func at(path string) *corev1.ObjectFieldSelector {
+	return &corev1.ObjectFieldSelector{FieldPath: path}
+}
+
+func amount(container, name, divisor string) *corev1.ResourceFieldSelector {
+	return &corev1.ResourceFieldSelector{ContainerName: container, Resource: name, Divisor: resource.MustParse(divisor)}
+}
+
+func TestDownwardFiles(t *testing.T) {
+	item := func(f corev1.DownwardAPIVolumeFile) corev1.VolumeSource {
+		return corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{Items: []corev1.DownwardAPIVolumeFile{f}}}
+	}
+	for _, c := range []struct {
+		file corev1.DownwardAPIVolumeFile
+		want string
+	}{
+		{corev1.DownwardAPIVolumeFile{Path: "a", FieldRef: at("metadata.labels")}, ""},
+		{corev1.DownwardAPIVolumeFile{Path: "a", FieldRef: at("metadata.labels['x']")}, ""},
+		{corev1.DownwardAPIVolumeFile{Path: "a", FieldRef: at("status.podIP")}, "Unsupported value"},
+		{corev1.DownwardAPIVolumeFile{Path: "../a", FieldRef: at("metadata.name")}, "must not contain '..'"},
+		{corev1.DownwardAPIVolumeFile{FieldRef: at("metadata.name")}, "items[0].path: Required"},
+		{corev1.DownwardAPIVolumeFile{Path: "a"}, "one of fieldRef and resourceFieldRef is required"},
+		{corev1.DownwardAPIVolumeFile{Path: "a", ResourceFieldRef: amount("app", "limits.cpu", "1m")}, ""},
+		{corev1.DownwardAPIVolumeFile{Path: "a", ResourceFieldRef: amount("", "limits.cpu", "1m")}, "containerName: Required"},
+		{corev1.DownwardAPIVolumeFile{Path: "a", ResourceFieldRef: amount("app", "limits.cpu", "1Ki")}, "divisor: Unsupported"},
+		{corev1.DownwardAPIVolumeFile{Path: "a", ResourceFieldRef: amount("app", "limits.nvidia", "1")}, "resource: Unsupported"},
+		{corev1.DownwardAPIVolumeFile{Path: "a", FieldRef: at("metadata.name"), ResourceFieldRef: amount("app", "limits.cpu", "1")}, "simultaneously"},
+	} {
+		says(t, c.file.String(), podWith(item(c.file), nil), c.want)
+	}
+	says(t, "a variable", podWith(corev1.VolumeSource{}, &corev1.EnvVarSource{ResourceFieldRef: amount("", "requests.memory", "1Mi")}), "")
+	says(t, "two sources", podWith(corev1.VolumeSource{}, &corev1.EnvVarSource{FieldRef: at("metadata.name"), ResourceFieldRef: amount("", "requests.memory", "1Mi")}), "more than one field")
+	says(t, "all labels as a variable", podWith(corev1.VolumeSource{}, &corev1.EnvVarSource{FieldRef: at("metadata.labels")}), "Unsupported value")
+}
+
+func TestProjections(t *testing.T) {
+	mode := int32(0o1000)
+	configMap := func(name string, paths ...string) corev1.VolumeProjection {
+		c := &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: name}}
+		for _, p := range paths {
+			c.Items = append(c.Items, corev1.KeyToPath{Key: "k", Path: p})
+		}
+		return corev1.VolumeProjection{ConfigMap: c}
+	}
+	both := configMap("a")
+	both.Secret = &corev1.SecretProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "s"}}
+	for _, c := range []struct {
+		what    string
+		mode    *int32
+		sources []corev1.VolumeProjection
+		want    string
+	}{
+		{"none", nil, nil, ""},
+		{"two objects", nil, []corev1.VolumeProjection{configMap("a"), configMap("b", "x")}, ""},
+		{"one path twice", nil, []corev1.VolumeProjection{configMap("a", "x"), configMap("b", "x")}, "conflicting duplicate paths"},
+		{"no name", nil, []corev1.VolumeProjection{configMap("")}, "sources[0].configMap.name: Required"},
+		{"a source of nothing", nil, []corev1.VolumeProjection{{}}, "specify a volume type to project"},
+		{"a source of two", nil, []corev1.VolumeProjection{both}, "more than 1 volume type per source"},
+		{"a path that leaves", nil, []corev1.VolumeProjection{configMap("a", "/x")}, "must be a relative path"},
+		{"a mode", &mode, nil, "defaultMode: Invalid"},
+	} {
+		says(t, c.what, podWith(corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{DefaultMode: c.mode, Sources: c.sources}}, nil), c.want)
+	}
+	says(t, "two kinds", podWith(corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}, Projected: &corev1.ProjectedVolumeSource{}}, nil), "more than 1 volume type")
+}
