@@ -58,6 +58,9 @@ func (n *Node) carryOut(ctx context.Context, o core.Order) error {
 	if err != nil {
 		return err
 	}
+	if o.Kind == core.Update {
+		return n.cfg.Runtime.UpdateFiles(ctx, spec)
+	}
 	return n.withImages(ctx, spec, func(spec runtime.Spec) error {
 		if o.Kind == core.Restart {
 			return n.cfg.Runtime.StartContainer(ctx, spec, o.Container, o.Attempt)

@@ -20,6 +20,7 @@ import (
 	"holon/node/core"
 	"holon/p2p"
 	"holon/runtime"
+	"holon/runtime/runtimetest"
 )
 
 const planted = "correct-horse-battery-staple"
@@ -200,6 +201,49 @@ func TestASecretIsSealedOnItsWay(t *testing.T) {
 			if findings := state.Check(m.document()); len(findings) > 0 {
 				t.Errorf("%s: %v", m.id.Name, findings)
 			}
+		}
+	})
+}
+
+// TestFilesFollowASecret: a pod that runs sees the new value, which stays sealed on its
+// way, and does not start again.
+func TestFilesFollowASecret(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, 2)
+		defer c.close()
+		if err := c.nodes[1].create(state.Secrets, "s", secret(map[string]string{"password": "old"})); err != nil {
+			t.Fatal(err)
+		}
+		c.everyoneReads("s", "password", "old")
+		if err := c.nodes[0].create(state.Deployments, "web", secretPod()); err != nil {
+			t.Fatal(err)
+		}
+		c.await("two ready pods", func() bool { return len(c.nodes[0].readyPods()) == 2 })
+		if err := c.nodes[1].write("s", "password", planted); err != nil {
+			t.Fatal(err)
+		}
+		c.await("all see the new value", func() bool {
+			seen := 0
+			for _, m := range c.nodes {
+				for _, spec := range m.ordered() {
+					m.host.Do(func(h *runtimetest.Host, _ time.Duration) {
+						if v := h.Files(spec.ID); v != nil && string(v[0].Files[0].Data) == planted && string(v[1].Files[1].Data) == planted {
+							seen++
+						}
+					})
+				}
+			}
+			return seen == 2
+		})
+		for _, m := range c.nodes {
+			for start, n := range startsOf(m) {
+				if n != 1 || start.Attempt != 0 {
+					t.Errorf("%s started %v %d times", m.id.Name, start, n)
+				}
+			}
+		}
+		if found := c.leaks(); len(found) > 0 {
+			t.Errorf("the secret can be read in %q", found)
 		}
 	})
 }

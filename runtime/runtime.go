@@ -40,6 +40,12 @@ type Runtime interface {
 	// ones are removed.
 	StartContainer(ctx context.Context, spec Spec, container string, attempt int) error
 
+	// UpdateFiles makes the volumes of a pod hold the files of spec, for containers that
+	// run too: each file changes at once, and those that spec has no more go. What is
+	// mounted by a SubPath stays as it was until its container starts again. NotFound if
+	// the pod is not there.
+	UpdateFiles(ctx context.Context, spec Spec) error
+
 	// StopContainer ends one attempt of a container, which stays, exited: SIGTERM,
 	// then SIGKILL after grace. An attempt that is over, that is not the newest one,
 	// or that is not there is left alone: nil.

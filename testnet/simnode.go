@@ -485,6 +485,8 @@ func (n *Node) carryOut(o core.Order) {
 	case core.Restart:
 		n.w.Counts.Restarts++
 		err = n.host.Start(n.w.now, *o.Spec, o.Container, o.Attempt)
+	case core.Update:
+		err = n.host.UpdateFiles(n.w.now, *o.Spec)
 	case core.Kill:
 		n.w.Counts.ProbeKills++
 		err = n.host.StopContainer(n.w.now, o.Run, o.Container, o.Attempt, o.Grace)

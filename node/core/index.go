@@ -77,6 +77,7 @@ func (c *Core) reindex(key state.Key, rec *crdt.Record) {
 	if unplanned(key) {
 		c.runner.dirty, c.derived.dirty = true, true // the view counts records
 		c.index.followLife(key, rec)
+		c.filesChanged(key)
 		return
 	}
 	x := &c.index

@@ -152,9 +152,10 @@ const (
 	Restart                  // Spec, Container, Attempt: start a container again
 	Stop                     // Run, Grace: end the pod and remove it
 	Kill                     // Run, Container, Attempt, Grace: end one attempt of a container, which stays
+	Update                   // Spec: make its files what they are in Spec, while it runs
 )
 
-func (k OrderKind) String() string { return [...]string{"ensure", "restart", "stop", "kill"}[k] }
+func (k OrderKind) String() string { return [...]string{"ensure", "restart", "stop", "kill", "update"}[k] }
 
 // Ends reports whether an order ends something, which may take its grace period.
 func (k OrderKind) Ends() bool { return k == Stop || k == Kill }

@@ -95,6 +95,7 @@ type run struct {
 	stopped bool                // a stop was ordered
 	created string              // RFC 3339, display only
 	warm    Instant             // since when it has been ready; 0: it is not
+	stale   bool                // its files may not be what its ConfigMaps and Secrets say
 	back    Instant             // since when the slot's home has been ready again; 0: it is not
 }
 
@@ -175,6 +176,12 @@ func (c *Core) ordered(ev Ordered) {
 	arrived := r.arrived
 	r.busy, r.arrived = false, false
 	n.stirred[r.id], n.unsure[r.slot.ID.Workload] = true, true
+	if ev.Order.Kind == Update {
+		if ev.Err != nil {
+			c.filesFailed(r, ev.Err)
+		}
+		return
+	}
 	if ev.Err == nil {
 		r.failed, r.pulling, r.reason, r.message, r.retryAt = 0, 0, "", "", 0
 		if ev.Order.Kind == Stop {
@@ -364,6 +371,8 @@ func (c *Core) drive(r *run) {
 	case !here || c.incomplete(r):
 		c.ensure(r)
 	case c.ended(r):
+	case r.stale:
+		c.updateFiles(r)
 	default:
 		c.restartExited(r)
 	}
@@ -409,6 +418,6 @@ func (c *Core) ensure(r *run) {
 		c.status.dirty = true
 		return
 	}
-	r.ensured, r.asked = c.now, c.runner.begun(r)
+	r.ensured, r.asked, r.stale = c.now, c.runner.begun(r), false
 	c.order(r, Order{Kind: Ensure, Spec: spec, Sealed: sealed})
 }

@@ -106,7 +106,7 @@ func (c *Core) wantSlot(w *state.Workload, s state.Slot) {
 			if c.runner.draining && c.runner.seen[id].ID == "" {
 				continue // nothing new starts on a node that is going down
 			}
-			r = &run{id: id, restart: map[string]*backoff{}, created: c.display()}
+			r = &run{id: id, restart: map[string]*backoff{}, created: c.display(), stale: shows(template, "", "")}
 		}
 		c.runner.put(r, s)
 		r.workload, r.revision, r.template, r.wanted = w, revision, template, true

@@ -251,6 +251,38 @@ func (r *Runtime) StartContainer(ctx context.Context, spec runtime.Spec, contain
 	return r.runAttempt(ctx, spec, index, number, v.pod, ip)
 }
 
+// UpdateFiles implements runtime.Runtime.
+func (r *Runtime) UpdateFiles(ctx context.Context, spec runtime.Spec) error {
+	op := "write the files of pod " + spec.Name
+	if err := checkVolumes(spec); err != nil {
+		return badSpec(op, err)
+	}
+	unlock, err := r.locks.lock(ctx, spec.ID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	v, err := r.view(ctx, spec.ID)
+	if err != nil {
+		return err
+	}
+	if v == nil {
+		return notFound(op, "it is not there")
+	}
+	if err := r.cfg.writeVolumes(spec); err != nil {
+		return failed(op, err)
+	}
+	for _, v := range spec.Volumes {
+		if v.Files == nil {
+			continue
+		}
+		if err := runtime.UpdateFiles(r.cfg.volumeDir(spec.ID, v.Name), v.Files); err != nil {
+			return failed(op, fmt.Errorf("volume %q: %w", v.Name, err))
+		}
+	}
+	return nil
+}
+
 // endFormer makes sure that the attempt before does not run any more. One that
 // does is the caller's error, except in a sandbox that died: Pods reports it
 // as exited, and here it is ended.

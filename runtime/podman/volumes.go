@@ -88,32 +88,7 @@ func writeVolume(dir string, files []runtime.File) error {
 	if err := os.Chmod(dir, mode); err != nil { // umask
 		return err
 	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	for _, f := range files {
-		mode := fs.FileMode(f.Mode).Perm()
-		if f.Mode == 0 {
-			mode = 0o644
-		}
-		if err := root.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
-			return err
-		}
-		if mode&0o200 == 0 { // written before, and not by root
-			if err := root.Chmod(f.Path, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		}
-		if err := root.WriteFile(f.Path, f.Data, mode); err != nil {
-			return err
-		}
-		if err := root.Chmod(f.Path, mode); err != nil {
-			return err
-		}
-	}
-	return nil
+	return runtime.WriteFiles(dir, files)
 }
 
 // mountSource returns the path on the host of what m shows. A subPath that is

@@ -22,7 +22,7 @@ import (
 func TestConformanceUnprivileged(t *testing.T) {
 	runtimetest.Conformance(t, func(t *testing.T) runtimetest.Fixture {
 		f := fixture(t, func(c *Config) { c.withoutCgroups, c.withoutNamespaces = true, true })
-		f.ReadOnlyNotEnforced = true
+		f.ReadOnlyNotEnforced, f.SubPathFollows = true, true
 		return f
 	})
 }

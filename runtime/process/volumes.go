@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -47,39 +48,49 @@ func (r *Runtime) writeVolumes(pod string, id runtime.RunID, volumes []runtime.V
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
-		for _, f := range v.Files {
-			if err := writeVolumeFile(filepath.Join(dir, f.Path), f); err != nil {
-				return err
-			}
+		if err := runtime.WriteFiles(dir, v.Files); err != nil {
+			return fmt.Errorf("volume %s: %w", v.Name, err)
 		}
 	}
 	return nil
 }
 
-// refill writes the files of Secrets again that a reboot has taken from memory.
+// refill writes the files of Secrets again that a reboot has taken from memory, and
+// those of others that a power cut has taken from the disk.
 func (r *Runtime) refill(p *pod, volumes []runtime.Volume) error {
-	var lost []runtime.Volume
 	for _, v := range volumes {
-		if _, err := os.Stat(volumeDir(p.dir(r), v.Name)); v.Secret && errors.Is(err, fs.ErrNotExist) {
-			lost = append(lost, v)
+		dir := volumeDir(p.dir(r), v.Name)
+		if _, err := os.Stat(dir); v.Secret && errors.Is(err, fs.ErrNotExist) {
+			if err := r.writeVolumes(p.dir(r), p.id, []runtime.Volume{v}); err != nil {
+				return err
+			}
+		} else if err := runtime.WriteFiles(dir, v.Files); err != nil {
+			return fmt.Errorf("volume %s: %w", v.Name, err)
 		}
 	}
-	return r.writeVolumes(p.dir(r), p.id, lost)
+	return nil
 }
 
-func writeVolumeFile(path string, f runtime.File) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
+// UpdateFiles implements runtime.Runtime.
+func (r *Runtime) UpdateFiles(ctx context.Context, spec runtime.Spec) error {
+	op := "write the files of pod " + spec.Namespace + "/" + spec.Name
+	if err := checkVolumes(spec.Volumes); err != nil {
+		return &runtime.Error{Kind: runtime.BadSpec, Op: op, Err: err}
 	}
-	mode := os.FileMode(f.Mode).Perm()
-	if f.Mode == 0 {
-		mode = 0o644
-	}
-	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	unlock, err := r.locks.lock(ctx, spec.ID)
 	if err != nil {
-		return err
+		return &runtime.Error{Kind: runtime.Failed, Op: op, Err: err}
 	}
-	_, err = out.Write(f.Data)
-	// Chmod, because the mode given to open is cut by the umask.
-	return errors.Join(err, out.Chmod(mode), out.Sync(), out.Close())
+	defer unlock()
+	p := r.lookup(spec.ID)
+	if p == nil {
+		return &runtime.Error{Kind: runtime.NotFound, Op: op, Err: fmt.Errorf("no pod %q on this node", spec.ID)}
+	}
+	err = r.refill(p, spec.Volumes)
+	for _, v := range spec.Volumes {
+		if err == nil && v.Files != nil {
+			err = runtime.UpdateFiles(volumeDir(p.dir(r), v.Name), v.Files)
+		}
+	}
+	return diskError(op, r.cfg.Dir, err)
 }

@@ -71,6 +71,7 @@ var cases = []struct {
 	{"AttachTTY", true, testAttachTTY},
 
 	{"VolumeFiles", true, testVolumeFiles},
+	{"VolumeFilesChange", true, testFilesChange},
 	{"VolumeReadOnly", true, testVolumeReadOnly},
 	{"VolumeEmptyShared", true, testVolumeShared},
 	{"VolumeSurvivesRestart", true, testVolumeSurvivesRestart},

@@ -82,6 +82,9 @@ type Fixture struct {
 	// runtime says in its Info.Notes.
 	ReadOnlyNotEnforced bool
 
+	// SubPathFollows: where mounts are links, what a SubPath shows changes, too.
+	SubPathFollows bool
+
 	// Simulated: there is no real shell. Only the tests that make do with the
 	// statements of ParseScript are run.
 	Simulated bool

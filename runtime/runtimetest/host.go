@@ -263,6 +263,24 @@ func (h *Host) launch(now time.Duration, pod *simPod, c *simContainer, attempt i
 	return nil
 }
 
+// UpdateFiles gives a pod the files of spec.
+func (h *Host) UpdateFiles(now time.Duration, spec runtime.Spec) error {
+	h.advance(now)
+	if h.pods[spec.ID] == nil {
+		return h.refused(runtime.NotFound, "write the files of pod "+spec.Name, "no such pod")
+	}
+	h.pods[spec.ID].spec.Volumes = spec.Volumes
+	return nil
+}
+
+// Files are the volumes of a pod as they are; nil if it is not there.
+func (h *Host) Files(id runtime.RunID) []runtime.Volume {
+	if pod := h.pods[id]; pod != nil {
+		return pod.spec.Volumes
+	}
+	return nil
+}
+
 // Stop is StopPod: it begins now, and the pod is gone once Statuses no longer
 // lists it.
 func (h *Host) Stop(now time.Duration, id runtime.RunID, grace time.Duration) error {

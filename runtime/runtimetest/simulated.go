@@ -144,6 +144,11 @@ func (r *simRuntime) StartContainer(_ context.Context, spec runtime.Spec, contai
 	return err
 }
 
+func (r *simRuntime) UpdateFiles(_ context.Context, spec runtime.Spec) (err error) {
+	r.s.Do(func(h *Host, now time.Duration) { err = h.UpdateFiles(now, spec) })
+	return err
+}
+
 func (r *simRuntime) StopPod(ctx context.Context, id runtime.RunID, grace time.Duration) (err error) {
 	r.s.Do(func(h *Host, now time.Duration) { err = h.Stop(now, id, grace) })
 	if err != nil {

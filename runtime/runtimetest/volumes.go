@@ -102,3 +102,35 @@ func testVolumeSurvivesRestart(h *harness) {
 		h.t.Fatalf("an empty volume outlived its pod: %d lines", lines)
 	}
 }
+
+func testFilesChange(h *harness) {
+	conf, sub := h.Path("/holon-conf"), h.Path("/holon-sub")
+	c := h.container("main", fmt.Sprintf(`until [ "$(cat %s/deep/a)" = new ] && ! [ -e %s/gone ]; do sleep 0.05; done
+		cat %s/deep/a %s/added %s; exit 0`, conf, conf, conf, conf, sub))
+	c.Mounts = []runtime.Mount{{Volume: "conf", Path: "/holon-conf"}, {Volume: "conf", Path: "/holon-sub", SubPath: "deep/a"}}
+	spec := h.pod(c)
+	files := func(files ...runtime.File) runtime.Spec {
+		next := spec
+		next.Volumes = []runtime.Volume{{Name: "conf", Files: files}, {Name: "scratch"}}
+		return next
+	}
+	spec = files(runtime.File{Path: "deep/a", Data: []byte("old\n")}, runtime.File{Path: "gone"})
+	h.wantKind("files of no pod", h.rt.UpdateFiles(h.ctx, spec), runtime.NotFound)
+	h.ensure(spec)
+	h.awaitState(spec.ID, "main", 0, runtime.Running)
+	for range 2 { // the same again is nothing
+		if err := h.rt.UpdateFiles(h.ctx, files(
+			runtime.File{Path: "deep/a", Data: []byte("new\n")}, runtime.File{Path: "added", Data: []byte("added\n"), Mode: 0o440},
+		)); err != nil {
+			h.t.Fatalf("UpdateFiles: %v", err)
+		}
+	}
+	h.awaitState(spec.ID, "main", 0, runtime.Exited)
+	want := "new\nadded\nold\n"
+	if h.SubPathFollows {
+		want = "new\nadded\nnew\n"
+	}
+	if got := h.logs(spec.ID, "main", all); got != want {
+		h.t.Fatalf("the container read %q, want %q", got, want)
+	}
+}

@@ -284,6 +284,8 @@ func (r *instant) changed() {
 	}
 }
 
+func (r *instant) UpdateFiles(context.Context, runtime.Spec) error { return nil }
+
 func (r *instant) EnsurePod(_ context.Context, spec runtime.Spec) error {
 	status := runtime.Status{ID: spec.ID, Namespace: spec.Namespace, Name: spec.Name, UID: spec.UID, Slot: spec.Slot, IP: "127.0.0.1"}
 	for _, c := range spec.Containers {
