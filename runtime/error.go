@@ -17,6 +17,7 @@ const (
 	PortTaken    Kind = "PortTaken"    // a host port or address is in use
 	Unavailable  Kind = "Unavailable"  // the runtime itself does not answer
 	BadSpec      Kind = "BadSpec"      // this pod can never run here: wrong command, bad mount
+	BadConfig    Kind = "BadConfig"    // what the pod's objects say keeps it from being made: runAsNonRoot and a root image
 	NotFound     Kind = "NotFound"     // no such pod, container or attempt
 	OutOfMemory  Kind = "OutOfMemory"  // the host has no room
 	Failed       Kind = "Failed"       // anything else
@@ -52,4 +53,4 @@ func KindOf(err error) Kind {
 
 // Retry reports whether the same order may succeed later without anybody
 // changing it.
-func (k Kind) Retry() bool { return k != BadSpec }
+func (k Kind) Retry() bool { return k != BadSpec && k != BadConfig }

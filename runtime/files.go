@@ -13,18 +13,34 @@ import (
 // WriteFiles makes a volume's directory hold files, each of which appears as a whole or
 // stays as it is: who reads one while it changes sees the old or the new content. What
 // else is there stays, so it may be repeated.
-func WriteFiles(dir string, files []File) error {
+//
+// They belong to a group, nil for none. Who may not give files away opens them to all
+// instead: the way there is for the caller alone to give.
+func WriteFiles(dir string, files []File, group *int64) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
 	for _, f := range files {
-		if err := writeFile(root, f); err != nil {
+		if err := writeFile(root, f, group); err != nil {
 			return fmt.Errorf("file %s: %w", f.Path, err)
 		}
 	}
 	return nil
+}
+
+// ShareDir gives a directory that a pod writes to a group, and what is made in it.
+func ShareDir(dir string, group *int64) error {
+	if group == nil {
+		return nil
+	}
+	if err := os.Chown(dir, -1, int(*group)); errors.Is(err, fs.ErrPermission) {
+		return nil // it is open to all
+	} else if err != nil {
+		return err
+	}
+	return os.Chmod(dir, os.ModeSetgid|0o777)
 }
 
 // Perm are the permission bits of a file.
@@ -38,8 +54,12 @@ func (f *File) Perm() fs.FileMode {
 // newFile is what a file is called until it is whole.
 const newFile = "..new-"
 
-func writeFile(root *os.Root, f File) error {
-	if info, err := root.Lstat(f.Path); err == nil && info.Mode() == f.Perm() && info.Size() == int64(len(f.Data)) {
+func writeFile(root *os.Root, f File, group *int64) error {
+	mode := f.Perm()
+	if group != nil && os.Geteuid() != 0 {
+		mode |= mode & 0o070 >> 3
+	}
+	if info, err := root.Lstat(f.Path); err == nil && info.Mode() == mode && info.Size() == int64(len(f.Data)) {
 		if now, err := root.ReadFile(f.Path); err == nil && bytes.Equal(now, f.Data) {
 			return nil
 		}
@@ -56,20 +76,25 @@ func writeFile(root *os.Root, f File) error {
 		return err
 	}
 	// Chmod, because the mode given to open is cut by the umask.
-	if err := root.Chmod(temp, f.Perm()); err != nil {
+	if err := root.Chmod(temp, mode); err != nil {
 		return err
+	}
+	if group != nil && os.Geteuid() == 0 {
+		if err := root.Chown(temp, -1, int(*group)); err != nil {
+			return err
+		}
 	}
 	return root.Rename(temp, f.Path)
 }
 
 // UpdateFiles is WriteFiles for a volume that is in use: files that are not listed any
 // more go. A directory is left, for somebody may be in it.
-func UpdateFiles(dir string, files []File) error {
+func UpdateFiles(dir string, files []File, group *int64) error {
 	dir, err := filepath.EvalSymlinks(dir) // of a Secret it is a link into memory
 	if err != nil {
 		return err
 	}
-	if err := WriteFiles(dir, files); err != nil {
+	if err := WriteFiles(dir, files, group); err != nil {
 		return err
 	}
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

@@ -122,6 +122,9 @@ type Spec struct {
 	// Labels are the pod's own Kubernetes labels; implementations may expose
 	// them but must not confuse them with their own bookkeeping.
 	Labels map[string]string
+	// FSGroup owns the volumes: directories that the pod writes, and files that holon
+	// writes. nil: nobody but root has more rights than others.
+	FSGroup *int64 `json:",omitempty"`
 }
 
 // Requests are what a pod is booked with on its node.
@@ -151,7 +154,8 @@ type Container struct {
 	// are there), but this EnsurePod neither gets its image nor makes it. A later one with
 	// the same Spec without Waits does. Until then Env may be incomplete, and a Status
 	// does not list the container or has it as Created. StartContainer ignores Waits.
-	Waits bool `json:",omitempty"`
+	Waits    bool     `json:",omitempty"`
+	Security Security `json:",omitzero"`
 }
 
 // Env is one environment variable. PodIP asks for the pod's address, which

@@ -1,12 +1,13 @@
 package api
 
 const (
-	imageUser    = "not applied yet: the container runs as its image says"
-	noHostAccess = "holon gives no pod access to its host; remove the field"
-	noVolumeKind = "this kind of volume is not served yet; configMap, secret, downwardAPI, projected and emptyDir are"
-	noTokenFiles = "no tokens of ServiceAccounts are made yet; remove the source"
-	notYetDNS    = "not applied yet: the pod uses the resolver of its node"
-	noDevices    = "devices cannot be requested yet; holon places pods by cpu and memory"
+	noProfiles     = "not applied: the container has the profile that its runtime gives to all"
+	noSeccompFiles = "seccomp profiles of a node's own files are not served; use RuntimeDefault or Unconfined"
+	noHostAccess   = "a pod has namespaces of its own here; remove the field"
+	noVolumeKind   = "this kind of volume is not served yet; configMap, secret, downwardAPI, projected and emptyDir are"
+	noTokenFiles   = "no tokens of ServiceAccounts are made yet; remove the source"
+	notYetDNS      = "not applied yet: the pod uses the resolver of its node"
+	noDevices      = "devices cannot be requested yet; holon places pods by cpu and memory"
 )
 
 // podSpecRules classify corev1.PodSpec but for its containers.
@@ -14,7 +15,9 @@ var podSpecRules = fieldRules{
 	honoured: []string{
 		"containers", "initContainers", "volumes", "restartPolicy", "terminationGracePeriodSeconds", "nodeSelector", "nodeName", "hostname",
 		"affinity", "priorityClassName",
-		"securityContext",
+		"securityContext", "securityContext.fsGroup", "securityContext.fsGroupChangePolicy", "securityContext.runAsGroup",
+		"securityContext.runAsNonRoot", "securityContext.runAsUser", "securityContext.supplementalGroups",
+		"securityContext.seccompProfile", "securityContext.seccompProfile.type",
 		"tolerations", "tolerations[].key", "tolerations[].operator", "tolerations[].value", "tolerations[].effect",
 		"tolerations[].tolerationSeconds",
 		"topologySpreadConstraints", "topologySpreadConstraints[].maxSkew", "topologySpreadConstraints[].topologyKey",
@@ -63,17 +66,10 @@ var podSpecRules = fieldRules{
 		"volumes[].emptyDir.medium":                  "an emptyDir lies on disk",
 		"volumes[].emptyDir.sizeLimit":               "not enforced yet",
 
-		"securityContext.appArmorProfile":          imageUser,
-		"securityContext.fsGroup":                  imageUser,
-		"securityContext.fsGroupChangePolicy":      imageUser,
-		"securityContext.runAsGroup":               imageUser,
-		"securityContext.runAsNonRoot":             imageUser,
-		"securityContext.runAsUser":                imageUser,
-		"securityContext.seLinuxChangePolicy":      imageUser,
-		"securityContext.seLinuxOptions":           imageUser,
-		"securityContext.seccompProfile":           imageUser,
-		"securityContext.supplementalGroups":       imageUser,
-		"securityContext.supplementalGroupsPolicy": imageUser,
+		"securityContext.appArmorProfile":          noProfiles,
+		"securityContext.seLinuxChangePolicy":      noProfiles,
+		"securityContext.seLinuxOptions":           noProfiles,
+		"securityContext.supplementalGroupsPolicy": "groups of the image are kept",
 	},
 	refused: map[string]string{
 		"ephemeralContainers": "ephemeral containers are not run yet; use exec",
@@ -89,6 +85,7 @@ var podSpecRules = fieldRules{
 		"schedulingGates":     "not honoured, and the pod would start before its gates open",
 		"workloadRef":         "gang scheduling is not served",
 
+		"securityContext.seccompProfile.localhostProfile":   noSeccompFiles,
 		"securityContext.sysctls":                           noHostAccess,
 		"volumes[].projected.sources[].serviceAccountToken": noTokenFiles,
 		"volumes[].projected.sources[].clusterTrustBundle":  noVolumeKind,
@@ -107,16 +104,15 @@ var podSpecRules = fieldRules{
 		"volumes[].storageos": noVolumeKind, "volumes[].vsphereVolume": noVolumeKind,
 	},
 	harmless: map[string][]any{
-		"dnsPolicy":                           {"ClusterFirst", "Default"},
-		"enableServiceLinks":                  {true},
-		"hostUsers":                           {true},
-		"os":                                  {map[string]any{"name": "linux"}},
-		"preemptionPolicy":                    {"Never"},
-		"schedulerName":                       {"default-scheduler"},
-		"securityContext.seccompProfile":      {map[string]any{"type": "RuntimeDefault"}},
-		"securityContext.fsGroupChangePolicy": {"Always"},
-		"serviceAccount":                      {"default"},
-		"serviceAccountName":                  {"default"},
+		"dnsPolicy":          {"ClusterFirst", "Default"},
+		"enableServiceLinks": {true},
+		"hostUsers":          {true},
+		"os":                 {map[string]any{"name": "linux"}},
+		"preemptionPolicy":   {"Never"},
+		"schedulerName":      {"default-scheduler"},
+		"securityContext.supplementalGroupsPolicy": {"Merge"},
+		"serviceAccount":     {"default"},
+		"serviceAccountName": {"default"},
 	},
 }
 
@@ -138,7 +134,11 @@ var containerRules = fieldRules{
 		"resources", "resources.requests", "resources.requests.cpu", "resources.requests.memory",
 		"resources.limits", "resources.limits.cpu", "resources.limits.memory",
 		"volumeMounts", "volumeMounts[].name", "volumeMounts[].mountPath", "volumeMounts[].subPath", "volumeMounts[].readOnly",
-		"securityContext", "securityContext.capabilities", "stdin", "stdinOnce", "tty",
+		"securityContext", "securityContext.allowPrivilegeEscalation", "securityContext.capabilities",
+		"securityContext.capabilities.add", "securityContext.capabilities.drop", "securityContext.privileged",
+		"securityContext.readOnlyRootFilesystem", "securityContext.runAsGroup", "securityContext.runAsNonRoot",
+		"securityContext.runAsUser", "securityContext.seccompProfile", "securityContext.seccompProfile.type",
+		"stdin", "stdinOnce", "tty",
 	},
 	warned: map[string]string{
 		"resizePolicy":                     "a change of resources restarts the container",
@@ -150,16 +150,9 @@ var containerRules = fieldRules{
 		"resources.limits.ephemeral-storage":   "not enforced yet",
 		"resources.requests.ephemeral-storage": "not counted yet when pods are placed",
 
-		"securityContext.allowPrivilegeEscalation": imageUser,
-		"securityContext.appArmorProfile":          imageUser,
-		"securityContext.capabilities.drop":        imageUser,
-		"securityContext.procMount":                imageUser,
-		"securityContext.readOnlyRootFilesystem":   imageUser,
-		"securityContext.runAsGroup":               imageUser,
-		"securityContext.runAsNonRoot":             imageUser,
-		"securityContext.runAsUser":                imageUser,
-		"securityContext.seLinuxOptions":           imageUser,
-		"securityContext.seccompProfile":           imageUser,
+		"securityContext.appArmorProfile": noProfiles,
+		"securityContext.procMount":       "/proc is masked as usual",
+		"securityContext.seLinuxOptions":  noProfiles,
 	},
 	refused: map[string]string{
 		"env[].valueFrom.fileKeyRef": "variables from files are not served",
@@ -171,18 +164,15 @@ var containerRules = fieldRules{
 		"volumeDevices":              noVolumeKind,
 		"volumeMounts[].subPathExpr": "not expanded yet; use subPath",
 
-		"securityContext.capabilities.add": noHostAccess,
-		"securityContext.privileged":       noHostAccess,
-		"securityContext.windowsOptions":   "holon runs Linux containers",
+		"securityContext.seccompProfile.localhostProfile": noSeccompFiles,
+		"securityContext.windowsOptions":                  "holon runs Linux containers",
 	},
 	harmless: map[string][]any{
-		"terminationMessagePath":                   {"/dev/termination-log"},
-		"terminationMessagePolicy":                 {"File"},
-		"volumeMounts[].mountPropagation":          {"None"},
-		"volumeMounts[].recursiveReadOnly":         {"Disabled"},
-		"securityContext.allowPrivilegeEscalation": {true},
-		"securityContext.procMount":                {"Default"},
-		"securityContext.seccompProfile":           {map[string]any{"type": "RuntimeDefault"}},
+		"terminationMessagePath":           {"/dev/termination-log"},
+		"terminationMessagePolicy":         {"File"},
+		"volumeMounts[].mountPropagation":  {"None"},
+		"volumeMounts[].recursiveReadOnly": {"Disabled"},
+		"securityContext.procMount":        {"Default"},
 	},
 }
 

@@ -42,9 +42,14 @@ func (c *Core) podSpec(r *run) (*runtime.Spec, []SealedUse, error) {
 		}
 		spec.Volumes = append(spec.Volumes, v)
 	}
+	if s := t.Spec.SecurityContext; s != nil {
+		spec.FSGroup = s.FSGroup
+		shareWith(spec.FSGroup, spec.Volumes)
+	}
 	begun, all := c.runner.begun(r), r.containers()
 	for i := range all {
 		container := fixedPart(&all[i], r.role(i))
+		container.Security = securityOf(t.Spec.SecurityContext, all[i].SecurityContext)
 		if container.Waits = !begun[i]; !container.Waits {
 			uses, err := c.variables(r, spec, &all[i], &container)
 			if err != nil {

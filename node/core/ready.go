@@ -155,7 +155,9 @@ const (
 	Update                   // Spec: make its files what they are in Spec, while it runs
 )
 
-func (k OrderKind) String() string { return [...]string{"ensure", "restart", "stop", "kill", "update"}[k] }
+func (k OrderKind) String() string {
+	return [...]string{"ensure", "restart", "stop", "kill", "update"}[k]
+}
 
 // Ends reports whether an order ends something, which may take its grace period.
 func (k OrderKind) Ends() bool { return k == Stop || k == Kill }

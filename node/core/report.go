@@ -121,6 +121,8 @@ func waitingReason(kind string) string {
 	switch runtime.Kind(kind) {
 	case runtime.ImageMissing:
 		return "ErrImagePull"
+	case runtime.BadConfig:
+		return "CreateContainerConfigError"
 	case runtime.BadSpec:
 		return "CreateContainerError"
 	case runtime.Unavailable, runtime.Failed, runtime.NameTaken, runtime.OutOfMemory:

@@ -169,6 +169,9 @@ func (r *Runtime) runAttempt(ctx context.Context, spec runtime.Spec, index, numb
 	if err != nil {
 		return badSpec(op, err)
 	}
+	if err := r.secure(ctx, s, c); err != nil {
+		return err
+	}
 	var made types.ContainerCreateResponse
 	err = r.change(ctx, op, func(ctx context.Context) (err error) {
 		made, err = containers.CreateWithSpec(ctx, s, nil)
@@ -276,7 +279,7 @@ func (r *Runtime) UpdateFiles(ctx context.Context, spec runtime.Spec) error {
 		if v.Files == nil {
 			continue
 		}
-		if err := runtime.UpdateFiles(r.cfg.volumeDir(spec.ID, v.Name), v.Files); err != nil {
+		if err := runtime.UpdateFiles(r.cfg.volumeDir(spec.ID, v.Name), v.Files, spec.FSGroup); err != nil {
 			return failed(op, fmt.Errorf("volume %q: %w", v.Name, err))
 		}
 	}

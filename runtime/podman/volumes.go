@@ -70,14 +70,14 @@ func (c Config) writeVolumes(spec runtime.Spec) error {
 				return fmt.Errorf("volume %q: %w", v.Name, err)
 			}
 		}
-		if err := writeVolume(c.volumeDir(spec.ID, v.Name), v.Files); err != nil {
+		if err := writeVolume(c.volumeDir(spec.ID, v.Name), v.Files, spec.FSGroup); err != nil {
 			return fmt.Errorf("volume %q: %w", v.Name, err)
 		}
 	}
 	return nil
 }
 
-func writeVolume(dir string, files []runtime.File) error {
+func writeVolume(dir string, files []runtime.File, group *int64) error {
 	mode := fs.FileMode(0o777)
 	if files != nil {
 		mode = 0o755
@@ -88,7 +88,10 @@ func writeVolume(dir string, files []runtime.File) error {
 	if err := os.Chmod(dir, mode); err != nil { // umask
 		return err
 	}
-	return runtime.WriteFiles(dir, files)
+	if files == nil {
+		return runtime.ShareDir(dir, group)
+	}
+	return runtime.WriteFiles(dir, files, group)
 }
 
 // mountSource returns the path on the host of what m shows. A subPath that is

@@ -27,6 +27,9 @@ func (r *Runtime) start(ctx context.Context, p *pod, c *container, spec runtime.
 		return &runtime.Error{Kind: runtime.Failed, Op: op, Err: err}
 	}
 	order, secrets, err := r.plan(p, spec, n)
+	if runtime.KindOf(err) == runtime.BadConfig {
+		return err
+	}
 	if err != nil {
 		return &runtime.Error{Kind: runtime.BadSpec, Op: op, Err: err}
 	}
@@ -147,6 +150,10 @@ func (r *Runtime) plan(p *pod, spec runtime.Container, n int) (*startOrder, []st
 	if spec.Stdin || spec.TTY {
 		order.Notes = append(order.Notes, "the process runtime keeps neither standard input nor a terminal: attach shows output only")
 	}
+	if order.Identity, notes, err = identityOf(&spec, dir); err != nil {
+		return nil, nil, err
+	}
+	order.Notes = append(order.Notes, notes...)
 	order.Cgroups, notes = r.cgroups.attempt(p.id, spec, n)
 	order.Notes = append(order.Notes, notes...)
 	return order, secrets, nil
@@ -176,6 +183,9 @@ func workingDir(podDir, wanted string) string {
 func (r *Runtime) makeAttempt(a *attempt, order *startOrder) (lock *os.File, err error) {
 	parent := filepath.Dir(a.dir)
 	if err := os.MkdirAll(order.WorkingDir, 0o755); err != nil {
+		return nil, err
+	}
+	if err := order.Identity.own(order.PodDir); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(parent, 0o711); err != nil {

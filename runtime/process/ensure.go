@@ -30,7 +30,7 @@ func (r *Runtime) EnsurePod(ctx context.Context, spec runtime.Spec) error {
 		}
 	}
 	if !fresh {
-		if err := r.refill(p, spec.Volumes); err != nil {
+		if err := r.refill(p, spec); err != nil {
 			return diskError(op, r.cfg.Dir, err)
 		}
 	}
@@ -77,7 +77,7 @@ func (r *Runtime) StartContainer(ctx context.Context, spec runtime.Spec, name st
 	case !over:
 		return &runtime.Error{Kind: runtime.Failed, Op: op, Err: fmt.Errorf("attempt %d has not exited", newest)}
 	}
-	if err := r.refill(p, spec.Volumes); err != nil {
+	if err := r.refill(p, spec); err != nil {
 		return diskError(op, r.cfg.Dir, err)
 	}
 	return r.start(ctx, p, c, containerOf(spec, c.spec), attempt)
@@ -259,7 +259,7 @@ func (r *Runtime) writePod(p *pod, volumes []runtime.Volume) error {
 		if err := os.Chmod(temp, 0o711); err != nil {
 			return err
 		}
-		if err := r.writeVolumes(temp, p.id, volumes); err != nil {
+		if err := r.writeVolumes(temp, p.id, volumes, p.record.Spec.FSGroup); err != nil {
 			return err
 		}
 		if err := writeJSON(filepath.Join(temp, podFile), &p.record, durable); err != nil {

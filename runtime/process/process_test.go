@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"os/signal"
 	"strconv"
 	"strings"
@@ -100,12 +101,26 @@ func cleaned(t testing.TB, dir string) {
 	})
 }
 
+// opened lets other users through to a node's pods.
+func opened(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	for ; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o711); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func fixture(t *testing.T, change func(*Config)) runtimetest.Fixture {
 	cfg := testConfig(t)
 	if change != nil {
 		change(&cfg)
 	}
 	cleaned(t, cfg.Dir)
+	opened(t, cfg.Dir)
 	return runtimetest.Fixture{
 		NoInput: true,
 		New: func() runtime.Runtime {

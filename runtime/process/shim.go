@@ -45,6 +45,7 @@ type startOrder struct {
 	Listens     []listenOrder // declared ports, to explain a quick exit
 	LogBytesMax int64
 	Notes       []string // for the operator: what is not as asked
+	Identity    identity `json:",omitzero"`
 }
 
 // answer is what a shim says once: its program runs, or why not.
@@ -205,6 +206,9 @@ func (o *startOrder) spawn(stdout, stderr *os.File) (processID, error) {
 	attr := &os.ProcAttr{
 		Dir: o.WorkingDir, Env: o.Env, Files: []*os.File{null, stdout, stderr},
 		Sys: &unix.SysProcAttr{Setsid: true, Pdeathsig: unix.SIGKILL},
+	}
+	if err := o.Identity.prepare(attr, o.WorkingDir); err != nil {
+		return processID{}, err
 	}
 	if o.Cgroups.V2 {
 		group, err := os.Open(o.Cgroups.Track)

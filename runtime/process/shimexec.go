@@ -65,7 +65,7 @@ func enterContainer(dir string, order *startOrder) error {
 			return fmt.Errorf("enter mount namespace: %w", err)
 		}
 	}
-	return os.Chdir(order.WorkingDir)
+	return order.Identity.become(order.WorkingDir)
 }
 
 // joinMounts moves the calling, locked thread to the mounts of a process.

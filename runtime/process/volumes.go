@@ -30,7 +30,7 @@ func checkVolumes(volumes []runtime.Volume) error {
 
 // writeVolumes fills the volume directories of a pod that is being made. Those
 // of Secrets are links into memory, where the host has a place for them.
-func (r *Runtime) writeVolumes(pod string, id runtime.RunID, volumes []runtime.Volume) error {
+func (r *Runtime) writeVolumes(pod string, id runtime.RunID, volumes []runtime.Volume, group *int64) error {
 	for _, v := range volumes {
 		dir := volumeDir(pod, v.Name)
 		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
@@ -48,7 +48,11 @@ func (r *Runtime) writeVolumes(pod string, id runtime.RunID, volumes []runtime.V
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
-		if err := runtime.WriteFiles(dir, v.Files); err != nil {
+		err := runtime.WriteFiles(dir, v.Files, group)
+		if v.Files == nil {
+			err = runtime.ShareDir(dir, group)
+		}
+		if err != nil {
 			return fmt.Errorf("volume %s: %w", v.Name, err)
 		}
 	}
@@ -57,14 +61,14 @@ func (r *Runtime) writeVolumes(pod string, id runtime.RunID, volumes []runtime.V
 
 // refill writes the files of Secrets again that a reboot has taken from memory, and
 // those of others that a power cut has taken from the disk.
-func (r *Runtime) refill(p *pod, volumes []runtime.Volume) error {
-	for _, v := range volumes {
+func (r *Runtime) refill(p *pod, spec runtime.Spec) error {
+	for _, v := range spec.Volumes {
 		dir := volumeDir(p.dir(r), v.Name)
 		if _, err := os.Stat(dir); v.Secret && errors.Is(err, fs.ErrNotExist) {
-			if err := r.writeVolumes(p.dir(r), p.id, []runtime.Volume{v}); err != nil {
+			if err := r.writeVolumes(p.dir(r), p.id, []runtime.Volume{v}, spec.FSGroup); err != nil {
 				return err
 			}
-		} else if err := runtime.WriteFiles(dir, v.Files); err != nil {
+		} else if err := runtime.WriteFiles(dir, v.Files, spec.FSGroup); err != nil {
 			return fmt.Errorf("volume %s: %w", v.Name, err)
 		}
 	}
@@ -86,10 +90,10 @@ func (r *Runtime) UpdateFiles(ctx context.Context, spec runtime.Spec) error {
 	if p == nil {
 		return &runtime.Error{Kind: runtime.NotFound, Op: op, Err: fmt.Errorf("no pod %q on this node", spec.ID)}
 	}
-	err = r.refill(p, spec.Volumes)
+	err = r.refill(p, spec)
 	for _, v := range spec.Volumes {
 		if err == nil && v.Files != nil {
-			err = runtime.UpdateFiles(volumeDir(p.dir(r), v.Name), v.Files)
+			err = runtime.UpdateFiles(volumeDir(p.dir(r), v.Name), v.Files, spec.FSGroup)
 		}
 	}
 	return diskError(op, r.cfg.Dir, err)

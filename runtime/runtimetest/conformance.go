@@ -70,6 +70,9 @@ var cases = []struct {
 	{"AttachInput", true, testAttachInput},
 	{"AttachTTY", true, testAttachTTY},
 
+	{"SecurityUser", true, testSecurityUser},
+	{"SecurityNonRoot", true, testSecurityNonRoot},
+
 	{"VolumeFiles", true, testVolumeFiles},
 	{"VolumeFilesChange", true, testFilesChange},
 	{"VolumeReadOnly", true, testVolumeReadOnly},

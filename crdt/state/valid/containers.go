@@ -76,6 +76,7 @@ func (v *containerValidator) container(c *corev1.Container, hostPorts sets.Set[s
 	errs = append(errs, validateEnv(c.Env, at.Child("env"))...)
 	errs = append(errs, validateEnvFrom(c.EnvFrom, at.Child("envFrom"))...)
 	errs = append(errs, validateMounts(c.VolumeMounts, v.volumes, at.Child("volumeMounts"))...)
+	errs = append(errs, validateSecurity(c.SecurityContext, at.Child("securityContext"))...)
 	return append(errs, validateResources(&c.Resources, at.Child("resources"))...)
 }
 
