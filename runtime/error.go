@@ -18,6 +18,7 @@ const (
 	Unavailable  Kind = "Unavailable"  // the runtime itself does not answer
 	BadSpec      Kind = "BadSpec"      // this pod can never run here: wrong command, bad mount
 	BadConfig    Kind = "BadConfig"    // what the pod's objects say keeps it from being made: runAsNonRoot and a root image
+	BadMount     Kind = "Mount"        // a path of the host is not there, or is something else
 	NotFound     Kind = "NotFound"     // no such pod, container or attempt
 	OutOfMemory  Kind = "OutOfMemory"  // the host has no room
 	Failed       Kind = "Failed"       // anything else

@@ -125,7 +125,20 @@ type Spec struct {
 	// FSGroup owns the volumes: directories that the pod writes, and files that holon
 	// writes. nil: nobody but root has more rights than others.
 	FSGroup *int64 `json:",omitempty"`
+	// Of a pod that has a network and processes of its own:
+	Hosts    []Host `json:",omitempty"` // more lines of /etc/hosts
+	DNS      *DNS   `json:",omitempty"` // nil: the node's resolver
+	ShareIDs bool   `json:",omitempty"` // its containers see each other's processes
 }
+
+// Host is a line of /etc/hosts.
+type Host struct {
+	IP    string
+	Names []string
+}
+
+// DNS is what /etc/resolv.conf says.
+type DNS struct{ Servers, Searches, Options []string }
 
 // Requests are what a pod is booked with on its node.
 type Requests struct {
@@ -184,6 +197,11 @@ type Volume struct {
 	Name   string
 	Files  []File
 	Secret bool
+	// HostPath: it is that, and nothing of its own.
+	HostPath *HostPath `json:",omitempty"`
+	// Memory: an empty directory is in memory, with room for Limit bytes if that is not 0.
+	Memory bool  `json:",omitempty"`
+	Limit  int64 `json:",omitempty"`
 }
 
 // File is one file of a Volume.

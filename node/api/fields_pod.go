@@ -4,7 +4,7 @@ const (
 	noProfiles     = "not applied: the container has the profile that its runtime gives to all"
 	noSeccompFiles = "seccomp profiles of a node's own files are not served; use RuntimeDefault or Unconfined"
 	noHostAccess   = "a pod has namespaces of its own here; remove the field"
-	noVolumeKind   = "this kind of volume is not served yet; configMap, secret, downwardAPI, projected and emptyDir are"
+	noVolumeKind   = "this kind of volume is not served yet; configMap, secret, downwardAPI, projected, emptyDir and hostPath are"
 	noTokenFiles   = "no tokens of ServiceAccounts are made yet; remove the source"
 	notYetDNS      = "not applied yet: the pod uses the resolver of its node"
 	noDevices      = "devices cannot be requested yet; holon places pods by cpu and memory"
@@ -25,7 +25,11 @@ var podSpecRules = fieldRules{
 		"topologySpreadConstraints[].labelSelector",
 		"topologySpreadConstraints[].nodeAffinityPolicy", "topologySpreadConstraints[].nodeTaintsPolicy",
 		"volumes[].name",
-		"volumes[].emptyDir",
+		"volumes[].emptyDir", "volumes[].emptyDir.medium", "volumes[].emptyDir.sizeLimit",
+		"volumes[].hostPath", "volumes[].hostPath.path", "volumes[].hostPath.type",
+		"hostAliases", "hostAliases[].ip", "hostAliases[].hostnames", "shareProcessNamespace",
+		"dnsPolicy", "dnsConfig", "dnsConfig.nameservers", "dnsConfig.searches",
+		"dnsConfig.options", "dnsConfig.options[].name", "dnsConfig.options[].value",
 		"volumes[].configMap", "volumes[].configMap.name", "volumes[].configMap.optional", "volumes[].configMap.defaultMode",
 		"volumes[].configMap.items", "volumes[].configMap.items[].key", "volumes[].configMap.items[].path",
 		"volumes[].configMap.items[].mode",
@@ -48,10 +52,7 @@ var podSpecRules = fieldRules{
 	warned: map[string]string{
 		"activeDeadlineSeconds":        "not honoured yet: the pod runs on",
 		"automountServiceAccountToken": "no token is mounted yet: 'kubectl create token' makes one of a ServiceAccount",
-		"dnsConfig":                    notYetDNS,
-		"dnsPolicy":                    notYetDNS,
 		"enableServiceLinks":           "no service variables are set: holon has no Services yet",
-		"hostAliases":                  "not written into the pod's hosts file yet",
 		"hostUsers":                    "user namespaces are as the container runtime sets them up",
 		"imagePullSecrets":             "images are pulled with the credentials of the node's container runtime",
 		"overhead":                     "not counted yet when pods are placed",
@@ -60,11 +61,8 @@ var podSpecRules = fieldRules{
 		"serviceAccount":               "a pod is shown no token of it yet",
 		"serviceAccountName":           "a pod is shown no token of it yet",
 		"setHostnameAsFQDN":            notYetDNS,
-		"shareProcessNamespace":        "each container has its own process namespace",
 		"subdomain":                    notYetDNS,
 		"topologySpreadConstraints[].matchLabelKeys": "not honoured yet: the whole constraint has no effect",
-		"volumes[].emptyDir.medium":                  "an emptyDir lies on disk",
-		"volumes[].emptyDir.sizeLimit":               "not enforced yet",
 
 		"securityContext.appArmorProfile":          noProfiles,
 		"securityContext.seLinuxChangePolicy":      noProfiles,
@@ -96,7 +94,7 @@ var podSpecRules = fieldRules{
 		"volumes[].cephfs": noVolumeKind, "volumes[].cinder": noVolumeKind, "volumes[].csi": noVolumeKind,
 		"volumes[].ephemeral": noVolumeKind, "volumes[].fc": noVolumeKind,
 		"volumes[].flexVolume": noVolumeKind, "volumes[].flocker": noVolumeKind, "volumes[].gcePersistentDisk": noVolumeKind,
-		"volumes[].gitRepo": noVolumeKind, "volumes[].glusterfs": noVolumeKind, "volumes[].hostPath": noHostAccess,
+		"volumes[].gitRepo": noVolumeKind, "volumes[].glusterfs": noVolumeKind,
 		"volumes[].image": noVolumeKind, "volumes[].iscsi": noVolumeKind, "volumes[].nfs": noVolumeKind,
 		"volumes[].persistentVolumeClaim": noVolumeKind, "volumes[].photonPersistentDisk": noVolumeKind,
 		"volumes[].portworxVolume": noVolumeKind, "volumes[].quobyte": noVolumeKind,
@@ -104,7 +102,6 @@ var podSpecRules = fieldRules{
 		"volumes[].storageos": noVolumeKind, "volumes[].vsphereVolume": noVolumeKind,
 	},
 	harmless: map[string][]any{
-		"dnsPolicy":          {"ClusterFirst", "Default"},
 		"enableServiceLinks": {true},
 		"hostUsers":          {true},
 		"os":                 {map[string]any{"name": "linux"}},

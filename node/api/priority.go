@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"holon/crdt/state"
-	"holon/crdt/state/valid"
 )
 
 const noPreemption = "nobody is preempted: pods of greater priority are placed first, and stop none that run"
@@ -35,13 +34,8 @@ func priorityRow(c *schedulingv1.PriorityClass) []any {
 // node, so the object is taken.
 func (s *Server) advisePriority(obj runtime.Object) []string {
 	name := ""
-	switch o := obj.(type) {
-	case *corev1.Pod:
-		name = o.Spec.PriorityClassName
-	default:
-		if t := valid.TemplateOf(obj); t != nil {
-			name = t.Spec.PriorityClassName
-		}
+	if spec := podSpecOf(obj); spec != nil {
+		name = spec.PriorityClassName
 	}
 	if _, system := state.SystemPriority(name); name == "" || system {
 		return nil

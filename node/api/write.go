@@ -168,7 +168,7 @@ func (s *Server) prepare(
 			advice.add("%s", text)
 		}
 	}
-	for _, text := range s.advisePriority(obj) {
+	for _, text := range append(s.advisePriority(obj), advisePodSpec(obj)...) {
 		advice.add("%s", text)
 	}
 	if s.config.Review != nil {

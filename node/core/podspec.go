@@ -42,6 +42,7 @@ func (c *Core) podSpec(r *run) (*runtime.Spec, []SealedUse, error) {
 		}
 		spec.Volumes = append(spec.Volumes, v)
 	}
+	surround(spec, &t.Spec)
 	if s := t.Spec.SecurityContext; s != nil {
 		spec.FSGroup = s.FSGroup
 		shareWith(spec.FSGroup, spec.Volumes)
@@ -222,8 +223,10 @@ func (c *Core) volume(r *run, spec *runtime.Spec, v *corev1.Volume) (out runtime
 		}, m.DefaultMode)
 	case v.DownwardAPI != nil:
 		files, err = c.downwardFiles(r, spec, v.DownwardAPI.Items, v.DownwardAPI.DefaultMode)
+	case v.HostPath != nil:
+		return hostPath(v), nil, nil
 	default:
-		return runtime.Volume{Name: v.Name}, nil, nil // an empty directory
+		return emptyDir(v), nil, nil
 	}
 	if err != nil {
 		return runtime.Volume{}, nil, err

@@ -121,6 +121,8 @@ func waitingReason(kind string) string {
 	switch runtime.Kind(kind) {
 	case runtime.ImageMissing:
 		return "ErrImagePull"
+	case runtime.BadMount:
+		return "ContainerCreating" // as Kubernetes has it; an Event says why
 	case runtime.BadConfig:
 		return "CreateContainerConfigError"
 	case runtime.BadSpec:

@@ -163,7 +163,7 @@ func (r *Runtime) runAttempt(ctx context.Context, spec runtime.Spec, index, numb
 	name := containerName(spec.ID, c.Name, number)
 	op := "create container " + name
 	if err := r.cfg.writeVolumes(spec); err != nil {
-		return failed(op, err)
+		return typed(op, err)
 	}
 	s, err := r.cfg.containerSpec(spec, index, number, pod, ip)
 	if err != nil {
@@ -190,7 +190,7 @@ func (r *Runtime) runAttempt(ctx context.Context, spec runtime.Spec, index, numb
 // takes the files of Secrets.
 func (r *Runtime) startMade(ctx context.Context, spec runtime.Spec, c runtime.Container, id string) error {
 	if err := r.cfg.writeVolumes(spec); err != nil {
-		return failed("write the volumes of pod "+spec.Name, err)
+		return typed("write the volumes of pod "+spec.Name, err)
 	}
 	return r.startAttempt(ctx, spec, c, id)
 }
@@ -273,7 +273,7 @@ func (r *Runtime) UpdateFiles(ctx context.Context, spec runtime.Spec) error {
 		return notFound(op, "it is not there")
 	}
 	if err := r.cfg.writeVolumes(spec); err != nil {
-		return failed(op, err)
+		return typed(op, err)
 	}
 	for _, v := range spec.Volumes {
 		if v.Files == nil {
@@ -319,6 +319,14 @@ func badSpec(op string, err error) error {
 
 func failed(op string, err error) error {
 	return &runtime.Error{Kind: runtime.Failed, Op: op, Err: err}
+}
+
+// typed is failed, unless err says more already.
+func typed(op string, err error) error {
+	if e, ok := errors.AsType[*runtime.Error](err); ok {
+		return e
+	}
+	return failed(op, err)
 }
 
 func notFound(op, why string) error {

@@ -70,7 +70,7 @@ func complain(err error) int {
 // busyboxFiles is an image with a shell and what the tests run in it.
 func busyboxFiles() map[string]string {
 	files := make(map[string]string)
-	for _, applet := range strings.Fields("busybox sh cat cut echo httpd kill ls mkdir mv nc printf pwd readlink sleep stty test touch true wc head dd ln") {
+	for _, applet := range strings.Fields("busybox sh cat cut echo httpd kill ls mkdir mv nc printf pwd readlink sleep stty test touch true wc head dd ln rm") {
 		files["/bin/"+applet] = busybox
 	}
 	return files

@@ -55,6 +55,20 @@ func (c Config) podSpec(spec runtime.Spec) specgen.PodSpecGenerator {
 	p.Hostname = spec.Hostname
 	p.Labels = c.podLabels(spec)
 	p.PortMappings = c.portMappings(spec)
+	for _, h := range spec.Hosts {
+		for _, name := range h.Names {
+			p.HostAdd = append(p.HostAdd, name+":"+h.IP)
+		}
+	}
+	if spec.ShareIDs {
+		p.SharedNamespaces = []string{"ipc", "net", "uts", "pid"}
+	}
+	if dns := spec.DNS; dns != nil {
+		for _, s := range dns.Servers {
+			p.DNSServer = append(p.DNSServer, net.ParseIP(s))
+		}
+		p.DNSSearch, p.DNSOption = dns.Searches, dns.Options
+	}
 	return p
 }
 
@@ -109,7 +123,7 @@ func (c Config) containerSpec(spec runtime.Spec, index, attempt int, pod, podIP 
 	s.LogConfiguration = &specgen.LogConfig{Driver: "k8s-file", Size: c.LogBytesMax}
 	s.ResourceLimits = resources(container)
 	for _, m := range container.Mounts {
-		source, err := c.mountSource(spec.ID, m)
+		source, err := c.mountSource(&spec, m)
 		if err != nil {
 			return nil, err
 		}

@@ -17,7 +17,7 @@ func (c Config) memory() string { return runtime.MemoryDir(c.Dir) }
 
 // removeVolumes removes all that a run has here.
 func (c Config) removeVolumes(run runtime.RunID) error {
-	return errors.Join(runtime.ForgetMemory(c.memory(), string(run)), os.RemoveAll(c.runDir(run)))
+	return errors.Join(runtime.UnmountIn(c.runDir(run)), runtime.ForgetMemory(c.memory(), string(run)), os.RemoveAll(c.runDir(run)))
 }
 
 func (c Config) volumeDir(run runtime.RunID, volume string) string {
@@ -59,12 +59,23 @@ func (c Config) writeVolumes(spec runtime.Spec) error {
 	if len(spec.Volumes) == 0 {
 		return nil
 	}
+	if err := spec.CheckHostPaths(); err != nil {
+		return err
+	}
 	// Only root may enter: the volumes themselves are open to any user that a
 	// container runs as.
 	if err := os.MkdirAll(c.runDir(spec.ID), 0o700); err != nil {
 		return err
 	}
 	for _, v := range spec.Volumes {
+		if v.HostPath != nil {
+			continue
+		}
+		if v.Memory {
+			if err := runtime.MountMemory(c.volumeDir(spec.ID, v.Name), c.memory(), string(spec.ID), v.Name, v.Limit); err != nil {
+				return err
+			}
+		}
 		if v.Secret && c.memory() != "" {
 			if err := runtime.LinkToMemory(c.volumeDir(spec.ID, v.Name), c.memory(), string(spec.ID), v.Name); err != nil {
 				return fmt.Errorf("volume %q: %w", v.Name, err)
@@ -94,11 +105,21 @@ func writeVolume(dir string, files []runtime.File, group *int64) error {
 	return runtime.WriteFiles(dir, files, group)
 }
 
+// sourceOf is where a volume is on the host.
+func (c Config) sourceOf(spec *runtime.Spec, volume string) string {
+	for _, v := range spec.Volumes {
+		if v.Name == volume && v.HostPath != nil {
+			return v.HostPath.Path
+		}
+	}
+	return c.volumeDir(spec.ID, volume)
+}
+
 // mountSource returns the path on the host of what m shows. A subPath that is
 // not there becomes a directory. A container can write links into a volume, so
 // a subPath that goes through one is refused: it could lead out of the pod.
-func (c Config) mountSource(run runtime.RunID, m runtime.Mount) (string, error) {
-	dir, err := filepath.EvalSymlinks(c.volumeDir(run, m.Volume)) // of a Secret it is a link into memory
+func (c Config) mountSource(spec *runtime.Spec, m runtime.Mount) (string, error) {
+	dir, err := filepath.EvalSymlinks(c.sourceOf(spec, m.Volume)) // of a Secret it is a link into memory
 	if err != nil || m.SubPath == "" {
 		return dir, err
 	}

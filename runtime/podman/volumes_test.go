@@ -50,11 +50,11 @@ func TestMountSourceRefusesLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, sub := range []string{"out", "out/ssl", "self", "self/x"} {
-		if path, err := c.mountSource("r", runtime.Mount{Volume: "v", SubPath: sub}); err == nil {
+		if path, err := c.mountSource(&spec, runtime.Mount{Volume: "v", SubPath: sub}); err == nil {
 			t.Errorf("subPath %q shows %s", sub, path)
 		}
 	}
-	path, err := c.mountSource("r", runtime.Mount{Volume: "v", SubPath: "new/dir"})
+	path, err := c.mountSource(&spec, runtime.Mount{Volume: "v", SubPath: "new/dir"})
 	if info, serr := os.Stat(path); err != nil || serr != nil || !info.IsDir() {
 		t.Errorf("a new subPath: %q, %v, %v", path, err, serr)
 	}

@@ -147,6 +147,9 @@ func (r *Runtime) plan(p *pod, spec runtime.Container, n int) (*startOrder, []st
 	if order.Listens, order.Forwards, err = planPorts(spec, p.record.IP, r.hostAddress(&p.record.Spec), r.cfg.Subnet.IsValid()); err != nil {
 		return nil, nil, err
 	}
+	if s := &p.record.Spec; len(s.Hosts) > 0 || s.DNS != nil {
+		order.Notes = append(order.Notes, "hostAliases and dnsConfig have no effect: a process resolves names as its host does")
+	}
 	if spec.Stdin || spec.TTY {
 		order.Notes = append(order.Notes, "the process runtime keeps neither standard input nor a terminal: attach shows output only")
 	}

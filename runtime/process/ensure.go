@@ -17,6 +17,9 @@ func (r *Runtime) EnsurePod(ctx context.Context, spec runtime.Spec) error {
 	if err := r.checkSpec(spec); err != nil {
 		return &runtime.Error{Kind: runtime.BadSpec, Op: op, Err: err}
 	}
+	if err := spec.CheckHostPaths(); err != nil {
+		return err
+	}
 	unlock, err := r.locks.lock(ctx, spec.ID)
 	if err != nil {
 		return &runtime.Error{Kind: runtime.Failed, Op: op, Err: err}
@@ -237,7 +240,7 @@ func (r *Runtime) admit(op string, spec runtime.Spec) (*pod, error) {
 func withoutData(spec runtime.Spec) runtime.Spec {
 	volumes := make([]runtime.Volume, 0, len(spec.Volumes))
 	for _, v := range spec.Volumes {
-		volumes = append(volumes, runtime.Volume{Name: v.Name})
+		volumes = append(volumes, runtime.Volume{Name: v.Name, HostPath: v.HostPath, Memory: v.Memory, Limit: v.Limit})
 	}
 	spec.Volumes = volumes
 	containers := make([]runtime.Container, len(spec.Containers))

@@ -59,6 +59,10 @@ func Clean(dir string) error {
 		err = errors.Join(err, removeCgroup(tree))
 		os.Remove(filepath.Dir(tree)) // shared by all nodes of the host; the last one succeeds
 	}
+	pods, _ := os.ReadDir(podsDir(real))
+	for _, p := range pods {
+		err = errors.Join(err, runtime.UnmountIn(filepath.Dir(volumeDir(filepath.Join(podsDir(real), p.Name()), "x"))))
+	}
 	return errors.Join(err, runtime.ForgetMemory(runtime.MemoryDir(real), ""), os.RemoveAll(podsDir(real)))
 }
 

@@ -239,7 +239,7 @@ func sweep(dir string) error {
 		path := filepath.Join(dir, e.Name())
 		stale := strings.HasPrefix(e.Name(), oldPrefix) || strings.HasPrefix(e.Name(), newPrefix)
 		if stale && !locked(path) {
-			err = errors.Join(err, os.RemoveAll(path))
+			err = errors.Join(err, runtime.UnmountIn(filepath.Dir(volumeDir(path, "x"))), os.RemoveAll(path))
 		}
 	}
 	return err

@@ -39,16 +39,19 @@ func canPrivateMounts() error {
 // planMounts resolves the mounts of a container. The notes say which volumes
 // are not where they were asked to be.
 func planMounts(pod string, spec runtime.Spec, c runtime.Container, private bool) ([]mountOrder, []string, error) {
-	volumes := map[string]bool{}
+	volumes := map[string]string{} // where they are
 	for _, v := range spec.Volumes {
-		volumes[v.Name] = true
+		volumes[v.Name] = volumeDir(pod, v.Name)
+		if v.HostPath != nil {
+			volumes[v.Name] = v.HostPath.Path
+		}
 	}
 	var out []mountOrder
 	var notes []string
 	for _, m := range c.Mounts {
 		path := filepath.Clean("/" + m.Path)
 		switch {
-		case !volumes[m.Volume]:
+		case volumes[m.Volume] == "":
 			return nil, nil, fmt.Errorf("container %s mounts volume %q, which the pod does not have", c.Name, m.Volume)
 		case path == "/":
 			return nil, nil, fmt.Errorf("container %s mounts volume %q on %q: not a place for a volume", c.Name, m.Volume, m.Path)
@@ -56,7 +59,7 @@ func planMounts(pod string, spec runtime.Spec, c runtime.Container, private bool
 			return nil, nil, fmt.Errorf("container %s: subPath %q leaves volume %q", c.Name, m.SubPath, m.Volume)
 		}
 		order := mountOrder{
-			Source:   filepath.Join(volumeDir(pod, m.Volume), m.SubPath),
+			Source:   filepath.Join(volumes[m.Volume], m.SubPath),
 			Target:   filepath.Join(workDir(pod, c.Name), path),
 			ReadOnly: m.ReadOnly,
 		}

@@ -107,7 +107,7 @@ func (r *Runtime) end(ctx context.Context, p *pod, grace time.Duration) error {
 	for _, group := range r.cgroups.podPaths(p.id) {
 		err = errors.Join(err, removeCgroup(group))
 	}
-	if err = errors.Join(err, runtime.ForgetMemory(r.memory, string(p.id)), removeDir(p.dir(r))); err != nil {
+	if err = errors.Join(err, runtime.UnmountIn(filepath.Dir(volumeDir(p.dir(r), "x"))), runtime.ForgetMemory(r.memory, string(p.id)), removeDir(p.dir(r))); err != nil {
 		return diskError(op, r.cfg.Dir, err)
 	}
 	r.mu.Lock()

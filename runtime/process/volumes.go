@@ -36,6 +36,14 @@ func (r *Runtime) writeVolumes(pod string, id runtime.RunID, volumes []runtime.V
 		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 			return err
 		}
+		if v.HostPath != nil {
+			continue
+		}
+		if v.Memory {
+			if err := runtime.MountMemory(dir, r.memory, string(id), v.Name, v.Limit); err != nil {
+				return err
+			}
+		}
 		if v.Secret && r.memory != "" {
 			// What a crash left of an earlier try is written anew.
 			if err := os.RemoveAll(filepath.Join(r.memory, string(id), v.Name)); err != nil {
@@ -64,7 +72,10 @@ func (r *Runtime) writeVolumes(pod string, id runtime.RunID, volumes []runtime.V
 func (r *Runtime) refill(p *pod, spec runtime.Spec) error {
 	for _, v := range spec.Volumes {
 		dir := volumeDir(p.dir(r), v.Name)
-		if _, err := os.Stat(dir); v.Secret && errors.Is(err, fs.ErrNotExist) {
+		if v.HostPath != nil {
+			continue
+		}
+		if _, err := os.Stat(dir); v.Memory || v.Secret && errors.Is(err, fs.ErrNotExist) {
 			if err := r.writeVolumes(p.dir(r), p.id, []runtime.Volume{v}, spec.FSGroup); err != nil {
 				return err
 			}

@@ -75,6 +75,8 @@ var cases = []struct {
 
 	{"VolumeFiles", true, testVolumeFiles},
 	{"VolumeFilesChange", true, testFilesChange},
+	{"VolumeHostPath", true, testVolumeHostPath},
+	{"VolumeMemory", true, testVolumeMemory},
 	{"VolumeReadOnly", true, testVolumeReadOnly},
 	{"VolumeEmptyShared", true, testVolumeShared},
 	{"VolumeSurvivesRestart", true, testVolumeSurvivesRestart},

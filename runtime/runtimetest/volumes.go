@@ -2,6 +2,9 @@ package runtimetest
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"holon/runtime"
@@ -132,5 +135,65 @@ func testFilesChange(h *harness) {
 	}
 	if got := h.logs(spec.ID, "main", all); got != want {
 		h.t.Fatalf("the container read %q, want %q", got, want)
+	}
+}
+
+// testVolumeHostPath: the pod sees the host's own file, and what it writes is there after
+// the pod.
+func testVolumeHostPath(h *harness) {
+	host := h.t.TempDir()
+	if err := os.WriteFile(filepath.Join(host, "a"), []byte("host's\n"), 0o644); err != nil {
+		h.t.Fatal(err)
+	}
+	dir := h.Path("/holon-host")
+	c := h.container("main", fmt.Sprintf("cat %s/a; echo pod > %s/b; exit 0", dir, dir))
+	c.Mounts = []runtime.Mount{{Volume: "host", Path: "/holon-host"}}
+	spec := h.pod(c)
+	spec.Volumes = []runtime.Volume{{Name: "host", HostPath: &runtime.HostPath{Path: host, Type: "Directory"}}}
+	h.ensure(spec)
+	h.awaitState(spec.ID, "main", 0, runtime.Exited)
+	if got := h.logs(spec.ID, "main", all); got != "host's\n" {
+		h.t.Errorf("the container read %q", got)
+	}
+	h.stop(spec.ID, 0)
+	for name, want := range map[string]string{"a": "host's\n", "b": "pod\n"} {
+		if got, err := os.ReadFile(filepath.Join(host, name)); err != nil || string(got) != want {
+			h.t.Errorf("after the pod %s is %q, %v", name, got, err)
+		}
+	}
+	missing := h.pod(c)
+	missing.Volumes = []runtime.Volume{{Name: "host", HostPath: &runtime.HostPath{Path: filepath.Join(host, "none"), Type: "Directory"}}}
+	h.wantKind("a directory that is not there", h.rt.EnsurePod(h.ctx, missing), runtime.BadMount)
+	if err := os.Mkdir(filepath.Join(host, "none"), 0o755); err != nil {
+		h.t.Fatal(err)
+	}
+	h.ensure(missing)
+}
+
+// testVolumeMemory: it is shared, survives a restart, is as large as it may be, and goes
+// with the pod.
+func testVolumeMemory(h *harness) {
+	if os.Geteuid() != 0 {
+		h.t.Log("not for a user who cannot mount")
+		return
+	}
+	dir := h.Path("/holon-mem")
+	c := h.container("main", fmt.Sprintf(`echo x >> %s/count; wc -l < %s/count
+		(head -c 200000 /dev/zero > %s/large) 2>/dev/null && echo fits || echo full; rm %s/large; exit 1`, dir, dir, dir, dir))
+	c.Mounts = []runtime.Mount{{Volume: "mem", Path: "/holon-mem"}}
+	spec := h.pod(c)
+	spec.Volumes = []runtime.Volume{{Name: "mem", Memory: true, Limit: 64 << 10}}
+	h.ensure(spec)
+	h.awaitState(spec.ID, "main", 0, runtime.Exited)
+	if err := h.rt.StartContainer(h.ctx, spec, "main", 1); err != nil {
+		h.t.Fatal(err)
+	}
+	h.awaitState(spec.ID, "main", 1, runtime.Exited)
+	if got := strings.Fields(h.logs(spec.ID, "main", all)); !slices.Equal(got, []string{"2", "full"}) {
+		h.t.Errorf("after a restart the container says %q", got)
+	}
+	h.stop(spec.ID, 0)
+	if mounts, err := os.ReadFile("/proc/self/mountinfo"); err != nil || strings.Contains(string(mounts), string(spec.ID)) {
+		h.t.Errorf("it is mounted after its pod, or %v", err)
 	}
 }

@@ -81,6 +81,9 @@ func defaultProjections(v *corev1.VolumeSource) {
 			}
 		}
 	}
+	if v.HostPath != nil {
+		setDefault(&v.HostPath.Type, corev1.HostPathUnset)
+	}
 	if v.DownwardAPI != nil {
 		setDefault(&v.DownwardAPI.DefaultMode, corev1.DownwardAPIVolumeSourceDefaultMode)
 		files(v.DownwardAPI.Items)

@@ -34,6 +34,7 @@ func validatePodSpec(s *corev1.PodSpec, at *field.Path) field.ErrorList {
 	}
 	errs = append(errs, validateSpreads(s.TopologySpreadConstraints, at.Child("topologySpreadConstraints"))...)
 	errs = append(errs, validateAffinity(s.Affinity, at.Child("affinity"))...)
+	errs = append(errs, validateSurroundings(s, at)...)
 	return append(errs, validatePodSecurity(s.SecurityContext, at.Child("securityContext"))...)
 }
 

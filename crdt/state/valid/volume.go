@@ -2,6 +2,7 @@ package valid
 
 import (
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -32,7 +33,16 @@ func validateOneKind(v *corev1.VolumeSource, at *field.Path) field.ErrorList {
 
 // validateProjections checks what shows fields of the pod, or several objects, as files.
 func validateProjections(v *corev1.VolumeSource, at *field.Path) field.ErrorList {
-	var errs field.ErrorList
+	errs := validateHostPath(v.HostPath, at.Child("hostPath"))
+	if e := v.EmptyDir; e != nil {
+		at := at.Child("emptyDir")
+		if e.Medium != "" {
+			errs = append(errs, oneOf(e.Medium, at.Child("medium"), corev1.StorageMediumDefault, corev1.StorageMediumMemory)...)
+		}
+		if e.SizeLimit != nil && e.SizeLimit.Sign() < 0 {
+			errs = append(errs, field.Forbidden(at.Child("sizeLimit"), "SizeLimit field must be a valid resource quantity"))
+		}
+	}
 	if d := v.DownwardAPI; d != nil {
 		at := at.Child("downwardAPI")
 		errs = append(errs, validateMode(d.DefaultMode, at.Child("defaultMode"))...)
@@ -74,6 +84,30 @@ func validateProjections(v *corev1.VolumeSource, at *field.Path) field.ErrorList
 			}
 			paths.Insert(path)
 		}
+	}
+	return errs
+}
+
+var hostPathTypes = []corev1.HostPathType{
+	corev1.HostPathUnset, corev1.HostPathDirectoryOrCreate, corev1.HostPathDirectory, corev1.HostPathFileOrCreate, corev1.HostPathFile,
+	corev1.HostPathSocket, corev1.HostPathCharDev, corev1.HostPathBlockDev,
+}
+
+func validateHostPath(h *corev1.HostPathVolumeSource, at *field.Path) field.ErrorList {
+	if h == nil {
+		return nil
+	}
+	var errs field.ErrorList
+	switch {
+	case h.Path == "":
+		errs = append(errs, field.Required(at.Child("path"), ""))
+	case slices.Contains(strings.Split(h.Path, "/"), ".."):
+		errs = append(errs, field.Invalid(at.Child("path"), h.Path, "must not contain '..'"))
+	case h.Path[0] != '/': // Kubernetes leaves it to the runtime
+		errs = append(errs, field.Invalid(at.Child("path"), h.Path, "must be an absolute path"))
+	}
+	if t := h.Type; t != nil && !slices.Contains(hostPathTypes, *t) {
+		errs = append(errs, field.NotSupported(at.Child("type"), *t, hostPathTypes))
 	}
 	return errs
 }

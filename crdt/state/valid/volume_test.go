@@ -99,3 +99,54 @@ func TestProjections(t *testing.T) {
 	}
 	says(t, "two kinds", podWith(corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}, Projected: &corev1.ProjectedVolumeSource{}}, nil), "more than 1 volume type")
 }
+
+func TestHostPathAndEmptyDir(t *testing.T) {
+	path := func(path, kind string) corev1.VolumeSource {
+		return corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{Path: path, Type: (*corev1.HostPathType)(&kind)}}
+	}
+	empty := func(medium, limit string) corev1.VolumeSource {
+		q := resource.MustParse(limit)
+		return corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: corev1.StorageMedium(medium), SizeLimit: &q}}
+	}
+	for _, c := range []struct {
+		v    corev1.VolumeSource
+		want string
+	}{
+		{path("/var/log", ""), ""},
+		{path("/dev/null", "CharDevice"), ""},
+		{path("", ""), "hostPath.path: Required"},
+		{path("/var/../etc", ""), "must not contain '..'"},
+		{path("var", ""), "must be an absolute path"},
+		{path("/var", "Folder"), "hostPath.type: Unsupported"},
+		{empty("", "1Mi"), ""},
+		{empty("Memory", "1Mi"), ""},
+		{empty("HugePages", "1Mi"), "emptyDir.medium: Unsupported"},
+		{empty("Memory", "-1"), "emptyDir.sizeLimit: Forbidden"},
+	} {
+		says(t, c.v.String(), podWith(c.v, nil), c.want)
+	}
+}
+
+func TestSurroundings(t *testing.T) {
+	servers := func(s ...string) *corev1.PodDNSConfig { return &corev1.PodDNSConfig{Nameservers: s} }
+	for _, c := range []struct {
+		what   string
+		policy corev1.DNSPolicy
+		config *corev1.PodDNSConfig
+		alias  corev1.HostAlias
+		want   string
+	}{
+		{"all is well", "None", servers("192.0.2.1"), corev1.HostAlias{IP: "192.0.2.9", Hostnames: []string{"a.example"}}, ""},
+		{"no server", "None", nil, corev1.HostAlias{IP: "::1"}, "at least one DNS nameserver"},
+		{"another policy", "Some", nil, corev1.HostAlias{IP: "::1"}, "dnsPolicy: Unsupported"},
+		{"a name for a server", "None", servers("ns.example"), corev1.HostAlias{IP: "::1"}, "nameservers[0]: Invalid"},
+		{"many servers", "None", servers("::1", "::2", "::3", "::4"), corev1.HostAlias{IP: "::1"}, "more than 3"},
+		{"an option of nothing", "Default", &corev1.PodDNSConfig{Options: []corev1.PodDNSConfigOption{{}}}, corev1.HostAlias{IP: "::1"}, "options[0]: Required"},
+		{"no address", "Default", nil, corev1.HostAlias{IP: "a"}, "hostAliases[0].ip: Invalid"},
+		{"no name", "Default", nil, corev1.HostAlias{IP: "::1", Hostnames: []string{"a_b"}}, "hostnames[0]: Invalid"},
+	} {
+		p := podWith(corev1.VolumeSource{}, nil)
+		p.Spec.DNSPolicy, p.Spec.DNSConfig, p.Spec.HostAliases = c.policy, c.config, []corev1.HostAlias{c.alias}
+		says(t, c.what, p, c.want)
+	}
+}
