@@ -28,6 +28,7 @@ var decoders = map[string]string{
 	"crdt/badger parseEntry":           "- Badger's own log",
 	"crdt/badger scan":                 "- Badger's own log",
 	"crdt/badger unseal":               "stored",
+	"node/image/auth Parse":            "- a Secret's value, in Docker's format",
 	"crdt/state sealedBytes":           "sealed",
 	"crdt/state plainRegister":         "- a register of this process, before it is sealed",
 	"crdt/state DecodeStatus":          "status",
@@ -142,7 +143,7 @@ var decodes = regexp.MustCompile(`^(Unmarshal|NewDecoder|Consume\w+|Uvarint|Read
 
 // decoderDirs hold what reads peers and disks. node/api and cmd/holon speak
 // Kubernetes' formats, and their own only to themselves.
-var decoderDirs = []string{"crdt", "crdt/seal", "crdt/snapshot", "crdt/state", "crdt/badger", "scheduler", "node", "node/core", "node/image", "p2p", "p2p/cert", "p2p/swim", "p2p/libp2p", "runtime", "runtime/process", "runtime/podman"}
+var decoderDirs = []string{"crdt", "crdt/seal", "crdt/snapshot", "crdt/state", "crdt/badger", "scheduler", "node", "node/core", "node/image", "node/image/auth", "p2p", "p2p/cert", "p2p/swim", "p2p/libp2p", "runtime", "runtime/process", "runtime/podman"}
 
 // findDecoders lists the functions of a directory that call one of decodes.
 func findDecoders(fsys fs.FS, dir string) (found []string, err error) {

@@ -54,7 +54,8 @@ var imports = map[string][]string{
 	"node/api/openapi/gen":  {"node/api", "node/api/openapi"},                                                                                  // writes its schemas
 	"node/api":              {"crdt", "crdt/seal", "crdt/state", "crdt/state/valid", "crdt/state/schema", "node/api/openapi", "node/api/rbac"}, // seal for a Backend of its tests
 	"node/image":            {"p2p", "runtime"},
-	"node":                  {"crdt", "crdt/seal", "crdt/state", "crdt/snapshot", "node/core", "node/api", "node/image", "p2p", "p2p/cert", "runtime", "scheduler"},
+	"node/image/auth":       {"runtime"}, // of it a data type
+	"node":                  {"crdt", "crdt/seal", "crdt/state", "crdt/snapshot", "node/core", "node/api", "node/image", "node/image/auth", "p2p", "p2p/cert", "runtime", "scheduler"},
 	"cmd/holon": {
 		"crdt", "crdt/state", "crdt/badger", "crdt/snapshot", "scheduler", "p2p", "p2p/cert", "p2p/swim", "p2p/libp2p",
 		"runtime", "runtime/podman", "runtime/process", "node/core", "node/api", "node/image", "node",
@@ -173,7 +174,8 @@ var owners = []struct {
 
 // parsesImageNames are the files that may name a registry host, and why.
 var parsesImageNames = map[string]string{
-	"runtime/podman": "short image names are expanded as Podman expands them",
+	"runtime/podman":  "short image names are expanded as Podman expands them",
+	"node/image/auth": "a credential for the registry of short names is told by its host",
 }
 
 // The words are put together here so that this file does not contain them.

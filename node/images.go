@@ -1,7 +1,6 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,6 +46,7 @@ func (n *Node) serveImages(ctx context.Context) {
 		Images: images, Dir: filepath.Join(n.cfg.DataDir, imagesDir), Self: n.cfg.Identity.Name, Arch: n.cfg.Host.Arch,
 		Peers: n.imagePeers, Open: n.mesh.Open, Log: n.log, Free: n.cfg.DiskFree,
 	})
+	n.startPulls(ctx, images)
 	n.mesh.Handle(image.Protocol, n.images.Serve)
 	n.spawn(func() {
 		<-ctx.Done()
@@ -74,7 +74,7 @@ func hasImages(m *core.MemberView) bool {
 // to be asked, but for those of policy Always: there it is the first, and what is
 // here or at another node serves where no registry answers. Never means that no
 // registry is asked; other nodes are.
-func (n *Node) withImages(ctx context.Context, spec runtime.Spec, run func(runtime.Spec) error) error {
+func (n *Node) withImages(ctx context.Context, spec runtime.Spec, secrets *pullSecrets, run func(runtime.Spec) error) error {
 	if n.images == nil {
 		return run(spec)
 	}
@@ -85,8 +85,8 @@ func (n *Node) withImages(ctx context.Context, spec runtime.Spec, run func(runti
 			c.PullPolicy = pullNever
 		}
 	}
-	elsewhere := map[string]error{} // by image: why it does not come from another node
-	registry := map[string]error{}  // by image: what came of asking a registry
+	came := map[string]error{}   // by image: what came of looking for it
+	silent := map[string]error{} // by image: that no registry answered
 	for {
 		err := run(spec)
 		lack, ok := errors.AsType[*runtime.ImageError](err)
@@ -97,38 +97,63 @@ func (n *Node) withImages(ctx context.Context, spec runtime.Spec, run func(runti
 		if at < 0 {
 			return err
 		}
-		switch spec.Containers[at].PullPolicy {
-		case pullIfNotPresent:
-			return withCause(err, elsewhere[lack.Image])
-		case pullAlways:
-			if !lack.NoRegistry {
-				return err
+		if before, again := came[lack.Image]; again && !lack.Ask {
+			if before == nil {
+				before = errVanished
 			}
-			registry[lack.Image] = err
-			n.silent.note(lack.Image)
-			n.podFact(spec, true, "RegistryUnreachable", "no registry could be asked for image %s, so a copy on this or another node will do: %v", lack.Image, lack.Err)
-			setPolicy(spec.Containers, lack.Image, pullNever)
-			continue
+			return withCause(err, before)
 		}
-		why := elsewhere[lack.Image]
-		if why == nil {
-			why = n.getImage(ctx, spec, lack.Image)
-			elsewhere[lack.Image] = cmp.Or(why, errVanished)
+		setPolicy(spec.Containers, lack.Image, pullNever)
+		if lack.Ask {
+			if err = n.askFirst(ctx, spec, lack.Image, secrets); silentRegistry(err) {
+				silent[lack.Image], err = err, nil
+			}
+		} else {
+			err = n.bringImage(ctx, spec, err, silent[lack.Image], original[at].PullPolicy, secrets)
+			came[lack.Image] = err
 		}
-		kind := runtime.KindOf(why)
-		switch {
-		case why == nil:
-		case kind == runtime.Pulling || kind == runtime.NoDiskSpace:
-			return why
-		case original[at].PullPolicy == pullNever:
-			return withCause(err, why)
-		case registry[lack.Image] != nil:
-			return withCause(registry[lack.Image], why)
-		default:
-			setPolicy(spec.Containers, lack.Image, pullIfNotPresent)
-			n.podFact(spec, false, "Pulling", "asking a registry for image %s: %v", lack.Image, why)
+		if err != nil {
+			return err
 		}
 	}
+}
+
+// askFirst asks a registry for an image of policy Always. If none answers, which is an
+// error of its own, what is here or at another node will do.
+func (n *Node) askFirst(ctx context.Context, spec runtime.Spec, ref string, secrets *pullSecrets) error {
+	err := n.pullImage(ctx, spec, ref, secrets)
+	if !silentRegistry(err) {
+		return err
+	}
+	n.silent.note(ref)
+	n.podFact(spec, true, "RegistryUnreachable", "no registry could be asked for image %s, so a copy on this or another node will do: %v", ref, errors.Unwrap(err))
+	return err
+}
+
+// bringImage gets an image that is not here: from another node, else from a registry.
+func (n *Node) bringImage(ctx context.Context, spec runtime.Spec, missing, silent error, policy string, secrets *pullSecrets) error {
+	lack, _ := errors.AsType[*runtime.ImageError](missing)
+	var elsewhere error
+	if policy == pullNever || !n.pulls.underway(lack.Image) {
+		elsewhere = n.getImage(ctx, spec, lack.Image)
+		if kind := runtime.KindOf(elsewhere); elsewhere == nil || kind == runtime.Pulling || kind == runtime.NoDiskSpace {
+			return elsewhere
+		}
+	}
+	if policy == pullNever {
+		e, _ := errors.AsType[*runtime.Error](withCause(missing, elsewhere))
+		never := *e
+		never.Kind = runtime.ImageNeverPull
+		return &never
+	}
+	err := silent // who has not answered is not asked again
+	if err == nil {
+		err = n.pullImage(ctx, spec, lack.Image, secrets)
+	}
+	if runtime.KindOf(err) == runtime.ImageMissing {
+		return withCause(err, elsewhere)
+	}
+	return err
 }
 
 // errVanished: bringing it again would be as much use.

@@ -14,6 +14,7 @@ import (
 
 	"holon/crdt/state"
 	"holon/node/api"
+	"holon/node/core"
 	"holon/node/image"
 	"holon/p2p"
 	"holon/runtime"
@@ -128,7 +129,7 @@ func TestRegistryIsTheLastToBeAsked(t *testing.T) {
 		if slices.Contains(pulls, "nowhere:1") || !slices.Contains(pulls, "app:1") {
 			t.Errorf("a registry was asked for %v", pulls)
 		}
-		if failed := c.told("FailedImageMissing"); !slices.ContainsFunc(failed, func(m string) bool { return strings.Contains(m, "no live node has it") }) {
+		if failed := c.told("ErrImageNeverPull"); !slices.ContainsFunc(failed, func(m string) bool { return strings.Contains(m, "no live node has it") }) {
 			t.Errorf("Events: %q", failed)
 		}
 	})
@@ -244,7 +245,7 @@ func TestAnImageThatVanishes(t *testing.T) {
 				return &runtime.Error{Kind: runtime.ImageMissing, Err: e}
 			}
 			spec := runtime.Spec{ID: runtime.RunID(policy), Containers: []runtime.Container{{Image: "app:1", PullPolicy: policy}}}
-			err := c.nodes[1].withImages(t.Context(), spec, lack)
+			err := c.nodes[1].withImages(t.Context(), spec, c.nodes[1].pullSecretsOf(core.Order{}), lack)
 			if err == nil || !strings.Contains(err.Error(), errVanished.Error()) {
 				t.Errorf("%s: %v after %d runs", policy, err, runs)
 			}

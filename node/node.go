@@ -113,6 +113,7 @@ type Node struct {
 	access    *api.Access   // judges who comes through other nodes
 	images    *image.Store  // nil: the runtime has none. Set before ready is closed
 	silent    silence       // registries that did not answer
+	pulls     pulls         // images on their way from registries
 	meter     *meter
 
 	evictedOnce sync.Once

@@ -61,7 +61,7 @@ func (n *Node) carryOut(ctx context.Context, o core.Order) error {
 	if o.Kind == core.Update {
 		return n.cfg.Runtime.UpdateFiles(ctx, spec)
 	}
-	return n.withImages(ctx, spec, func(spec runtime.Spec) error {
+	return n.withImages(ctx, spec, n.pullSecretsOf(o), func(spec runtime.Spec) error {
 		if o.Kind == core.Restart {
 			return n.cfg.Runtime.StartContainer(ctx, spec, o.Container, o.Attempt)
 		}

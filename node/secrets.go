@@ -104,6 +104,9 @@ func (n *Node) withSecrets(o core.Order) (runtime.Spec, error) {
 		spec.Volumes[i].Files = slices.Clone(spec.Volumes[i].Files)
 	}
 	for _, use := range o.Sealed {
+		if use.ForPull {
+			continue // opened if an image has to be pulled
+		}
 		plain, err := state.OpenRegister(use.Secret, use.UID, use.Path, use.Value, n.keys.find)
 		if err != nil {
 			return spec, secretError(o, runtime.Unavailable, n.sealedError(use.Secret, err))

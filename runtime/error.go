@@ -10,18 +10,21 @@ type Kind string
 
 // The kinds of error. Retry says which are worth trying again unchanged.
 const (
-	ImageMissing Kind = "ImageMissing" // the image is not here and cannot be had now
-	Pulling      Kind = "Pulling"      // the image is on its way: no failure, order again soon
-	NoDiskSpace  Kind = "NoDiskSpace"  // the image would leave the node too little disk
-	NameTaken    Kind = "NameTaken"    // a foreign container holds our name; never removed by us
-	PortTaken    Kind = "PortTaken"    // a host port or address is in use
-	Unavailable  Kind = "Unavailable"  // the runtime itself does not answer
-	BadSpec      Kind = "BadSpec"      // this pod can never run here: wrong command, bad mount
-	BadConfig    Kind = "BadConfig"    // what the pod's objects say keeps it from being made: runAsNonRoot and a root image
-	BadMount     Kind = "Mount"        // a path of the host is not there, or is something else
-	NotFound     Kind = "NotFound"     // no such pod, container or attempt
-	OutOfMemory  Kind = "OutOfMemory"  // the host has no room
-	Failed       Kind = "Failed"       // anything else
+	ImageMissing   Kind = "ImageMissing"      // the image is not here and cannot be had now
+	ImageNeverPull Kind = "ErrImageNeverPull" // no node has it, and its policy is Never
+	BadImageName   Kind = "InvalidImageName"
+	Pulling        Kind = "Pulling"     // the image is on its way: no failure, order again soon
+	NoDiskSpace    Kind = "NoDiskSpace" // the image would leave the node too little disk
+	NameTaken      Kind = "NameTaken"   // a foreign container holds our name; never removed by us
+	PortTaken      Kind = "PortTaken"   // a host port or address is in use
+	Unavailable    Kind = "Unavailable" // the runtime itself does not answer
+	BadSpec        Kind = "BadSpec"     // this pod can never run here: bad mount, no name
+	BadCommand     Kind = "BadCommand"  // the container was made, and its command or working directory is not there
+	BadConfig      Kind = "BadConfig"   // what the pod's objects say keeps it from being made: runAsNonRoot and a root image
+	BadMount       Kind = "Mount"       // a path of the host is not there, or is something else
+	NotFound       Kind = "NotFound"    // no such pod, container or attempt
+	OutOfMemory    Kind = "OutOfMemory" // the host has no room
+	Failed         Kind = "Failed"      // anything else
 )
 
 // Error is a failure of a runtime in words that an operator understands: what
@@ -54,4 +57,10 @@ func KindOf(err error) Kind {
 
 // Retry reports whether the same order may succeed later without anybody
 // changing it.
-func (k Kind) Retry() bool { return k != BadSpec && k != BadConfig }
+func (k Kind) Retry() bool {
+	switch k {
+	case BadSpec, BadCommand, BadConfig, BadImageName:
+		return false
+	}
+	return true
+}

@@ -16,6 +16,10 @@ type Images interface {
 	// with ImageMissing if there is no such image here; it asks no registry.
 	FindImage(ctx context.Context, ref string) (Image, error)
 
+	// PullImage asks a registry for an image, whatever is here. It fails with ImageMissing
+	// if that does not bring it; the credential is in no word and no file of the runtime.
+	PullImage(ctx context.Context, ref string, auth Auth) (Image, error)
+
 	// SaveImage writes an image as a docker-archive that names no names. The bytes are a function of the
 	// image and of the runtime's version, so that a broken transfer may go on.
 	SaveImage(ctx context.Context, id string, w io.Writer) error
@@ -48,8 +52,13 @@ type ImageError struct {
 	// NoRegistry: no registry answered, or none is known for that name. Else it was
 	// not asked, or it said no.
 	NoRegistry bool
-	Err        error
+	// Ask: it may be here, and its policy is Always: a registry is to be asked first.
+	Ask bool
+	Err error
 }
+
+// Auth is a credential for a registry; none if it is zero.
+type Auth struct{ User, Password string }
 
 func (e *ImageError) Error() string { return e.Err.Error() }
 func (e *ImageError) Unwrap() error { return e.Err }

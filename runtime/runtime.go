@@ -150,7 +150,7 @@ type Requests struct {
 type Container struct {
 	Name       string
 	Image      string   // ignored by the process runtime
-	PullPolicy string   // Always, IfNotPresent or Never; empty is IfNotPresent
+	PullPolicy string   // Always: the order fails with ImageMissing, to be given with another policy once a registry was asked
 	Command    []string // entrypoint; may hold $(VAR) references
 	Args       []string // may hold $(VAR) references
 	WorkingDir string

@@ -37,8 +37,6 @@ func secretRow(s *corev1.Secret) []any {
 // adviseSecret names what a type promises and holon does not do yet.
 func adviseSecret(s *corev1.Secret) []string {
 	switch s.Type {
-	case corev1.SecretTypeDockercfg, corev1.SecretTypeDockerConfigJson:
-		return []string{"type: stored, but not used yet when images are pulled: images are pulled with the credentials of the node's container runtime"}
 	case corev1.SecretTypeServiceAccountToken:
 		return []string{"type: no token is put into it: 'kubectl create token' makes one that ends"}
 	}

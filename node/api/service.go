@@ -95,9 +95,9 @@ var serviceAccountKind = &kind{
 }
 
 var serviceAccountFields = merged(fieldRules{
-	honoured: []string{"metadata"}, filled: []string{"apiVersion", "kind"},
+	honoured: []string{"metadata", "imagePullSecrets", "imagePullSecrets[].name"}, filled: []string{"apiVersion", "kind"},
 	warned: map[string]string{
-		"secrets": noTokens, "imagePullSecrets": "kept without effect: images are pulled without credentials",
+		"secrets":                      noTokens,
 		"automountServiceAccountToken": noTokens,
 	},
 	harmless: map[string][]any{"automountServiceAccountToken": {false}},

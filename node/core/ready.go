@@ -165,20 +165,22 @@ func (k OrderKind) Ends() bool { return k == Stop || k == Kill }
 // Order is an idempotent order to the runtime: the same one twice starts one
 // container. The shell answers every one with Ordered.
 type Order struct {
-	Kind      OrderKind
-	Run       runtime.RunID
-	Spec      *runtime.Spec
-	Sealed    []SealedUse // values that Spec lacks until the shell has opened them
-	Container string
-	Attempt   int
-	Grace     time.Duration
+	Kind   OrderKind
+	Run    runtime.RunID
+	Spec   *runtime.Spec
+	Sealed []SealedUse // values that Spec lacks until the shell has opened them
+	// NoPullSecret names the Secrets for registries that are not there.
+	NoPullSecret []string
+	Container    string
+	Attempt      int
+	Grace        time.Duration
 	// Ends says what of Stop or Kill comes before the rest: groups of containers that end
 	// one after the other, each once it has been told (all are told at the beginning).
 	Ends [][]Ending
 }
 
 // SealedUse is a sealed register of a Secret and where its plaintext belongs in a
-// Spec: an environment variable, or else a file of a volume.
+// Spec: an environment variable, a file of a volume, or none: a credential for registries.
 type SealedUse struct {
 	Secret state.Key
 	UID    crdt.UID
@@ -186,6 +188,7 @@ type SealedUse struct {
 	Value  []byte // the register, sealed
 
 	InFile         bool
+	ForPull        bool
 	Container, Env int
 	Volume, File   int
 }

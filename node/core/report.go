@@ -94,7 +94,7 @@ func (c *Core) reportContainer(r *run, at int, spec *corev1.Container, seen *run
 			cs.Reason = "PodInitializing" // until it runs, as kubelet says
 		}
 		if r.reason != "" {
-			cs.Reason = waitingReason(r.reason)
+			cs.Reason = waitingReason(r.reason, r.failed)
 		}
 		if r.refused != "" {
 			cs.Reason = r.refused
@@ -114,23 +114,6 @@ func (c *Core) reportContainer(r *run, at int, spec *corev1.Container, seen *run
 		}
 	}
 	return cs
-}
-
-// waitingReason gives Kubernetes' word for a failed order.
-func waitingReason(kind string) string {
-	switch runtime.Kind(kind) {
-	case runtime.ImageMissing:
-		return "ErrImagePull"
-	case runtime.BadMount:
-		return "ContainerCreating" // as Kubernetes has it; an Event says why
-	case runtime.BadConfig:
-		return "CreateContainerConfigError"
-	case runtime.BadSpec:
-		return "CreateContainerError"
-	case runtime.Unavailable, runtime.Failed, runtime.NameTaken, runtime.OutOfMemory:
-		return "CreateContainerError"
-	}
-	return kind
 }
 
 func exitReason(seen *runtime.ContainerStatus) string {

@@ -38,7 +38,8 @@ func (c *Core) restartExited(r *run) {
 			return
 		}
 		c.fact(true, r.about(), "Restarting", "container %s exited with code %d; starting it again (attempt %d)", seen.Name, seen.ExitCode, seen.Attempt+1)
-		c.order(r, Order{Kind: Restart, Spec: spec, Sealed: sealed, Container: seen.Name, Attempt: seen.Attempt + 1})
+		credentials, absent := c.pullSecrets(r)
+		c.order(r, Order{Kind: Restart, Spec: spec, Sealed: append(sealed, credentials...), NoPullSecret: absent, Container: seen.Name, Attempt: seen.Attempt + 1})
 		return // one order at a time; the next outcome comes back here
 	}
 }

@@ -201,11 +201,7 @@ func (c *Core) ordered(ev Ordered) {
 	}
 	r.pulling = 0
 	r.failed++
-	wait := min(orderRetryFirst<<min(r.failed-1, 10), orderRetryMax)
-	if !ev.Err.Kind.Retry() {
-		wait = orderRetryMax
-	}
-	r.retryAt = c.now + wait
+	r.retryAt = c.now + retryAfter(ev.Err.Kind, r.failed)
 	r.reason, r.message = string(ev.Err.Kind), ev.Err.Error()
 	if kind := ev.Err.Kind; ev.Order.Kind == Ensure && (kind == runtime.PortTaken || kind == runtime.NoDiskSpace) {
 		r.refused, r.admitted, n.outside[r.id] = string(kind), false, true
@@ -213,7 +209,7 @@ func (c *Core) ordered(ev Ordered) {
 	if ev.Order.Kind == Stop {
 		r.stopped = false
 	}
-	c.fact(true, r.about(), "Failed"+string(ev.Err.Kind), "%s", r.message)
+	c.fact(true, r.about(), failureEvent(ev.Err.Kind, r.failed), "%s", r.message)
 }
 
 // arrived ends the wait of a run for its image. An order under way may still say that
@@ -419,5 +415,6 @@ func (c *Core) ensure(r *run) {
 		return
 	}
 	r.ensured, r.asked, r.stale = c.now, c.runner.begun(r), false
-	c.order(r, Order{Kind: Ensure, Spec: spec, Sealed: sealed})
+	credentials, absent := c.pullSecrets(r)
+	c.order(r, Order{Kind: Ensure, Spec: spec, Sealed: append(sealed, credentials...), NoPullSecret: absent})
 }

@@ -26,11 +26,11 @@ var meanings = []struct {
 	},
 	{
 		regexp.MustCompile(`executable file .*not found|command that was not found|exec: ".*": |exec .*: (no such file|permission denied|exec format error)|stat .*: no such file or directory: OCI|OCI runtime attempted to invoke a command|exec format error`),
-		runtime.BadSpec, "correct command, or use an image that has it",
+		runtime.BadCommand, "correct command, or use an image that has it",
 	},
 	{
 		regexp.MustCompile(`workdir .*does not exist|chdir to cwd|cwd .*not a directory`),
-		runtime.BadSpec, "correct workingDir, or use an image that has it",
+		runtime.BadCommand, "correct workingDir, or use an image that has it",
 	},
 	{
 		regexp.MustCompile(`no such image|image not known|unable to find a name and tag match`),

@@ -13,9 +13,9 @@ import (
 func TestClassify(t *testing.T) {
 	for text, want := range map[string]runtime.Kind{
 		`cannot listen on the TCP port: listen tcp4 127.0.0.1:8080: bind: address already in use`:                                                                                                                        runtime.PortTaken,
-		`runc: runc create failed: unable to start container process: exec: "nope": executable file not found in $PATH: OCI runtime attempted to invoke a command that was not found`:                                    runtime.BadSpec,
-		"crun: executable file `nope` not found in $PATH: No such file or directory: OCI runtime attempted to invoke a command that was not found":                                                                       runtime.BadSpec,
-		`runc: exec failed: unable to start container process: exec: "/x": permission denied: OCI permission denied`:                                                                                                     runtime.BadSpec,
+		`runc: runc create failed: unable to start container process: exec: "nope": executable file not found in $PATH: OCI runtime attempted to invoke a command that was not found`:                                    runtime.BadCommand,
+		"crun: executable file `nope` not found in $PATH: No such file or directory: OCI runtime attempted to invoke a command that was not found":                                                                       runtime.BadCommand,
+		`runc: exec failed: unable to start container process: exec: "/x": permission denied: OCI permission denied`:                                                                                                     runtime.BadCommand,
 		`runc: runc create failed: unable to start container process: error during container init: error setting rlimits for ready process: error setting rlimit type 7: operation not permitted: OCI permission denied`: runtime.Failed,
 		`creating container storage: the container name "x" is already in use by 12. You have to remove that container to be able to reuse that name: that name is already in use`:                                       runtime.NameTaken,
 		`adding pod to state: name "holon-x" is in use: pod already exists`:                                                                                                                                              runtime.NameTaken,

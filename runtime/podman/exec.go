@@ -106,7 +106,7 @@ var notExecutable = regexp.MustCompile(`permission denied|exec format error|is a
 // exitCodeOf gives the code that a shell would for a command that is not there
 // (127) or cannot be executed (126).
 func exitCodeOf(err error) (int, bool) {
-	if err == nil || classify("", err).Kind != runtime.BadSpec {
+	if err == nil || classify("", err).Kind != runtime.BadCommand {
 		return 0, false
 	}
 	if notExecutable.MatchString(err.Error()) {

@@ -59,9 +59,7 @@ func TestSilence(t *testing.T) {
 // TestNoRegistryAnswers asks one that does not listen.
 func TestNoRegistryAnswers(t *testing.T) {
 	r := newRuntime(t, "silence", "n1")
-	spec := pod(t, r, "silent", "sleep 1")
-	spec.Containers[0].Image, spec.Containers[0].PullPolicy = "127.0.0.1:1/app:1", "Always"
-	err := r.EnsurePod(t.Context(), spec)
+	_, err := r.PullImage(t.Context(), "127.0.0.1:1/app:1", runtime.Auth{})
 	if e, ok := errors.AsType[*runtime.ImageError](err); !ok || !e.NoRegistry || runtime.KindOf(err) != runtime.ImageMissing {
 		t.Errorf("%v", err)
 	}

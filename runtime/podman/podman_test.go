@@ -82,7 +82,7 @@ func TestForeignNamesAreNeverTouched(t *testing.T) {
 
 func TestImageMissing(t *testing.T) {
 	r := newRuntime(t, "image", "n1")
-	for policy, words := range map[string]string{"Never": "imagePullPolicy is Never", "IfNotPresent": "pull image", "": "pull image", "Always": "pull image"} {
+	for policy, words := range map[string]string{"Never": "not on this node", "IfNotPresent": "not on this node", "": "not on this node", "Always": "asked first"} {
 		spec := pod(t, r, "imagemissing", forever)
 		spec.Containers[0].Image, spec.Containers[0].PullPolicy = "holon-has-no-such-image:1", policy
 		wantKind(t, r.EnsurePod(t.Context(), spec), runtime.ImageMissing, words, "holon image load", "holon-has-no-such-image:1")
@@ -90,6 +90,9 @@ func TestImageMissing(t *testing.T) {
 			t.Errorf("%q: something was made: %+v", policy, s)
 		}
 	}
+	bad := pod(t, r, "imagename", forever)
+	bad.Containers[0].Image = "Not/A Name"
+	wantKind(t, r.EnsurePod(t.Context(), bad), runtime.BadImageName)
 }
 
 func TestResourcesReachTheCgroup(t *testing.T) {

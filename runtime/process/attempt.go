@@ -262,7 +262,7 @@ func (r *Runtime) launch(a *attempt, lock *os.File, secrets []string) error {
 
 func nextStep(kind runtime.Kind) string {
 	switch kind {
-	case runtime.BadSpec:
+	case runtime.BadSpec, runtime.BadCommand:
 		return "correct the pod: a process runs from this host's own files, whatever its image"
 	case runtime.PortTaken:
 		return "free the port or choose another"

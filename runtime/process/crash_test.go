@@ -133,7 +133,7 @@ func TestHalfMadeAttempts(t *testing.T) {
 	stop(t, r, "a", 0)
 	// A pod without its container, as of a crash before the first start.
 	spec.Containers[0].Command = []string{"/no/such/program"}
-	wantKind(t, "bad command", r.EnsurePod(ctx, spec), runtime.BadSpec)
+	wantKind(t, "bad command", r.EnsurePod(ctx, spec), runtime.BadCommand)
 	r.Close()
 
 	container := containerDir(podDir(cfg.Dir, "a"), "c0")
@@ -257,7 +257,7 @@ func TestTwoDaemonsStartOnce(t *testing.T) {
 	ids := []runtime.RunID{"one", "two", "three", "four"}
 	bad := shPod("two", "")
 	bad.Containers[0].Command = []string{"/no/such/program"}
-	wantKind(t, "bad command", first.EnsurePod(ctx, bad), runtime.BadSpec) // leaves the pod, not started
+	wantKind(t, "bad command", first.EnsurePod(ctx, bad), runtime.BadCommand) // leaves the pod, not started
 	a, b := open(t, cfg), open(t, cfg)
 	both := func(do func(r *Runtime) error) {
 		t.Helper()

@@ -218,7 +218,7 @@ func TestBadCommands(t *testing.T) {
 		"no-such-command-of-holon": "PATH", "./relative": "no such file", "/tmp": "directory", plain: "executable", script: "no such file",
 	} {
 		err := r.EnsurePod(ctx, runtime.Spec{ID: "a", Name: "a", Containers: []runtime.Container{{Name: "c", Command: []string{command}}}})
-		wantKind(t, command, err, runtime.BadSpec, command, words)
+		wantKind(t, command, err, runtime.BadCommand, command, words)
 		stop(t, r, "a", 0)
 	}
 	err := r.EnsurePod(ctx, runtime.Spec{ID: "a", Containers: []runtime.Container{{Name: "c", Image: "nginx"}}})

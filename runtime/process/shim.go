@@ -281,7 +281,7 @@ func executable(path string) error {
 
 // badCommand says why a command cannot run: for lack of room, or for ever.
 func badCommand(command string, err error) error {
-	kind := runtime.BadSpec
+	kind := runtime.BadCommand
 	if errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EAGAIN) {
 		kind = runtime.OutOfMemory
 	}

@@ -4,7 +4,7 @@
 // The suite fixes what the contract leaves open, the same for every runtime:
 //
 //   - A command that is not there (or cannot be executed) makes EnsurePod and
-//     StartContainer fail with BadSpec, in a sentence that names the command.
+//     StartContainer fail with BadCommand, in a sentence that names the command.
 //     The container is not Running, the order may be repeated (and fails the
 //     same way), and StopPod removes whatever was made.
 //   - Exec of such a command is not an error of the runtime: it returns exit

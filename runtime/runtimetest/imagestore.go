@@ -26,6 +26,9 @@ type ImageStore struct {
 	Version string
 	// Pause comes before every part of an archive that is written.
 	Pause time.Duration
+	// Pull is how long the registry takes, and Password what it asks for.
+	Pull     time.Duration
+	Password string
 
 	mu       sync.Mutex
 	content  map[string][]byte // by ID
@@ -267,22 +270,38 @@ func (r imageRuntime) EnsurePod(ctx context.Context, spec runtime.Spec) error {
 	return r.Runtime.EnsurePod(ctx, spec)
 }
 
-// ensure applies a pull policy.
+// ensure looks for the image of a container.
 func (s *ImageStore) ensure(ctx context.Context, c runtime.Container) error {
-	_, err := s.FindImage(ctx, c.Image)
-	if c.PullPolicy == "Never" || err == nil && c.PullPolicy != "Always" {
+	if c.PullPolicy == "Always" {
+		err := missing(c.Image, false, "a registry is to be asked first")
+		e, _ := errors.AsType[*runtime.ImageError](err)
+		e.Ask = true
 		return err
+	}
+	_, err := s.FindImage(ctx, c.Image)
+	return err
+}
+
+// PullImage implements runtime.Images.
+func (s *ImageStore) PullImage(ctx context.Context, ref string, auth runtime.Auth) (runtime.Image, error) {
+	if s.Pull > 0 {
+		select {
+		case <-time.After(s.Pull):
+		case <-ctx.Done():
+			return runtime.Image{}, ctx.Err()
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pulls = append(s.pulls, c.Image)
-	content, there := s.registry[c.Image]
+	s.pulls = append(s.pulls, ref)
+	content, there := s.registry[ref]
 	switch {
 	case s.registry == nil:
-		return missing(c.Image, true, "connection refused")
+		return runtime.Image{}, missing(ref, true, "connection refused")
+	case s.Password != "" && auth.Password != s.Password:
+		return runtime.Image{}, missing(ref, false, "unauthorized: authentication required")
 	case !there:
-		return missing(c.Image, false, "the registry has no such image")
+		return runtime.Image{}, missing(ref, false, "the registry has no such image")
 	}
-	s.add(c.Image, content)
-	return nil
+	return s.image(s.add(ref, content)), nil
 }

@@ -144,7 +144,7 @@ func testCommandNotFound(h *harness) {
 	spec := h.pod(c)
 	for range 2 {
 		err := h.rt.EnsurePod(h.ctx, spec)
-		h.wantKind("a command that is not there", err, runtime.BadSpec)
+		h.wantKind("a command that is not there", err, runtime.BadCommand)
 		if !strings.Contains(err.Error(), "/no/such/program-of-holon") {
 			h.t.Fatalf("%q does not name the command", err)
 		}

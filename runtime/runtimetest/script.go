@@ -17,11 +17,11 @@ import (
 func ScriptProgram(spec runtime.Spec, c runtime.Container, attempt int) (Program, error) {
 	op := fmt.Sprintf("start container %s/%s", spec.Name, c.Name)
 	if len(c.Command) != 3 || c.Command[0] != "/bin/sh" || c.Command[1] != "-c" {
-		return Program{}, &runtime.Error{Kind: runtime.BadSpec, Op: op, Err: fmt.Errorf("command %q is not there", c.Command)}
+		return Program{}, &runtime.Error{Kind: runtime.BadCommand, Op: op, Err: fmt.Errorf("command %q is not there", c.Command)}
 	}
 	p, err := ParseScript(c.Command[2])
 	if err != nil {
-		return Program{}, &runtime.Error{Kind: runtime.BadSpec, Op: op, Err: err}
+		return Program{}, &runtime.Error{Kind: runtime.BadCommand, Op: op, Err: err}
 	}
 	for i, l := range p.Output {
 		p.Output[i].Text = strings.ReplaceAll(l.Text, uuid, fmt.Sprintf("uuid of %s/%s/%d", spec.ID, c.Name, attempt))
