@@ -314,7 +314,7 @@ func (c *Core) podFaces(w *state.Workload, runs []placedRun) []state.PodFace {
 		bySlot[r.status.Slot.Index] = append(bySlot[r.status.Slot.Index], r)
 	}
 	for _, s := range c.wanted(w) {
-		if w.InOrder && s.Home.Node == "" && !c.nextInOrder(w, s.ID.Index) {
+		if s.Home.Node == "" && (w.InOrder && !c.nextInOrder(w, s.ID.Index) || c.aboutToPlace(w)) {
 			continue // it has no pod yet
 		}
 		assigned := c.assigned(&s)
@@ -352,6 +352,14 @@ func (c *Core) podFaces(w *state.Workload, runs []placedRun) []state.PodFace {
 		faces = append(faces, c.heldPod(w))
 	}
 	return faces
+}
+
+// aboutToPlace reports whether somebody else is expected to write in a moment where slots
+// go. Until then their pods have no names yet, but for those that do not follow from it:
+// whoever watches would see another pod come and go.
+func (c *Core) aboutToPlace(w *state.Workload) bool {
+	_, undone := c.sched.undone[w.UID]
+	return undone && !w.OneName()
 }
 
 func (c *Core) podFace(w *state.Workload, slot state.SlotID, node string, r *state.RunStatus) state.PodFace {

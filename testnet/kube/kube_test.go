@@ -126,8 +126,8 @@ func (n *testnet) kubeconfig(node string) []byte {
 	return []byte(strings.Join(lines, "\n"))
 }
 
-// play runs the scripts that a pattern names against one node. Scripts ask for the
-// condition `split` whether that node lacks a majority.
+// play runs the scripts that a pattern names against one node. Scripts ask by the
+// condition `split` whether that node lacks a majority, and by `podman` for real containers.
 func (n *testnet) play(pattern, node string) {
 	n.t.Helper()
 	files, err := filepath.Glob(filepath.Join("testdata", pattern))
@@ -148,10 +148,13 @@ func (n *testnet) play(pattern, node string) {
 				return os.WriteFile(own, n.kubeconfig(node), 0o600)
 			},
 			Condition: func(name string) (bool, error) {
-				if name != "split" {
-					return false, fmt.Errorf("no condition is called %s", name)
+				switch name {
+				case "split":
+					return n.split, nil
+				case "podman":
+					return n.runtime == "podman", nil
 				}
-				return n.split, nil
+				return false, fmt.Errorf("no condition is called %s", name)
 			},
 			Cmds: map[string]func(*testscript.TestScript, bool, []string){"eventually": eventually, "code": code},
 		})
