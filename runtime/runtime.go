@@ -64,6 +64,16 @@ type Runtime interface {
 	// known here is left out, and so is a pod without any other.
 	Usage(ctx context.Context) ([]PodUsage, error)
 
+	// Volumes names the volumes that this node keeps beyond pods; see Volume.Claim.
+	Volumes(ctx context.Context) ([]string, error)
+
+	// VolumeSize tells how many bytes the files of a kept volume have.
+	VolumeSize(ctx context.Context, name string) (int64, error)
+
+	// RemoveVolume removes a kept volume with all that is in it. One that is not there is
+	// not an error; one that a pod of this node has is left alone: Failed.
+	RemoveVolume(ctx context.Context, name string) error
+
 	// Changes receives a value soon (<= 200 ms) after something in Pods may
 	// have changed. It is a hint: coalesced, and callers poll Pods anyway.
 	Changes() <-chan struct{}
@@ -193,6 +203,8 @@ type Port struct {
 // Volume is a directory of files that holon writes (from a ConfigMap or a
 // Secret), or an empty directory that lives as long as the pod when Files is
 // nil. Files of a Secret are kept in memory where the host lets the runtime.
+// Claim, if not empty, names a directory that the node keeps beyond pods, made
+// when the first pod asks for it: whoever names the same one sees the same files.
 type Volume struct {
 	Name   string
 	Files  []File
@@ -202,6 +214,7 @@ type Volume struct {
 	// Memory: an empty directory is in memory, with room for Limit bytes if that is not 0.
 	Memory bool  `json:",omitempty"`
 	Limit  int64 `json:",omitempty"`
+	Claim  string `json:",omitempty"`
 }
 
 // File is one file of a Volume.
@@ -221,15 +234,32 @@ type Mount struct {
 
 // Status is what a runtime sees of one pod.
 type Status struct {
-	ID         RunID
-	Namespace  string
-	Name       string
-	UID        string
-	Slot       string
-	IP         string    // the pod's address, once known
-	CreatedAt  time.Time // display only
-	Requests   Requests
+	ID        RunID
+	Namespace string
+	Name      string
+	UID       string
+	Slot      string
+	IP        string    // the pod's address, once known
+	CreatedAt time.Time // display only
+	Requests  Requests
+	// Claims are the kept volumes that the pod was made with, by the names that its own
+	// volumes have.
+	Claims     map[string]string
 	Containers []ContainerStatus
+}
+
+// ClaimsOf lists the kept volumes of a pod as Status.Claims does; nil: none.
+func ClaimsOf(volumes []Volume) map[string]string {
+	var claims map[string]string
+	for _, v := range volumes {
+		if v.Claim != "" {
+			if claims == nil {
+				claims = map[string]string{}
+			}
+			claims[v.Name] = v.Claim
+		}
+	}
+	return claims
 }
 
 // ContainerState is where a container's newest attempt is in its life:

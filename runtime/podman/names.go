@@ -3,11 +3,12 @@ package podman
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"holon/runtime"
 )
 
-// The labels by which pods are found again. Those up to labelMemory are on the
+// The labels by which pods are found again. Those up to labelClaims are on the
 // pod, its infra container and its containers; the rest on containers only.
 const (
 	labelCluster   = "io.holon.cluster"
@@ -19,6 +20,7 @@ const (
 	labelUID       = "io.holon.pod-uid"
 	labelCPU       = "io.holon.cpu-request"    // millicores
 	labelMemory    = "io.holon.memory-request" // bytes
+	labelClaims    = "io.holon.claims"         // <volume of the pod>=<kept volume>, by commas
 	labelContainer = "io.holon.container"
 	labelAttempt   = "io.holon.attempt"
 	// labelIndex is the container's place in the spec.
@@ -32,7 +34,7 @@ func containerName(run runtime.RunID, container string, attempt int) string {
 }
 
 func (c Config) podLabels(s runtime.Spec) map[string]string {
-	return map[string]string{
+	l := map[string]string{
 		labelCluster:   c.Cluster,
 		labelNode:      c.Node,
 		labelRun:       string(s.ID),
@@ -43,6 +45,35 @@ func (c Config) podLabels(s runtime.Spec) map[string]string {
 		labelCPU:       strconv.FormatInt(s.Requests.CPU, 10),
 		labelMemory:    strconv.FormatInt(s.Requests.Memory, 10),
 	}
+	if claims := claimsLabel(s.Volumes); claims != "" {
+		l[labelClaims] = claims
+	}
+	return l
+}
+
+// claimsLabel and claimsIn spell which kept volumes a pod has. No name of either kind
+// has a comma or an equals sign in it.
+func claimsLabel(volumes []runtime.Volume) string {
+	var parts []string
+	for _, v := range volumes {
+		if v.Claim != "" {
+			parts = append(parts, v.Name+"="+v.Claim)
+		}
+	}
+	return strings.Join(parts, ",")
+}
+
+func claimsIn(label string) map[string]string {
+	if label == "" {
+		return nil
+	}
+	claims := map[string]string{}
+	for _, part := range strings.Split(label, ",") {
+		if volume, kept, ok := strings.Cut(part, "="); ok {
+			claims[volume] = kept
+		}
+	}
+	return claims
 }
 
 func (c Config) containerLabels(s runtime.Spec, container string, attempt int) map[string]string {

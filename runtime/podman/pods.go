@@ -45,6 +45,7 @@ func (r *Runtime) status(ctx context.Context, v *podView) (runtime.Status, error
 		UID:       v.labels[labelUID],
 		Slot:      v.labels[labelSlot],
 		Requests:  runtime.Requests{CPU: number(v.labels[labelCPU]), Memory: number(v.labels[labelMemory])},
+		Claims:    claimsIn(v.labels[labelClaims]),
 	}
 	if v.infra != nil {
 		s.CreatedAt = v.infra.Created

@@ -12,6 +12,10 @@ import (
 
 func (c Config) runDir(run runtime.RunID) string { return filepath.Join(c.Dir, string(run)) }
 
+// kept is where the volumes lie that outlive their pods, beside the runs: no RunID has
+// such a name.
+func (c Config) kept() runtime.Kept { return runtime.Kept(filepath.Join(c.Dir, "kept-volumes")) }
+
 // memory is where files of Secrets lie; empty: on disk with the others.
 func (c Config) memory() string { return runtime.MemoryDir(c.Dir) }
 
@@ -32,6 +36,11 @@ func checkVolumes(spec runtime.Spec) error {
 			return fmt.Errorf("volume name %q is not a file name", v.Name)
 		}
 		names[v.Name] = true
+		if v.Claim != "" {
+			if err := runtime.CheckClaim(v.Claim); err != nil {
+				return err
+			}
+		}
 		for _, f := range v.Files {
 			if !filepath.IsLocal(f.Path) || filepath.Clean(f.Path) == "." {
 				return fmt.Errorf("file %q of volume %q leaves its volume", f.Path, v.Name)
@@ -68,6 +77,12 @@ func (c Config) writeVolumes(spec runtime.Spec) error {
 		return err
 	}
 	for _, v := range spec.Volumes {
+		if v.Claim != "" {
+			if err := c.kept().Link(v.Claim, c.volumeDir(spec.ID, v.Name)); err != nil {
+				return fmt.Errorf("volume %q: %w", v.Name, err)
+			}
+			continue
+		}
 		if v.HostPath != nil {
 			continue
 		}

@@ -240,7 +240,7 @@ func (r *Runtime) admit(op string, spec runtime.Spec) (*pod, error) {
 func withoutData(spec runtime.Spec) runtime.Spec {
 	volumes := make([]runtime.Volume, 0, len(spec.Volumes))
 	for _, v := range spec.Volumes {
-		volumes = append(volumes, runtime.Volume{Name: v.Name, HostPath: v.HostPath, Memory: v.Memory, Limit: v.Limit})
+		volumes = append(volumes, runtime.Volume{Name: v.Name, HostPath: v.HostPath, Memory: v.Memory, Limit: v.Limit, Claim: v.Claim})
 	}
 	spec.Volumes = volumes
 	containers := make([]runtime.Container, len(spec.Containers))

@@ -19,6 +19,11 @@ func checkVolumes(volumes []runtime.Volume) error {
 			return fmt.Errorf("volume name %q is not valid, or there twice", v.Name)
 		}
 		seen[v.Name] = true
+		if v.Claim != "" {
+			if err := runtime.CheckClaim(v.Claim); err != nil {
+				return err
+			}
+		}
 		for _, f := range v.Files {
 			if !filepath.IsLocal(f.Path) || f.Path == "." {
 				return fmt.Errorf("volume %s: file %q is not inside the volume", v.Name, f.Path)
@@ -35,6 +40,12 @@ func (r *Runtime) writeVolumes(pod string, id runtime.RunID, volumes []runtime.V
 		dir := volumeDir(pod, v.Name)
 		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 			return err
+		}
+		if v.Claim != "" {
+			if err := r.kept().Link(v.Claim, dir); err != nil {
+				return fmt.Errorf("volume %s: %w", v.Name, err)
+			}
+			continue
 		}
 		if v.HostPath != nil {
 			continue

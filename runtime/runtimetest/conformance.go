@@ -80,4 +80,6 @@ var cases = []struct {
 	{"VolumeReadOnly", true, testVolumeReadOnly},
 	{"VolumeEmptyShared", true, testVolumeShared},
 	{"VolumeSurvivesRestart", true, testVolumeSurvivesRestart},
+	{"VolumeKept", true, testVolumeKept},
+	{"VolumeListAndRemove", false, testVolumeListAndRemove},
 }

@@ -35,9 +35,10 @@ type Op string
 
 // The orders that Fail can refuse.
 const (
-	OpApply Op = "apply"
-	OpStart Op = "start"
-	OpStop  Op = "stop"
+	OpApply  Op = "apply"
+	OpStart  Op = "start"
+	OpStop   Op = "stop"
+	OpForget Op = "remove volume" // the name in the place of a container's
 )
 
 // Program is what one attempt of a container does.
@@ -76,6 +77,7 @@ type Host struct {
 	nextID  int
 	starts  map[Start]int
 	counts  Counts
+	kept    map[string]bool // volumes that outlive their pods
 }
 
 // Start names one attempt of one container.
@@ -145,6 +147,7 @@ func NewHost(cfg HostConfig) *Host {
 		ports:   map[simPort]string{},
 		missing: map[string]bool{},
 		starts:  map[Start]int{},
+		kept:    map[string]bool{},
 	}
 }
 
@@ -186,6 +189,27 @@ func (h *Host) imageMissing(op, image string) error {
 	return h.refused(runtime.ImageMissing, op, fmt.Sprintf("image %q is not here", image))
 }
 
+// Volumes is what the runtime answers: the kept volumes, sorted.
+func (h *Host) Volumes() ([]string, error) {
+	if h.down {
+		return nil, h.refused(runtime.Unavailable, "list volumes", "the runtime does not answer")
+	}
+	return slices.Sorted(maps.Keys(h.kept)), nil
+}
+
+// RemoveVolume removes a kept volume that no pod has.
+func (h *Host) RemoveVolume(now time.Duration, name string) error {
+	h.advance(now)
+	if err := h.refuse(now, OpForget, "", name); err != nil {
+		return err
+	}
+	if runtime.InUse(name, h.Statuses(now)) {
+		return h.refused(runtime.Failed, "remove volume "+name, "a pod has it")
+	}
+	delete(h.kept, name)
+	return nil
+}
+
 // create makes the sandbox of a pod, or refuses it whole.
 func (h *Host) create(op string, spec runtime.Spec) (*simPod, error) {
 	for _, c := range spec.Containers {
@@ -201,6 +225,12 @@ func (h *Host) create(op string, spec runtime.Spec) (*simPod, error) {
 	ip, ok := h.freeAddress()
 	if !ok {
 		return nil, h.refused(runtime.PortTaken, op, "no free address")
+	}
+	for _, name := range runtime.ClaimsOf(spec.Volumes) {
+		if err := runtime.CheckClaim(name); err != nil {
+			return nil, h.refused(runtime.BadSpec, op, err.Error())
+		}
+		h.kept[name] = true
 	}
 	pod := &simPod{spec: spec, ip: ip}
 	for _, c := range spec.Containers {
@@ -455,7 +485,7 @@ func (h *Host) goneAt(pod *simPod) time.Duration {
 
 func (p *simPod) status() runtime.Status {
 	s := runtime.Status{
-		ID: p.spec.ID, Namespace: p.spec.Namespace, Name: p.spec.Name, UID: p.spec.UID, Slot: p.spec.Slot, IP: p.ip, CreatedAt: time.Unix(0, int64(p.madeAt)).UTC(), Requests: p.spec.Requests,
+		ID: p.spec.ID, Namespace: p.spec.Namespace, Name: p.spec.Name, UID: p.spec.UID, Slot: p.spec.Slot, IP: p.ip, CreatedAt: time.Unix(0, int64(p.madeAt)).UTC(), Requests: p.spec.Requests, Claims: runtime.ClaimsOf(p.spec.Volumes),
 	}
 	for _, c := range p.containers {
 		cs := runtime.ContainerStatus{

@@ -59,6 +59,9 @@ func (h *Host) Crash(now time.Duration) {
 	h.counts.Crashes++
 }
 
+// Burn loses the volumes that outlive their pods, with the disk that they are on.
+func (h *Host) Burn() { clear(h.kept) }
+
 // CrashDaemon ends the daemon only: its containers go on, what has begun to
 // start does start, a container that was sent SIGTERM still obeys or not, but
 // nobody is left to kill it or to remove the pod.

@@ -126,6 +126,18 @@ func (r *simRuntime) Usage(context.Context) (usage []runtime.PodUsage, err error
 	return usage, err
 }
 
+func (r *simRuntime) Volumes(context.Context) (names []string, err error) {
+	r.s.look(func(h *Host, _ time.Duration) { names, err = h.Volumes() })
+	return names, err
+}
+
+func (r *simRuntime) VolumeSize(context.Context, string) (int64, error) { return 0, nil }
+
+func (r *simRuntime) RemoveVolume(_ context.Context, name string) (err error) {
+	r.s.Do(func(h *Host, now time.Duration) { err = h.RemoveVolume(now, name) })
+	return err
+}
+
 // EnsurePod waits for a stop of the same pod, as real runtimes do.
 func (r *simRuntime) EnsurePod(ctx context.Context, spec runtime.Spec) (err error) {
 	ended := r.s.await(ctx, func(h *Host, now time.Duration) bool {

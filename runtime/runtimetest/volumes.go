@@ -197,3 +197,72 @@ func testVolumeMemory(h *harness) {
 		h.t.Errorf("it is mounted after its pod, or %v", err)
 	}
 }
+
+func testVolumeKept(h *harness) {
+	dir := h.Path("/holon-kept")
+	c := h.container("main", fmt.Sprintf("echo x >> %s/count; wc -l < %s/count; chmod 700 %s; exit 0", dir, dir, dir))
+	c.Mounts = []runtime.Mount{{Volume: "data", Path: "/holon-kept"}}
+	run := func(claim string) (id runtime.RunID, lines int) {
+		spec := h.pod(c)
+		spec.Volumes = []runtime.Volume{{Name: "data", Claim: claim}}
+		h.ensure(spec)
+		h.awaitState(spec.ID, "main", 0, runtime.Exited)
+		fmt.Sscan(h.logs(spec.ID, "main", all), &lines)
+		return spec.ID, lines
+	}
+	one, other := "pvc-"+string(h.pod(c).ID), "pvc-"+string(h.pod(c).ID)
+	id, lines := run(one)
+	if lines != 1 {
+		h.t.Fatalf("a new volume holds %d lines after the first", lines)
+	}
+	h.stop(id, 0)
+	if id, lines = run(one); lines != 2 {
+		h.t.Fatalf("the volume was not kept beyond its pod: %d lines", lines)
+	}
+	if _, lines := run(other); lines != 1 {
+		h.t.Fatalf("another volume holds %d lines", lines)
+	}
+	if size, err := h.rt.VolumeSize(h.ctx, one); err != nil || size != 4 {
+		h.t.Fatalf("the volume has %d bytes, %v; want 4", size, err)
+	}
+	h.stop(id, 0)
+	h.forget(one)
+	if _, lines = run(one); lines != 1 {
+		h.t.Fatalf("a removed volume came back with %d lines", lines)
+	}
+}
+
+func testVolumeListAndRemove(h *harness) {
+	name := "pvc-" + string(h.pod(h.container("main", "exec sleep 1000")).ID)
+	spec := h.pod(h.container("main", "exec sleep 1000"))
+	spec.Volumes = []runtime.Volume{{Name: "data", Claim: name}}
+	h.ensure(spec)
+	if pods, err := h.rt.Pods(h.ctx); err != nil || !runtime.InUse(name, pods) {
+		h.t.Fatalf("no pod says that it has the volume: %v, %v", pods, err)
+	}
+	h.wantKind("a volume that a pod has", h.rt.RemoveVolume(h.ctx, name), runtime.Failed)
+	h.rt.Close()
+	h.rt = h.New() // the next daemon knows of both
+	if pods, err := h.rt.Pods(h.ctx); err != nil || !runtime.InUse(name, pods) {
+		h.t.Fatalf("after a restart no pod says that it has the volume: %v, %v", pods, err)
+	}
+	h.stop(spec.ID, 0)
+	if names, err := h.rt.Volumes(h.ctx); err != nil || !slices.Contains(names, name) {
+		h.t.Fatalf("the volume went with its pod: %v, %v", names, err)
+	}
+	h.forget(name)
+	if names, err := h.rt.Volumes(h.ctx); err != nil || slices.Contains(names, name) {
+		h.t.Fatalf("the volume is still there: %v, %v", names, err)
+	}
+	h.forget(name) // again
+	bad := h.pod(h.container("main", "true"))
+	bad.Volumes = []runtime.Volume{{Name: "data", Claim: "../escape"}}
+	h.wantKind("a volume outside its place", h.rt.EnsurePod(h.ctx, bad), runtime.BadSpec)
+}
+
+func (h *harness) forget(name string) {
+	h.t.Helper()
+	if err := h.rt.RemoveVolume(h.ctx, name); err != nil {
+		h.t.Fatalf("RemoveVolume(%s): %v", name, err)
+	}
+}
