@@ -39,6 +39,8 @@ var decoders = map[string]string{
 	"crdt/state parseOrder":            "registers",
 	"crdt/state Unstructured":          "- between forms of one value, in memory",
 	"crdt/state checker.checkHomes":    "registers",
+	"crdt/state BindingOf":             "registers",
+	"crdt/state checker.checkBinding":  "registers",
 	"crdt/state checker.checkTemplate": "registers",
 	"crdt/state checker.checkOwners":   "registers",
 	"crdt/state Convert":               "- between forms of one value, in memory",

@@ -51,7 +51,10 @@ func (n *Node) execute(ctx context.Context, o core.Order) {
 func (n *Node) carryOut(ctx context.Context, o core.Order) error {
 	ctx, cancel := context.WithTimeout(ctx, orderTimeout+o.Grace)
 	defer cancel()
-	if o.Kind.Ends() {
+	switch {
+	case o.Kind == core.Discard:
+		return n.cfg.Runtime.RemoveVolume(ctx, o.Volume)
+	case o.Kind.Ends():
 		return n.end(ctx, o)
 	}
 	spec, err := n.withSecrets(o)
@@ -92,7 +95,14 @@ func (n *Node) observe(ctx context.Context) {
 		n.host.poke() // Info says why, and the node's conditions with it
 		return
 	}
-	n.tell(ctx, core.Observed{Pods: pods})
+	volumes, err := n.cfg.Runtime.Volumes(list)
+	if err != nil {
+		n.log.Warn("the volumes of this node cannot be listed", "error", err)
+		volumes = nil // not asked, as it were
+	} else if volumes == nil {
+		volumes = []string{}
+	}
+	n.tell(ctx, core.Observed{Pods: pods, Volumes: volumes})
 }
 
 // watchPods looks at the runtime when it hints at a change, and now and then.

@@ -26,6 +26,7 @@ const (
 	sessionProtocol = "/holon/session/1"
 	eventsProtocol  = "/holon/events/1"
 	usageProtocol   = "/holon/usage/1"
+	volumesProtocol = "/holon/volumes/1"
 )
 
 const (
@@ -126,6 +127,7 @@ func (n *Node) serveStreams() {
 		return n.ring.list(n.now(), namespace), nil
 	})
 	answerPeers(n, usageProtocol, n.ownUsage)
+	answerPeers(n, volumesProtocol, n.answerVolumes)
 }
 
 func (n *Node) serveSession(ctx context.Context, from p2p.PeerID, s p2p.Stream) {

@@ -212,8 +212,8 @@ type Volume struct {
 	// HostPath: it is that, and nothing of its own.
 	HostPath *HostPath `json:",omitempty"`
 	// Memory: an empty directory is in memory, with room for Limit bytes if that is not 0.
-	Memory bool  `json:",omitempty"`
-	Limit  int64 `json:",omitempty"`
+	Memory bool   `json:",omitempty"`
+	Limit  int64  `json:",omitempty"`
 	Claim  string `json:",omitempty"`
 }
 

@@ -58,6 +58,7 @@ type planner struct {
 	wishes     []wishes    // by node; nil: nothing is wished
 	hard, soft []spread    // constraints that filter, and that are wishes
 	near       company
+	together   string // the node that was chosen last
 }
 
 // place decides one slot, or leaves it as it is.
@@ -72,11 +73,16 @@ func (p *planner) place(s *state.Slot) {
 	p.turns(s)
 	v, runner, placed := p.v, p.v.Assigned(p.w, s), s.Home.Node != ""
 	moves := placed && runner != s.Home.Node && p.homeMoves(s)
+	pin := p.pin(s)
 	switch {
 	case v.Stopped(p.w):
 		p.explain(s, true, fmt.Sprintf("no majority has been seen for %v (%s): it runs here again once there is one", p.w.StopWhenAlone, valid.StopWhenAloneAnnotation))
 	case p.w.Daemon():
 		p.daemon(s)
+	case runner == "" && pin.Missing != "":
+		p.explain(s, true, pin.Missing)
+	case runner != "" && runner == s.Home.Node && v.healthFor(p.w, runner) != Serving:
+		p.explain(s, false, "home is "+runner+", which is "+v.whyNot(p.w, s)+": it stays where its volume is")
 	case runner != "" && runner == s.Home.Node:
 		p.explain(s, false, "home is "+runner+", which serves")
 	case runner != "" && !moves:
@@ -84,7 +90,9 @@ func (p *planner) place(s *state.Slot) {
 	case runner != "":
 		p.decide(Decision{Slot: s.ID, Home: &state.Home{Node: runner, Term: s.Home.Term + 1}})
 		p.explain(s, false, "stand-in "+runner+" becomes home: "+s.Home.Node+" is "+v.whyNot(p.w, s))
-	case placed && !moves && !p.w.StandIn:
+	case placed && runner == "" && pin.Node == s.Home.Node && v.whyWaits(p.w, s.ID) != "":
+		p.explain(s, true, v.whyWaits(p.w, s.ID))
+	case placed && !moves && !p.w.StandIn && !v.released(p.w, s):
 		p.explain(s, true, "home "+s.Home.Node+" is "+v.whyNot(p.w, s)+" and this kind of workload gets no stand-in")
 	case placed && !moves && v.replacedAt(p.w, s) > v.Now:
 		p.explain(s, true, p.waiting(s))
@@ -98,6 +106,12 @@ func (p *planner) place(s *state.Slot) {
 // nor a drain is where the workload gets no stand-in: that must not run twice, and
 // its home may still run it. A StatefulSet's home in reach can be seen to have stopped. Without a majority, or while homes are held, nothing is.
 func (p *planner) homeMoves(s *state.Slot) bool {
+	switch pin := p.pin(s); {
+	case p.v.released(p.w, s):
+		return p.v.HomesMove()
+	case pin.Node != "":
+		return false
+	}
 	switch p.v.healthFor(p.w, s.Home.Node) {
 	case Lost, Unfit:
 		return false
@@ -118,6 +132,9 @@ func (p *planner) choose(s *state.Slot, home bool) {
 	}
 	i := p.best(s)
 	if i < 0 {
+		if waits := p.v.whyWaits(p.w, s.ID); waits != "" {
+			why += waits + "; "
+		}
 		p.explain(s, true, why+p.summary(s))
 		p.plan.Waits, p.plan.Heeds = true, p.heeds()
 		return
@@ -135,7 +152,18 @@ func (p *planner) choose(s *state.Slot, home bool) {
 	}
 	p.v.Occupy(p.w, c.node.Name)
 	p.plan.Booked = append(p.plan.Booked, c.node.Name)
+	p.together = c.node.Name
 	p.booked(i)
+}
+
+// pin is what the volumes of a slot ask, if those that were chosen for in this plan go
+// where they belong.
+func (p *planner) pin(s *state.Slot) Pin {
+	pin := p.v.pin(p.w, s.ID)
+	if pin.Shared && pin.Node == "" {
+		pin.Node = p.together
+	}
+	return pin
 }
 
 func (p *planner) decide(d Decision) { p.plan.Decisions = append(p.plan.Decisions, d) }

@@ -90,7 +90,7 @@ func (v *View) stopsAt(w *state.Workload) time.Duration {
 func (v *View) replacedAt(w *state.Workload, s *state.Slot) time.Duration {
 	n := v.Node(s.Home.Node)
 	switch {
-	case n == nil:
+	case n == nil, v.released(w, s):
 	case n.Health == Lost:
 		return after(n.Since, v.silence(w))
 	case n.Health == Unfit:
@@ -107,6 +107,11 @@ func (v *View) silence(w *state.Workload) time.Duration {
 		return v.lostAfter(w)
 	}
 	return w.UnreachableDelay
+}
+
+// MayStandIn reports whether the stand-in that was named for a slot may run it.
+func (v *View) MayStandIn(w *state.Workload, s *state.Slot) bool {
+	return v.standsIn(w, s) && v.Away(w, s)
 }
 
 // Away reports whether the home of a slot cannot run it, and nobody waits for it.
@@ -157,7 +162,3 @@ func (p *planner) waiting(s *state.Slot) string {
 	}
 	return fmt.Sprintf("%s, and nobody stands in before that has lasted for %v (%s or its toleration)", why, delay, valid.StandInDelayAnnotation)
 }
-
-// MayStandIn reports whether a stand-in counts that was named for a slot of a workload:
-// of a StatefulSet it does no more once it is not allowed.
-func MayStandIn(w *state.Workload) bool { return w.StandIn || !w.Set() }

@@ -117,7 +117,7 @@ func (p *planner) booked(i int) {
 // best is the fitting node that is steady, then has the best mark, then the fewest slots of this
 // workload, then the most room, then the greatest rendezvous weight for this slot; or -1.
 func (p *planner) best(s *state.Slot) int {
-	nodes, seed := p.candidates(), seedOf(s.ID.Workload, s.ID.Index+1)
+	nodes, seed, pin := p.candidates(), seedOf(s.ID.Workload, s.ID.Index+1), p.pin(s)
 	for i := range p.hard {
 		p.hard[i].renew()
 	}
@@ -125,6 +125,9 @@ func (p *planner) best(s *state.Slot) int {
 	best := -1
 	for i := range nodes {
 		c := &nodes[i]
+		if pin.Node != "" && c.node.Name != pin.Node {
+			continue
+		}
 		if c.unsuitable != "" || c.short != "" || best >= 0 && !c.better(&nodes[best], seed) {
 			continue
 		}
@@ -156,9 +159,12 @@ func (p *planner) summary(s *state.Slot) string {
 	if len(nodes) == 0 {
 		return "no nodes available to schedule pods"
 	}
-	counts := map[string]int{}
+	counts, pin := map[string]int{}, p.pin(s)
 	for i := range nodes {
 		why := p.obstacle(i)
+		if pin.Node != "" && nodes[i].node.Name != pin.Node {
+			why = volumeElsewhere
+		}
 		if why == "" {
 			reason, _ := p.v.refused(s.ID, nodes[i].node.Name)
 			why = "node(s) refused it (" + reason + ")"

@@ -28,6 +28,9 @@ type View struct {
 	// Its answers must not change while the view is in use; nil: nobody has.
 	Refused func(slot state.SlotID, node string) (reason string, refused bool)
 
+	// Pin tells what the volumes of a slot ask, with the same promise; nil: nobody has any.
+	Pin func(w *state.Workload, slot state.SlotID) Pin
+
 	byName  map[string]int // position in Nodes
 	tallies tallies
 	asked   demand      // of the workload asked for last
@@ -113,7 +116,8 @@ func (v *View) refused(slot state.SlotID, node string) (reason string, refused b
 
 // serves reports whether a node can run the present run of a slot.
 func (v *View) serves(w *state.Workload, slot state.SlotID, node string) bool {
-	if v.healthFor(w, node) != Serving {
+	pin := v.pin(w, slot)
+	if h := v.healthFor(w, node); h != Serving && !v.holds(h, &pin, node) || pin.Node != "" && pin.Node != node {
 		return false
 	}
 	_, refused := v.refused(slot, node)
@@ -138,6 +142,9 @@ func (v *View) whyNot(w *state.Workload, s *state.Slot) string {
 	if h := v.healthFor(w, s.Home.Node); h != Serving {
 		return h.String()
 	}
+	if pin := v.pin(w, s.ID); pin.Node != "" && pin.Node != s.Home.Node {
+		return "not where its volume is (" + pin.Node + ")"
+	}
 	reason, _ := v.refused(s.ID, s.Home.Node)
 	return "refusing it (" + reason + ")"
 }
@@ -147,7 +154,7 @@ func (v *View) Assigned(w *state.Workload, s *state.Slot) string {
 	if v.Stopped(w) || v.replacedAt(w, s) > v.Now {
 		return ""
 	}
-	return s.Assigned(func(node string) bool { return (node == s.Home.Node || MayStandIn(w)) && v.serves(w, s.ID, node) })
+	return s.Assigned(func(node string) bool { return (node == s.Home.Node || v.standsIn(w, s)) && v.serves(w, s.ID, node) })
 }
 
 // demand remembers one workload: callers go through them one by one.

@@ -33,6 +33,8 @@ func (n *Node) audit(ready *core.Ready) (issued []func()) {
 			for uid := range crdt.Join(change.Record, nil).Objects {
 				w.sets[uid] = true
 			}
+		case state.Claims:
+			w.noteClaims(change.Key, change.Record)
 		case state.Pods:
 			for uid := range crdt.Join(change.Record, nil).Objects {
 				w.bare[uid] = true
@@ -51,9 +53,9 @@ func (n *Node) audit(ready *core.Ready) (issued []func()) {
 		if f.Reason == "StoreDivergence" || f.Reason == "ReplicaForked" {
 			w.did("%s: %s %s %s", n.name, f.Reason, f.About, f.Message)
 		}
-		if f.Reason == "SuccessfulCreate" {
+		if job, made := strings.CutPrefix(f.Message, "created job "); made && f.Reason == "SuccessfulCreate" {
 			_, namespace, _ := f.About.Split()
-			n.auditCron(state.MakeKey(state.Jobs, namespace, strings.TrimPrefix(f.Message, "created job ")))
+			n.auditCron(state.MakeKey(state.Jobs, namespace, job))
 		}
 		if f.Reason == "SyncHeld" {
 			n.confirmLater()
@@ -82,14 +84,16 @@ func (n *Node) auditSlot(key state.Key, before, after *crdt.Record) {
 	}
 	if now.Home != old.Home {
 		w.homed(now.ID, now.Home)
-		if old.Home.Node == "" {
+		if old.Home.Term == 0 {
 			n.auditFirstHome(&now)
 		}
 	}
 	if now.StandIn != old.StandIn {
 		w.Counts.StandIns++
 		n.auditDelay(&now)
-		if w.bare[now.ID.Workload] {
+		if n.keeps(&now) { // the user has given its data up, or it is there
+			w.homed(now.ID, state.Home{Node: now.StandIn.Node})
+		} else if w.bare[now.ID.Workload] {
 			w.violate("anytime: %s lets %s stand in for a bare pod, slot %s", n.name, now.StandIn.Node, now.ID)
 		}
 	}
@@ -107,6 +111,12 @@ func (n *Node) auditOrder(o core.Order) {
 	w := n.w
 	if o.Kind == core.Restart && o.Attempt > 1 {
 		w.Counts.BackOffs++
+	}
+	if o.Kind == core.Ensure || o.Kind == core.Restart {
+		n.auditClaims(o)
+	}
+	if o.Kind == core.Discard {
+		n.auditDiscard(o)
 	}
 	if o.Kind == core.Ensure {
 		s, ok := n.slotOf(o.Spec)
@@ -129,9 +139,15 @@ func (n *Node) auditOrder(o core.Order) {
 	}
 	if s.Home.Node != n.name {
 		w.Counts.HandBacks++
-	} else if n.runs(&s, o.Run) && !n.drains && !n.drained() && !n.halts(&s) {
+	} else if n.runs(&s, o.Run) && !n.drains && !n.drained() && !n.halts(&s) && !n.lacks(&spec, o.Run) {
 		w.violate("anytime: %s stops run %s of slot %d of %s, which is at home and wanted", n.name, o.Run, s.ID.Index, s.Owner)
 	}
+}
+
+// keeps reports whether the workload of a slot has claims.
+func (n *Node) keeps(s *state.Slot) bool {
+	wl, err := state.DecodeWorkload(s.Owner, n.newest[s.Owner])
+	return err == nil && wl != nil && wl.Keeps()
 }
 
 // drained reports whether this node's record says that it is to be emptied.
@@ -216,6 +232,7 @@ func (n *Node) auditHost() {
 	pods := n.host.Statuses(w.now)
 	w.bad = append(w.bad, check.Allocatable(n.name, room, pods, n.request)...)
 	n.auditTwice(pods)
+	n.auditAway(pods)
 	clear(n.running)
 	if w.shape.Inits {
 		n.auditSequences(pods)

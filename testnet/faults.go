@@ -180,6 +180,7 @@ func (w *World) loseDisk(n *Node) {
 func (w *World) burn(n *Node) {
 	w.crash(n, true)
 	n.host.Crash(w.now) // also if only the daemon was down
+	n.host.Burn()
 	n.powerCuts++
 	w.did("%s loses its disk", n.name)
 	w.Counts.DiskLosts++

@@ -35,6 +35,8 @@ type Shape struct {
 	Probes bool
 	// Inits: pods have init containers, sidecars and hooks, some of which fail for a while.
 	Inits bool
+	// Volumes: some of it has claims, and data is given up.
+	Volumes bool
 	// Crons: some of it is made again and again, and clocks are wrong.
 	Crons bool
 	// Lives: objects have finalizers and owners.
@@ -64,6 +66,7 @@ func play(cfg Config, shape Shape, onStep func(string)) (*World, []string) {
 		}
 	}
 	w.calm()
+	w.claimTheirs()
 	if shape.Crons {
 		from := w.calmTime()
 		w.Run(shape.Calm)
@@ -79,6 +82,7 @@ func play(cfg Config, shape Shape, onStep func(string)) (*World, []string) {
 		return w, w.Violations()
 	}
 	w.deleteAll()
+	w.forgetClaims()
 	w.Run(15 * time.Second)
 	if shape.Lives {
 		w.letAllGo()
@@ -102,6 +106,9 @@ func (w *World) operate() {
 		return
 	case w.shape.Lives && w.rng.IntN(3) > 0:
 		n.operateLives()
+		return
+	case w.shape.Volumes && w.rng.IntN(2) == 0:
+		n.operateVolumes()
 		return
 	case w.shape.Sets && w.rng.IntN(3) == 0:
 		n.operateSets()
@@ -317,6 +324,9 @@ func (n *Node) putPod(name string) {
 }
 
 func (n *Node) remove(key state.Key) {
+	if key.Resource() == state.Claims {
+		n.w.forget(crdt.Join(n.newest[key], nil))
+	}
 	if live := n.seen[key].Live(); live != nil {
 		n.mutate(core.Mutate{Key: key, UID: live.UID, Delete: true})
 	}

@@ -40,6 +40,8 @@ var kinds = map[string]func(*Config, *Shape){
 	"probes":            func(_ *Config, s *Shape) { s.Probes, s.Calm = true, time.Minute },
 	"inits":             func(_ *Config, s *Shape) { s.Inits, s.Jobs, s.Calm = true, true, time.Minute },
 	"lives":             func(_ *Config, s *Shape) { s.Lives = true },
+	"volumes":           func(_ *Config, s *Shape) { s.Volumes = true },
+	"volumes-split":     func(_ *Config, s *Shape) { s.Volumes, s.Odds = true, 2 },
 	"crons": func(_ *Config, s *Shape) {
 		s.Crons, s.Ops, s.Every, s.Calm = true, s.Ops/2, 3*time.Second, 3*time.Minute
 	},
@@ -168,6 +170,18 @@ const initsPlayed = 20
 func TestInitsInHistories(t *testing.T) {
 	total := playKinds(t, initsPlayed, "inits")
 	if c := &total; c.InitsRun == 0 || c.Hooks == 0 || c.ProbesFailed == 0 || c.JobsDone == 0 || c.PowerCuts == 0 {
+		t.Errorf("something never happened: %+v", total)
+	}
+}
+
+// volumesPlayed is how many histories TestVolumesInHistories plays of each kind.
+const volumesPlayed = 12
+
+// TestVolumesInHistories plays histories in which pods have claims, and people give data
+// up and delete it.
+func TestVolumesInHistories(t *testing.T) {
+	total := playKinds(t, volumesPlayed, "volumes", "volumes-split")
+	if c := &total; c.ClaimStarts == 0 || c.RunsAway == 0 || c.Abandoned == 0 || c.VolumesRemoved == 0 || c.VolumesUnused == 0 {
 		t.Errorf("something never happened: %+v", total)
 	}
 }

@@ -127,7 +127,7 @@ func (n *Node) auditStart(o core.Order, s *state.Slot) {
 	if !wl.Set() || n.hosts(o.Run) {
 		return
 	}
-	if s.Home.Node != n.name && !wl.StandIn {
+	if s.Home.Node != n.name && !wl.StandIn && !wl.Keeps() { // with claims: where the data is
 		n.w.violate("anytime: %s starts slot %s of a StatefulSet without a stand-in, whose home is %s", n.name, s.ID, s.Home.Node)
 	}
 	for _, m := range n.core.View().Members {

@@ -415,7 +415,8 @@ func (n *Node) observe() {
 	if err != nil {
 		return
 	}
-	n.step(core.Observed{Pods: pods})
+	volumes, _ := n.host.Volumes() // it answers, or Pods would not have
+	n.step(core.Observed{Pods: pods, Volumes: append([]string{}, volumes...)})
 	here := map[runtime.RunID]bool{}
 	for _, p := range pods {
 		here[p.ID] = true
@@ -487,6 +488,8 @@ func (n *Node) carryOut(o core.Order) {
 		err = n.host.Start(n.w.now, *o.Spec, o.Container, o.Attempt)
 	case core.Update:
 		err = n.host.UpdateFiles(n.w.now, *o.Spec)
+	case core.Discard:
+		err = n.host.RemoveVolume(n.w.now, o.Volume)
 	case core.Kill:
 		n.w.Counts.ProbeKills++
 		err = n.host.StopContainer(n.w.now, o.Run, o.Container, o.Attempt, o.Grace)

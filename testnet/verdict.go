@@ -127,6 +127,7 @@ func (w *World) eventually() {
 	}
 	fits := w.fits(replicas)
 	w.bad = append(w.bad, check.ExactlyOnce(replicas, fits)...)
+	w.bad = append(w.bad, check.Claims(replicas, fits)...)
 	if fits {
 		w.bad = append(w.bad, check.Jobs(replicas)...)
 		w.bad = append(w.bad, check.Deserted(replicas)...)
@@ -203,6 +204,10 @@ func (w *World) finally() {
 	lost := w.Counts.DiskLosts+w.Counts.RollbacksSeen+w.Counts.RollbacksUnseen > 0
 	w.bad = append(w.bad, check.NothingLeaked(w.replicas(), lost)...)
 	w.bad = append(w.bad, w.document(w.replicas(), !lost)...)
+	// Who was away until a delete was purged elsewhere puts the claim aside, and keeps the data.
+	if accounts := &w.Counts.Core; !lost && w.Counts.MemberEvictions == 0 && accounts.Superseded+accounts.Dropped == 0 {
+		w.noVolumes()
+	}
 }
 
 // document judges what is stored. Between a rollback that nothing outside the

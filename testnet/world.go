@@ -48,6 +48,7 @@ const (
 	NoIngestRule Bug = "no-ingest-rule"
 	NoOrphanRule Bug = "no-orphan-rule"
 	KeepReplica  Bug = "keep-replica" // after its disk was lost or rolled back
+	StrayRuns    Bug = "stray-runs"   // runs go on and start where their data is not: auditClaims, auditAway
 	TwoNames     Bug = "two-names"    // each node names the Job of a CronJob its own way: Crons
 	NoHold       Bug = "no-hold"      // finalizers hold nothing: auditLife
 	NoRelease    Bug = "no-release"   // a merge after which nothing holds an object releases nothing: Lives
@@ -58,7 +59,7 @@ const (
 func (b Bug) ablates() core.Rule {
 	return map[Bug]core.Rule{
 		EagerHomes: core.MajorityRule, RunTwice: core.SetRule, NoStalePath: core.StaleRule, NoIngestRule: core.IngestRule,
-		NoOrphanRule: core.OrphanRule, KeepReplica: core.ReplicaRule, TwoNames: core.CronRule,
+		NoOrphanRule: core.OrphanRule, KeepReplica: core.ReplicaRule, TwoNames: core.CronRule, StrayRuns: core.ClaimRule,
 		NoHold: core.HoldRule, NoRelease: core.ReleaseRule, NoProof: core.ProofRule,
 	}[b]
 }
@@ -69,7 +70,7 @@ func (b Bug) Rule() string {
 		SendFirst: "before it was on its disk", AckFirst: "acknowledged", ReuseCounters: "twice",
 		DeafSync: "differs between",
 		NoHold:   "holds", NoRelease: "nothing holds", NoProof: "may be alive",
-		NoStalePath: "", NoIngestRule: "", KeepReplica: "", NoOrphanRule: "is not here", TwoNames: "several Jobs", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home", RunTwice: "in sight, says that it has it", AllAtOnce: "has begun before",
+		NoStalePath: "", NoIngestRule: "", KeepReplica: "", NoOrphanRule: "is not here", TwoNames: "several Jobs", StrayRuns: "data is elsewhere", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home", RunTwice: "in sight, says that it has it", AllAtOnce: "has begun before",
 	}[b]
 }
 
@@ -91,17 +92,23 @@ type World struct {
 	sets   map[crdt.UID]bool                // UIDs of every StatefulSet
 	twice  map[twicePair]time.Duration      // since when two nodes that see each other run a slot of one
 	homes  map[state.SlotID]map[string]bool // every home that a slot was given
-	dead   map[string]bool                  // UIDs of which somebody had a tombstone
-	losers map[crdt.UID]bool                // objects that lost their name on some node
-	early  map[state.Key]bool               // Jobs of CronJobs that were made before the calm
-	facts  facts
-	bad    []string
-	Counts Counts
-	keys   clusterKeys
-	trace  uint64 // hash of everything that happened, in order
-	onStep func(line string)
-	shape  Shape    // of the history that is played; zero once it is calm
-	log    []string // what clients did and what broke, in order
+	away   map[awayRun]time.Duration        // since when runs go on where their data is not
+	// forgotten are claims that a user has deleted, nameLost those that a merge has;
+	// unwanted are volumes that a user has removed. claimUIDs are all objects that ever were.
+	forgotten, nameLost map[crdt.UID]bool
+	unwanted            map[string]bool
+	claimUIDs           map[crdt.UID]state.Key
+	dead                map[string]bool    // UIDs of which somebody had a tombstone
+	losers              map[crdt.UID]bool  // objects that lost their name on some node
+	early               map[state.Key]bool // Jobs of CronJobs that were made before the calm
+	facts               facts
+	bad                 []string
+	Counts              Counts
+	keys                clusterKeys
+	trace               uint64 // hash of everything that happened, in order
+	onStep              func(line string)
+	shape               Shape    // of the history that is played; zero once it is calm
+	log                 []string // what clients did and what broke, in order
 }
 
 // event is something that will happen. Equal times happen in the order in which
@@ -133,7 +140,8 @@ const eventsMax = 5_000_000
 // New makes a world whose nodes have joined one cluster.
 func New(cfg Config) *World {
 	w := &World{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0x9e3779b97f4a7c15)), ledger: check.NewLedger(), now: time.Hour,
-		ails: map[ailment]bool{}, drawn: map[string]map[string]any{}, bare: map[crdt.UID]bool{}, sets: map[crdt.UID]bool{}, twice: map[twicePair]time.Duration{}, homes: map[state.SlotID]map[string]bool{}, early: map[state.Key]bool{}, dead: map[string]bool{}, losers: map[crdt.UID]bool{}}
+		ails: map[ailment]bool{}, drawn: map[string]map[string]any{}, bare: map[crdt.UID]bool{}, sets: map[crdt.UID]bool{}, twice: map[twicePair]time.Duration{}, homes: map[state.SlotID]map[string]bool{}, early: map[state.Key]bool{}, dead: map[string]bool{}, losers: map[crdt.UID]bool{},
+		away: map[awayRun]time.Duration{}, forgotten: map[crdt.UID]bool{}, nameLost: map[crdt.UID]bool{}, unwanted: map[string]bool{}, claimUIDs: map[crdt.UID]state.Key{}}
 	w.net, w.reach, w.sides = newNetwork(w), newReach(w), sides{w: w}
 	w.keys = newClusterKeys(w.rng)
 	for i := range cfg.Nodes {

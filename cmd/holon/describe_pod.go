@@ -256,6 +256,8 @@ func (d *description) volumes(volumes []corev1.Volume) {
 			d.line(2, "EmptyDir:\tlives as long as the pod")
 		case v.HostPath != nil:
 			d.line(2, "HostPath:\t%s", v.HostPath.Path)
+		case v.PersistentVolumeClaim != nil:
+			d.line(2, "PersistentVolumeClaim:\t%s", v.PersistentVolumeClaim.ClaimName)
 		case v.Secret != nil:
 			d.line(2, "Secret:\t%s", v.Secret.SecretName)
 		default:

@@ -586,3 +586,32 @@ func (f *fakeNode) Drain(_ context.Context, progress func(string)) error {
 	progress("stopping 2 pods")
 	return fmt.Errorf("web-pod0 has nowhere to go")
 }
+
+// Volumes has one of each state.
+func (f *fakeNode) Volumes(context.Context) (api.VolumeList, error) {
+	return api.VolumeList{Missing: []string{"n3"}, Items: []api.VolumeInfo{
+		{Node: "n1", Volume: "pvc-1", State: "bound", Namespace: "default", Claim: "data", Bytes: 2048, InUse: true},
+		{Node: "n3", Volume: "pvc-2", State: "node unreachable", Namespace: "default", Claim: "store-db-0", Bytes: -1},
+		{Node: "n2", Volume: "pvc-3", State: "unused", Bytes: 5 << 30},
+	}}, nil
+}
+
+func (f *fakeNode) AbandonVolume(_ context.Context, namespace, claim string, force bool) error {
+	switch {
+	case namespace != "default" || claim != "data" && claim != "store-db-0":
+		return api.ErrNotFound
+	case claim == "data" && !force:
+		return fmt.Errorf("%w: n1, which has its data, is in reach; with --force its data is given up nevertheless", api.ErrStays)
+	}
+	return nil
+}
+
+func (f *fakeNode) RemoveVolume(_ context.Context, node, volume string) error {
+	switch {
+	case node+"/"+volume == "n1/pvc-1":
+		return fmt.Errorf("%w: it has the data of default/data", api.ErrStays)
+	case node+"/"+volume != "n2/pvc-3":
+		return api.ErrNotFound
+	}
+	return nil
+}

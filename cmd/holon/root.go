@@ -94,7 +94,7 @@ func newRootCommand(a *app) *cobra.Command {
 	addGrouped(root, groupWorkloads, newApplyCommand(a), newGetCommand(a), newDescribeCommand(a), newLogsCommand(a), newExecCommand(a),
 		newScaleCommand(a), newDeleteCommand(a), newCreateCommand(a), newLabelCommand(a), newAnnotateCommand(a), newPatchCommand(a),
 		newRolloutCommand(a), newWaitCommand(a))
-	addGrouped(root, groupCluster, newStatusCommand(a), newWhyCommand(a), newEventsCommand(a), newTopCommand(a), newCordonCommand(a), newDrainCommand(a), newUncordonCommand(a), newRebalanceCommand(a), newWhatIfCommand(a), newImageCommand(a), newSnapshotCommand(a), newSecretsCommand(a), newConflictsCommand(a), newCompactCommand(a), newSyncCommand(a))
+	addGrouped(root, groupCluster, newStatusCommand(a), newWhyCommand(a), newEventsCommand(a), newTopCommand(a), newCordonCommand(a), newDrainCommand(a), newUncordonCommand(a), newRebalanceCommand(a), newWhatIfCommand(a), newImageCommand(a), newVolumeCommand(a), newSnapshotCommand(a), newSecretsCommand(a), newConflictsCommand(a), newCompactCommand(a), newSyncCommand(a))
 	addGrouped(root, groupTestnet, newTestnetCommand(a))
 	root.AddCommand(newVersionCommand(a))
 	root.SetFlagErrorFunc(flagError)

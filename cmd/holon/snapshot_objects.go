@@ -262,7 +262,12 @@ func (a *app) confirm(ctx context.Context, intents []*intent, yes bool) error {
 	if yes || count["create"]+count["change"] == 0 || !isTerminal(a.in) {
 		return nil
 	}
-	say(a.err, "%d to create, %d to change, %d unchanged; --dry-run shows each. Go on? [y/N] ", count["create"], count["change"], count["unchanged"])
+	return a.agreed(ctx, fmt.Sprintf("%d to create, %d to change, %d unchanged; --dry-run shows each. Go on? [y/N] ", count["create"], count["change"], count["unchanged"]))
+}
+
+// agreed asks a question at a terminal, which only a yes answers.
+func (a *app) agreed(ctx context.Context, question string) error {
+	say(a.err, "%s", question)
 	answers := make(chan string, 1)
 	go func() { // waits for the terminal at the longest until the process ends
 		line, _ := bufio.NewReader(a.in).ReadString('\n')

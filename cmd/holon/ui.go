@@ -16,7 +16,8 @@ package main
 //   - -o json prints objects as the API has them, indented by 4.
 //   - The spelling is kubectl's wherever kubectl has a word for it.
 //   - Nothing asks a question in a script. On a terminal 'snapshot restore
-//     --objects' does, as it overwrites what is newer; --yes answers it.
+//     --objects' does, as it overwrites what is newer, and 'volume abandon', as it
+//     loses data; --yes answers them.
 
 import (
 	"fmt"

@@ -88,6 +88,7 @@ var checks = []struct {
 	{"node", (*checker).checkNodes},
 	{"pod meta", (*checker).checkPodMeta},
 	{"sealed", (*checker).checkSealed},
+	{"claim", (*checker).checkClaims},
 }
 
 // checker holds a document, decoded as far as it can be.
@@ -173,6 +174,9 @@ func (c *checker) decode(key Key, rec *crdt.Record) error {
 		return err
 	case PriorityClasses:
 		_, _, err := DecodePriorityClass(key, rec)
+		return err
+	case Claims:
+		_, err := DecodeClaim(key, rec)
 		return err
 	case Budgets:
 		_, err := DecodeBudget(key, rec)

@@ -12,8 +12,8 @@ func (c *checker) checkKeys() {
 		if err := key.Validate(); err != nil {
 			c.find(Broken, key, "%v", err)
 		}
-		if key.Resource() == ReplicaSets {
-			c.find(Broken, key, "ReplicaSets are derived and never stored")
+		if r := key.Resource(); r == ReplicaSets || r == Volumes || r == StorageClasses {
+			c.find(Broken, key, "%s are derived and never stored", r)
 		}
 	}
 }
@@ -77,11 +77,12 @@ func (c *checker) checkOrder() {
 	}
 }
 
-// checkRanks: only homes and goodbyes outrank time.
+// checkRanks: only homes, bindings and goodbyes outrank time.
 func (c *checker) checkRanks() {
 	for _, key := range c.keys {
 		eachWrite(c.doc[key], func(o *crdt.Object, what string, w crdt.Write) {
 			ranked := key.Resource() == Slots && what == SlotHome || key.Resource() == Members && what == MemberLeft ||
+				key.Resource() == Claims && what == ClaimBinding ||
 				what == oldGenerationPath
 			if !ranked && w.Stamp.Rank != 0 {
 				c.find(Broken, key, "%s of %s: has rank %d", what, o.UID, w.Stamp.Rank)

@@ -65,8 +65,10 @@ func (c *checker) checkHomes() {
 			return
 		case s.Home.Term == 0:
 			c.find(Broken, key, "home %s has no term", s.Home.Node)
-		case s.Home.Node == "":
-			c.find(Broken, key, "term %d has no home", s.Home.Term)
+		case s.Home.Node == "": // it waits for the node that has its volume, as long as it is wanted
+			if w := c.workloads[s.ID.Workload]; w != nil && !w.Daemon() && w.Counts(s.ID.Index) {
+				c.find(Unsettled, key, "it has no home any more")
+			}
 		}
 		o, _ := liveSlot(c.doc[key])
 		g := o.Registers[SlotHome]

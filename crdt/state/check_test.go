@@ -173,6 +173,15 @@ func plants(d *document) map[string][]func() Severity {
 	owner := func(uid byte) map[string]string {
 		return map[string]string{JobOwner: string(EncodeRegister(CronOwner{Key: MakeKey(CronJobs, "default", "c"), UID: crdt.UID{uid}}))}
 	}
+	bind := func(rank uint64, value string) {
+		claim := MakeKey(Claims, "default", "c")
+		d.set(claim, crdt.UID{11}, map[string]string{"/spec/volumeMode": `"Filesystem"`})
+		rec, err := d.doc[claim].SetRanked(crdt.UID{11}, d.w.next(), ClaimBinding, rank, []byte(value))
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		d.doc[claim] = rec
+	}
 	return map[string][]func() Severity{
 		"key": {
 			broken(func() { d.doc["pods/x"] = d.doc[p] }),
@@ -235,7 +244,7 @@ func plants(d *document) map[string][]func() Severity {
 		},
 		"home": {
 			broken(func() { d.home(0, 2, `{"node":"n1"}`) }),
-			broken(func() { d.home(0, 2, `{"term":2}`) }),
+			unsettled(func() { d.home(0, 2, `{"term":2}`) }),
 			broken(func() { d.home(0, 2, `{"node":"n1","term":3}`) }),
 			broken(func() {
 				d.split(func(d *document) { d.home(0, 1, `{"node":"n2","term":7}`) }, func(d *document) {
@@ -288,6 +297,12 @@ func plants(d *document) map[string][]func() Severity {
 					d.set(member, MemberUID("peer-n1"), map[string]string{MemberLeft: `false`})
 				})
 			}),
+		},
+		"claim": {
+			broken(func() { bind(0, `1`) }),
+			broken(func() { bind(1, `{"node":"n1","volume":"pvc-0b000000-0000-0000-0000-000000000000"}`) }),
+			broken(func() { bind(0, `{"node":"n1"}`) }),
+			broken(func() { bind(0, `{"node":"n1","volume":"pvc-0c000000-0000-0000-0000-000000000000"}`) }),
 		},
 		"sealed": {
 			broken(func() { d.set(secretKey, crdt.UID{7}, map[string]string{"/data/a": `"cGxhaW4="`}) }),

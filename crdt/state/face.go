@@ -104,6 +104,7 @@ var kinds = map[string][2]string{
 	Secrets: {"v1", "Secret"}, Services: {"v1", "Service"}, ServiceAccounts: {"v1", "ServiceAccount"},
 	StatefulSets: {"apps/v1", "StatefulSet"}, DaemonSets: {"apps/v1", "DaemonSet"}, ControllerRevisions: {"apps/v1", "ControllerRevision"},
 	Deployments: {"apps/v1", "Deployment"}, ReplicaSets: {"apps/v1", "ReplicaSet"},
+	Claims: {"v1", "PersistentVolumeClaim"}, Volumes: {"v1", "PersistentVolume"}, StorageClasses: {"storage.k8s.io/v1", "StorageClass"},
 	EndpointSlices: {"discovery.k8s.io/v1", "EndpointSlice"},
 	Jobs:           {"batch/v1", "Job"}, CronJobs: {"batch/v1", "CronJob"},
 	Budgets: {"policy/v1", "PodDisruptionBudget"}, PriorityClasses: {"scheduling.k8s.io/v1", "PriorityClass"},

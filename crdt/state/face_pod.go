@@ -51,6 +51,11 @@ func (p *PodFace) Value() (map[string]any, error) {
 			return nil, err
 		}
 	}
+	if len(p.Workload.ClaimTemplates) > 0 && p.Template != nil {
+		if err := p.ofClaims(spec); err != nil {
+			return nil, err
+		}
+	}
 	if p.Node != "" {
 		spec["nodeName"] = p.Node
 	}
@@ -143,6 +148,8 @@ func (p *PodFace) containers(status map[string]any, field string, of []Container
 // trouble is what concerns the whole pod; kubectl shows its reason as STATUS.
 func (p *PodFace) trouble(s *RunStatus) (reason, message string) {
 	switch {
+	case p.NodeLost && p.Workload.Template != nil && p.Workload.Keeps():
+		return "NodeUnreachable", p.Node + " is out of reach; this is what was last seen. VolumeOnUnreachableNode: its volume is there, so it waits for it"
 	case p.NodeLost:
 		return "NodeUnreachable", p.Node + " is out of reach; this is what was last seen"
 	case s.Refused != "":

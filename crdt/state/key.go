@@ -26,7 +26,10 @@ const (
 	ServiceAccounts = "serviceaccounts"
 	EndpointSlices  = "endpointslices.discovery.k8s.io" // derived, never stored
 
-	Leases = "leases.coordination.k8s.io"
+	Leases         = "leases.coordination.k8s.io"
+	Claims         = "persistentvolumeclaims"
+	Volumes        = "persistentvolumes"             // derived, never stored
+	StorageClasses = "storageclasses.storage.k8s.io" // given, never stored
 
 	PriorityClasses = "priorityclasses.scheduling.k8s.io"
 

@@ -35,6 +35,11 @@ func (w *Workload) fromStatefulSet(value map[string]any) error {
 	w.Template, w.Generation, w.Created = &s.Spec.Template, s.Generation, creation(value)
 	w.readPolicy(s.Annotations)
 	w.readRollout(s.Annotations, s.Spec.MinReadySeconds, s.Spec.RevisionHistoryLimit)
+	var labels map[string]string
+	if s.Spec.Selector != nil {
+		labels = s.Spec.Selector.MatchLabels
+	}
+	w.readClaimTemplates(value, labels)
 	w.InOrder = s.Spec.PodManagementPolicy != appsv1.ParallelPodManagement
 	w.OnDelete = s.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType
 	w.MaxUnavailable = 1

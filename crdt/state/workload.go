@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,10 +60,18 @@ type Workload struct {
 	// waits for its pods to go first.
 	Stops bool
 	Ended Phase // of a Pod that Stops
+	// ClaimTemplates are those of a StatefulSet: each of its slots has a claim of its own.
+	ClaimTemplates []ClaimTemplate
 }
 
 // Bare reports whether w is a Pod that nobody else owns.
 func (w *Workload) Bare() bool { return w.Key.Resource() == Pods }
+
+// Keeps reports whether pods of w have data that one node keeps: where that is they run,
+// and nobody stands in for it.
+func (w *Workload) Keeps() bool {
+	return len(w.ClaimTemplates) > 0 || slices.ContainsFunc(w.Template.Spec.Volumes, func(v corev1.Volume) bool { return v.PersistentVolumeClaim != nil })
+}
 
 // Policy is how a workload is treated while its nodes are in trouble.
 type Policy = valid.Policy
@@ -138,6 +147,9 @@ func DecodeWorkload(key Key, rec *crdt.Record) (*Workload, error) {
 		}
 	}
 	w.Revision = RevisionHash(w.Template)
+	if w.Keeps() {
+		w.StandIn = false
+	}
 	life := LifeOf(rec.Live())
 	w.Deleting = life.Deleting
 	w.Stops = life.Deleting && (w.Bare() || life.InForeground())

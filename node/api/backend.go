@@ -210,6 +210,14 @@ type Backend interface {
 	LoadImage(ctx context.Context, archive io.Reader, sum func() string, progress func(string)) ([]ImageInfo, error)
 	// CopyImage makes nodes get an image from those that have it.
 	CopyImage(ctx context.Context, c ImageCopy, progress func(string)) error
+	// Volumes lists what nodes keep beyond pods.
+	Volumes(ctx context.Context) (VolumeList, error)
+	// AbandonVolume gives the data of a claim up, so that its pods start elsewhere with an
+	// empty volume. It fails with ErrStays while the node that has it is in reach, unless
+	// forced.
+	AbandonVolume(ctx context.Context, namespace, claim string, force bool) error
+	// RemoveVolume removes a volume of a node, with ErrStays unless it is unused.
+	RemoveVolume(ctx context.Context, node, volume string) error
 	// CreateToken, Tokens and RevokeToken manage join tokens.
 	CreateToken(ctx context.Context, uses int, ttl time.Duration) (token string, info TokenInfo, err error)
 	Tokens(ctx context.Context) ([]TokenInfo, error)

@@ -20,6 +20,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -59,6 +60,7 @@ func newScheme() *runtime.Scheme {
 	utilruntime.Must(rbacv1.AddToScheme(s))
 	utilruntime.Must(authorizationv1.AddToScheme(s))
 	utilruntime.Must(authenticationv1.AddToScheme(s))
+	utilruntime.Must(storagev1.AddToScheme(s))
 	utilruntime.Must(metricsv1beta1.AddToScheme(s))
 	s.AddKnownTypes(schema.GroupVersion{Group: holonGroup, Version: holonVersion}, &Revocation{}, &Conflict{})
 	return s

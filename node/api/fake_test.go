@@ -565,3 +565,27 @@ func (m *memory) Drain(_ context.Context, progress func(string)) error {
 	progress("pod b stopped")
 	return nil
 }
+
+func (m *memory) Volumes(context.Context) (VolumeList, error) {
+	return VolumeList{Items: []VolumeInfo{{Node: "n1", Volume: "pvc-1", State: "bound", Namespace: "default", Claim: "data", Bytes: 12}}}, m.fail
+}
+
+func (m *memory) AbandonVolume(_ context.Context, namespace, claim string, force bool) error {
+	switch {
+	case namespace != "default" || claim != "data":
+		return ErrNotFound
+	case !force:
+		return fmt.Errorf("%w: n1, which has its data, is in reach", ErrStays)
+	}
+	return m.fail
+}
+
+func (m *memory) RemoveVolume(_ context.Context, node, volume string) error {
+	switch {
+	case node != "n1":
+		return ErrNotFound
+	case volume == "pvc-1":
+		return fmt.Errorf("%w: it has the data of default/data", ErrStays)
+	}
+	return m.fail
+}

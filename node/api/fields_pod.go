@@ -4,7 +4,8 @@ const (
 	noProfiles     = "not applied: the container has the profile that its runtime gives to all"
 	noSeccompFiles = "seccomp profiles of a node's own files are not served; use RuntimeDefault or Unconfined"
 	noHostAccess   = "a pod has namespaces of its own here; remove the field"
-	noVolumeKind   = "this kind of volume is not served yet; configMap, secret, downwardAPI, projected, emptyDir and hostPath are"
+	noVolumeKind   = "this kind of volume is not served yet; configMap, secret, downwardAPI, projected, emptyDir, hostPath and persistentVolumeClaim are"
+	noEphemeral    = "no claim is made for a single pod: use emptyDir for what goes with the pod, and a PersistentVolumeClaim for what stays"
 	noTokenFiles   = "no tokens of ServiceAccounts are made yet; remove the source"
 	notYetDNS      = "not applied yet: the pod uses the resolver of its node"
 	noDevices      = "devices cannot be requested yet; holon places pods by cpu and memory"
@@ -34,6 +35,7 @@ var podSpecRules = fieldRules{
 		"volumes[].configMap", "volumes[].configMap.name", "volumes[].configMap.optional", "volumes[].configMap.defaultMode",
 		"volumes[].configMap.items", "volumes[].configMap.items[].key", "volumes[].configMap.items[].path",
 		"volumes[].configMap.items[].mode",
+		"volumes[].persistentVolumeClaim", "volumes[].persistentVolumeClaim.claimName", "volumes[].persistentVolumeClaim.readOnly",
 		"volumes[].secret", "volumes[].secret.secretName", "volumes[].secret.optional", "volumes[].secret.defaultMode",
 		"volumes[].secret.items", "volumes[].secret.items[].key", "volumes[].secret.items[].path",
 		"volumes[].secret.items[].mode",
@@ -92,12 +94,12 @@ var podSpecRules = fieldRules{
 
 		"volumes[].awsElasticBlockStore": noVolumeKind, "volumes[].azureDisk": noVolumeKind, "volumes[].azureFile": noVolumeKind,
 		"volumes[].cephfs": noVolumeKind, "volumes[].cinder": noVolumeKind, "volumes[].csi": noVolumeKind,
-		"volumes[].ephemeral": noVolumeKind, "volumes[].fc": noVolumeKind,
+		"volumes[].ephemeral": noEphemeral, "volumes[].fc": noVolumeKind,
 		"volumes[].flexVolume": noVolumeKind, "volumes[].flocker": noVolumeKind, "volumes[].gcePersistentDisk": noVolumeKind,
 		"volumes[].gitRepo": noVolumeKind, "volumes[].glusterfs": noVolumeKind,
 		"volumes[].image": noVolumeKind, "volumes[].iscsi": noVolumeKind, "volumes[].nfs": noVolumeKind,
-		"volumes[].persistentVolumeClaim": noVolumeKind, "volumes[].photonPersistentDisk": noVolumeKind,
-		"volumes[].portworxVolume": noVolumeKind, "volumes[].quobyte": noVolumeKind,
+		"volumes[].photonPersistentDisk": noVolumeKind,
+		"volumes[].portworxVolume":       noVolumeKind, "volumes[].quobyte": noVolumeKind,
 		"volumes[].rbd": noVolumeKind, "volumes[].scaleIO": noVolumeKind,
 		"volumes[].storageos": noVolumeKind, "volumes[].vsphereVolume": noVolumeKind,
 	},

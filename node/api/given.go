@@ -77,6 +77,7 @@ func (g *given) in(namespace Object, ca []byte, round uint64) Object {
 func (c *Cache) Give(ca []byte) error {
 	return c.change(func(w *writing) {
 		c.gives, c.ca = true, ca
+		w.put(localClass())
 		for _, o := range c.current.Load().list(Namespaces, "") {
 			w.completeNamespace(o.Name, nil)
 		}

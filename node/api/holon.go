@@ -64,6 +64,9 @@ type Progress struct {
 //	GET    images?node=NAME                without a node: of all
 //	POST   images                          an archive, its SHA-256 as a trailer; see ImageProgress
 //	POST   images/copy                     an ImageCopy; JSON lines, see Progress
+//	GET    volumes                         a VolumeList
+//	POST   volumes/persistentvolumeclaims/NAMESPACE/NAME    a VolumeAbandonment
+//	DELETE volumes/NODE/VOLUME             one that is unused
 //	POST   sync/confirm                    likewise
 func (s *Server) holonRoutes(mux *http.ServeMux) {
 	handle := func(pattern string, f func(http.ResponseWriter, *http.Request) error) {
@@ -82,6 +85,9 @@ func (s *Server) holonRoutes(mux *http.ServeMux) {
 	handle("GET "+holonPath+"images", s.images)
 	handle("POST "+holonPath+"images", s.loadImage)
 	handle("POST "+holonPath+"images/copy", s.copyImage)
+	handle("GET "+holonPath+"volumes", s.volumes)
+	handle("POST "+holonPath+"volumes/persistentvolumeclaims/{namespace}/{name}", s.abandonVolume)
+	handle("DELETE "+holonPath+"volumes/{node}/{volume}", s.removeVolume)
 	handle("GET "+holonPath+"datakeys", s.dataKeys)
 	handle("POST "+holonPath+"datakeys", s.rotateDataKey)
 	handle("POST "+holonPath+"credentials", s.createCredential)
@@ -99,6 +105,7 @@ var holonResources = []metav1.APIResource{
 	{Name: "images", SingularName: "image", Kind: "Image", Verbs: []string{"create", "get"}},
 	{Name: "snapshot", SingularName: "snapshot", Kind: "Snapshot", Verbs: []string{"get"}},
 	{Name: "credentials", SingularName: "credential", Kind: "Credential", Verbs: []string{"create"}},
+	{Name: "volumes", SingularName: "volume", Kind: "Volume", Verbs: []string{"create", "delete", "get"}},
 	{Name: "tokens", SingularName: "token", Kind: "JoinToken", Verbs: []string{"create", "delete"}},
 }
 

@@ -31,7 +31,6 @@ var (
 )
 
 const (
-	noVolumes = "no volume outlives its pod; use emptyDir, and let the program copy its data between its replicas, or to what is outside"
 	noScaling = "nothing measures load; set spec.replicas, or change it with kubectl scale"
 	noAsking  = "nothing is asked before a write; "
 	noRouting = "nothing routes requests from outside; run a proxy as a DaemonSet or a Deployment with a hostPort"
@@ -42,8 +41,6 @@ const (
 var refusals = []refusal{
 	{coreV1, "Endpoints", "endpoints", []string{"ep"}, true, addresses},
 	{coreV1, "LimitRange", "limitranges", []string{"limits"}, true, "containers get no defaults; set resources.requests and resources.limits in each of them"},
-	{coreV1, "PersistentVolume", "persistentvolumes", []string{"pv"}, false, noVolumes},
-	{coreV1, "PersistentVolumeClaim", "persistentvolumeclaims", []string{"pvc"}, true, noVolumes},
 	{coreV1, "ReplicationController", "replicationcontrollers", []string{"rc"}, true, "a Deployment does the same"},
 	{coreV1, "ResourceQuota", "resourcequotas", []string{"quota"}, true,
 		"a namespace has no bound; set resources.requests in each container, which nodes count, and PriorityClasses for who comes first"},
@@ -64,8 +61,8 @@ var refusals = []refusal{
 	{networking, "NetworkPolicy", "networkpolicies", []string{"netpol"}, true, "nothing would enforce one, and every pod would still be reached; use the firewalls of the hosts"},
 	{schema.GroupVersion{Group: "node.k8s.io", Version: "v1"}, "RuntimeClass", "runtimeclasses", nil, false,
 		"each node has one runtime (holon up --runtime); choose nodes with a nodeSelector"},
-	{storage, "CSIDriver", "csidrivers", nil, false, noVolumes},
-	{storage, "StorageClass", "storageclasses", []string{"sc"}, false, noVolumes},
+	{storage, "CSIDriver", "csidrivers", nil, false,
+		"volumes are directories of nodes; use a PersistentVolumeClaim, and let the program copy its data between its replicas"},
 }
 
 // refusalOf finds what a path is about, if holon refuses it.

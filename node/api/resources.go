@@ -98,9 +98,12 @@ const (
 	Jobs         = "jobs.batch"
 	Services     = "services"
 	CronJobs     = "cronjobs.batch"
+	Claims       = "persistentvolumeclaims"
+	Volumes      = "persistentvolumes"
 	Budgets      = "poddisruptionbudgets.policy"
 
 	ServiceAccounts = "serviceaccounts"
+	StorageClasses  = "storageclasses.storage.k8s.io"
 	PriorityClasses = "priorityclasses.scheduling.k8s.io"
 
 	Roles               = "roles.rbac.authorization.k8s.io"
@@ -121,7 +124,7 @@ func apps(kind string) schema.GroupVersionKind {
 var scaleKind = schema.GroupVersionKind{Group: "autoscaling", Version: "v1", Kind: "Scale"}
 
 // kinds is everything that is served, in the order of discovery.
-var kinds = slices.Concat(ordinaryKinds, grantKinds, reviewKinds, []*kind{serviceKind, endpointSliceKind, serviceAccountKind, leaseKind, revocationKind, conflictKind, nodeMetricsKind, podMetricsKind})
+var kinds = slices.Concat(ordinaryKinds, grantKinds, reviewKinds, []*kind{serviceKind, endpointSliceKind, serviceAccountKind, leaseKind, claimKind, volumeKind, storageClassKind, revocationKind, conflictKind, nodeMetricsKind, podMetricsKind})
 
 var ordinaryKinds = []*kind{
 	{

@@ -75,17 +75,22 @@ var statefulSetRules = fieldRules{
 		"replicas", "serviceName", "podManagementPolicy", "ordinals", "ordinals.start", "updateStrategy", "updateStrategy.type",
 		"updateStrategy.rollingUpdate", "updateStrategy.rollingUpdate.partition", "updateStrategy.rollingUpdate.maxUnavailable",
 		"minReadySeconds", "revisionHistoryLimit",
+		"persistentVolumeClaimRetentionPolicy", "persistentVolumeClaimRetentionPolicy.whenDeleted", "persistentVolumeClaimRetentionPolicy.whenScaled",
+		"volumeClaimTemplates", "volumeClaimTemplates[].metadata", "volumeClaimTemplates[].spec",
 	}, templateFields...),
-	warned: map[string]string{
-		"persistentVolumeClaimRetentionPolicy": "no effect: there are no PersistentVolumeClaims yet",
-	},
-	refused: map[string]string{
-		"volumeClaimTemplates": "holon has no PersistentVolumeClaims yet: its pods keep nothing but what their own volumes keep",
-	},
+}
+
+// claimMetadataRules classify the metadata of a claim template.
+var claimMetadataRules = fieldRules{
+	honoured: []string{"name", "labels", "annotations"},
+	filled:   append([]string{"generateName", "namespace"}, metadataRules.filled...),
+	warned:   templateMetadataRules.warned,
 }
 
 var statefulSetFields = merged(
 	typeRules.at(""), metadataRules.at("metadata"), statefulSetRules.at("spec"),
+	fieldRules{filled: []string{"apiVersion", "kind", "status"}}.at("spec.volumeClaimTemplates[]"),
+	claimMetadataRules.at("spec.volumeClaimTemplates[].metadata"), claimRules.at("spec.volumeClaimTemplates[].spec"),
 	templateMetadataRules.at("spec.template.metadata"), podSpecTable("spec.template.spec"),
 )
 

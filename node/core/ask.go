@@ -92,29 +92,42 @@ type (
 		Member      string
 		Gone, Force bool
 	}
+	// AbandonVolume gives the data of a claim up; see Core.abandon.
+	AbandonVolume struct {
+		Claim state.Key
+		Force bool
+	}
+	// ListVolumes lists what this node keeps beyond pods, RemoveVolume removes some of it
+	// that is unused.
+	ListVolumes  struct{}
+	RemoveVolume struct{ Name string }
 	// ConfirmSync agrees that a sync drops what peers have deleted, though it is much.
 	ConfirmSync struct{}
 	// Restarting says goodbye for a short while: others hold stand-ins back.
 	Restarting struct{ For time.Duration }
 )
 
-func (Mutate) op()      {}
-func (Settle) op()      {}
-func (Compact) op()     {}
-func (DeletePod) op()   {}
-func (Evict) op()       {}
-func (Rebalance) op()   {}
-func (WhatIf) op()      {}
-func (Admit) op()       {}
-func (PutToken) op()    {}
-func (RevokeToken) op() {}
-func (Drain) op()       {}
-func (StopAll) op()     {}
-func (Leave) op()       {}
-func (EvictMember) op() {}
-func (Restarting) op()  {}
-func (ConfirmSync) op() {}
-func (FirstMember) op() {}
+func (Mutate) op()        {}
+func (Settle) op()        {}
+func (Compact) op()       {}
+func (DeletePod) op()     {}
+func (Evict) op()         {}
+func (Rebalance) op()     {}
+func (WhatIf) op()        {}
+func (Admit) op()         {}
+func (PutToken) op()      {}
+func (RevokeToken) op()   {}
+func (Drain) op()         {}
+func (StopAll) op()       {}
+func (Leave) op()         {}
+func (EvictMember) op()   {}
+func (Restarting) op()    {}
+func (AbandonVolume) op() {}
+func (ListVolumes) op()   {}
+
+func (RemoveVolume) op() {}
+func (ConfirmSync) op()  {}
+func (FirstMember) op()  {}
 
 // KeepWinner is a Settle.Loser that stands for the winner.
 const KeepWinner = -1
@@ -168,6 +181,12 @@ func (c *Core) asked(id uint64, op Op) {
 		ack.Err = c.leave()
 	case EvictMember:
 		ack.Err = c.evictMember(op)
+	case AbandonVolume:
+		ack.Key, ack.Err = op.Claim, c.abandon(op)
+	case ListVolumes:
+		ack.Volumes = c.keptVolumes()
+	case RemoveVolume:
+		ack.Err = c.removeVolume(op.Name)
 	case ConfirmSync:
 		ack.Err = c.confirmSync()
 	case Restarting:

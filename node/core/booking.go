@@ -92,7 +92,7 @@ func (c *Core) freshBooking() booking {
 // emptyView is the scheduler's view with nothing booked.
 func (c *Core) emptyView() *scheduler.View {
 	v := &scheduler.View{
-		Majority: c.majority(), Held: c.homesHeld(), Refused: c.refusedBy, Now: c.now, LostAfter: c.cfg.LostAfter,
+		Majority: c.majority(), Held: c.homesHeld(), Refused: c.refusedBy, Pin: c.pinOf, Now: c.now, LostAfter: c.cfg.LostAfter,
 		AloneSince: c.sched.troubles.alone, TogetherSince: c.sched.troubles.together,
 	}
 	for _, name := range c.nodeNames() {

@@ -17,6 +17,9 @@ func (c *Core) compact(op Compact) (crdt.UID, error) {
 	if live == nil {
 		return crdt.UID{}, ErrNotFound
 	}
+	if op.Key.Resource() == state.Claims {
+		return crdt.UID{}, fmt.Errorf("%w: the data of a claim goes by its UID", ErrInvalid)
+	}
 	absent, all := state.Absent(live)
 	if !op.Recreate {
 		return crdt.UID{}, fmt.Errorf("%w: %d of at most %d registers are in use, %d of them by fields that were removed; "+

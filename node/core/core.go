@@ -81,6 +81,7 @@ const (
 	OrphanRule   Rule = "orphan"
 	ReplicaRule  Rule = "replica"
 	CronRule     Rule = "cron"    // the name of a CronJob's Job follows from when it is due
+	ClaimRule    Rule = "claim"   // a run ends where the data of its claims is not
 	HoldRule     Rule = "hold"    // an object with finalizers is only marked
 	ReleaseRule  Rule = "release" // what is marked and nothing holds is deleted, whoever finds it
 	ProofRule    Rule = "proof"   // an owner is gone if its tombstone was here
@@ -179,7 +180,7 @@ func (c *Core) Step(now Instant, ev Event) Ready {
 	case PeerDown:
 		c.peerDown(ev.Peer)
 	case Observed:
-		c.observed(ev.Pods)
+		c.observed(ev)
 	case Ordered:
 		c.ordered(ev)
 	case Hooked:

@@ -28,6 +28,7 @@ type derived struct {
 	pods map[state.Key]madePod
 	// progress is that of Deployments.
 	progress map[crdt.UID]progress
+	volumes  map[state.Key]state.Key // the PersistentVolume that is shown of each claim
 }
 
 // The makings of what is shown, without what the picture does not depend on.
@@ -121,7 +122,7 @@ func (d *derived) specOf(t *corev1.PodTemplateSpec) map[string]any {
 
 func newDerived() derived {
 	return derived{dirty: true, all: true, workloads: map[crdt.UID]bool{}, objects: map[crdt.UID]map[state.Key]bool{}, nodes: map[string]bool{},
-		specs: map[*corev1.PodTemplateSpec]map[string]any{}, made: map[state.Key]any{}, pods: map[state.Key]madePod{}, progress: map[crdt.UID]progress{}}
+		specs: map[*corev1.PodTemplateSpec]map[string]any{}, made: map[state.Key]any{}, pods: map[state.Key]madePod{}, progress: map[crdt.UID]progress{}, volumes: map[state.Key]state.Key{}}
 }
 
 // derive publishes the faces of what has changed since the last time.
@@ -148,6 +149,7 @@ func (c *Core) derive() {
 	c.deriveBudgets(due)
 	c.deriveServices()
 	c.deriveNamespaces()
+	c.deriveClaims()
 	nodes := c.dueNodes()
 	for _, name := range nodes {
 		c.deriveNode(name)

@@ -42,6 +42,9 @@ func (c *Core) evict(op Evict) error {
 		return nil // it waits for a node and disturbs nobody
 	}
 	gone := w.Bare() && !w.StandIn
+	if pin := c.pinOf(w, s.ID); !gone && pin.Node != "" && pin.Node == op.Node {
+		return c.evictPinned(w, &s, op)
+	}
 	if !gone && !w.Daemon() {
 		if elsewhere, err := c.movable(w, &s, op.Node); elsewhere || err != nil {
 			return err
@@ -66,6 +69,25 @@ func (c *Core) evict(op Evict) error {
 		return nil
 	}
 	return c.moveHome(w, &s, node, "Evicted", "it is evicted from "+op.Node)
+}
+
+// evictPinned ends the pod of a slot whose data is on its node. It waits without a home,
+// until that node takes pods again, as in Kubernetes.
+func (c *Core) evictPinned(w *state.Workload, s *state.Slot, op Evict) error {
+	if c.sched.booking.view == nil || !c.sched.settled || c.index.dirtyAll || c.index.touched[w.UID] {
+		return fmt.Errorf("%w: it is being placed just now", ErrStays)
+	}
+	if !c.sched.booking.view.HomesMove() {
+		return fmt.Errorf("%w: this node does not see the majority, or many members vanished at once, and then no pod leaves its home", ErrStays)
+	}
+	if err := c.spend(w, s, op.Node); err != nil || op.DryRun {
+		return err
+	}
+	if err := c.renew(w, s); err != nil {
+		return err
+	}
+	again := c.index.slots[w.UID][s.ID.Index]
+	return c.moveHome(w, &again, "", "Evicted", "it is evicted from "+op.Node+", which has its volume, and waits until that takes pods again")
 }
 
 // movable reports whether the slot of a pod is elsewhere already, or why it cannot get
@@ -101,6 +123,10 @@ func (c *Core) moveHome(w *state.Workload, s *state.Slot, node, reason, why stri
 	home := state.Home{Node: node, Term: s.Home.Term + 1}
 	if err := c.setRanked(state.SlotKey(w.Namespace, s.ID), s.UID, state.SlotHome, home.Term, state.EncodeRegister(home)); err != nil {
 		return err
+	}
+	if node == "" {
+		c.fact(false, w.Key, reason, "slot %d: %s", s.ID.Index, why)
+		return nil
 	}
 	c.fact(false, w.Key, reason, "slot %d belongs on %s now: %s", s.ID.Index, node, why)
 	return nil

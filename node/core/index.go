@@ -17,6 +17,7 @@ type index struct {
 	revisions  map[crdt.UID]map[string]revision
 	podMeta    map[string]podMeta            // by pod UID
 	budgets    map[string]map[string]*budget // by namespace and name
+	claims     claims
 	services   services
 	priorities priorities
 	jobs       jobTimes
@@ -62,7 +63,7 @@ func newIndex(node string) index {
 		node: node, lives: newLives(), strays: map[crdt.UID]bool{}, here: map[crdt.UID]map[int]bool{},
 		nodes: map[string]state.Node{}, workloads: map[crdt.UID]*state.Workload{}, byKey: map[state.Key]crdt.UID{},
 		slots: map[crdt.UID]map[int]state.Slot{}, revisions: map[crdt.UID]map[string]revision{},
-		podMeta: map[string]podMeta{}, budgets: map[string]map[string]*budget{}, services: newServices(), priorities: priorities{classes: map[string]state.PriorityClass{}}, retired: map[crdt.UID]bool{}, losers: map[crdt.UID]state.Key{},
+		podMeta: map[string]podMeta{}, budgets: map[string]map[string]*budget{}, services: newServices(), claims: newClaims(), priorities: priorities{classes: map[string]state.PriorityClass{}}, retired: map[crdt.UID]bool{}, losers: map[crdt.UID]state.Key{},
 		jobs: jobTimes{}, crons: map[crdt.UID]*state.CronJob{}, owned: map[crdt.UID]map[crdt.UID]owned{}, touched: map[crdt.UID]bool{}, keys: map[state.Key]bool{}, dirtyAll: true,
 	}
 }
@@ -109,6 +110,8 @@ func (c *Core) reindex(key state.Key, rec *crdt.Record) {
 		}
 	case state.PriorityClasses:
 		err = x.reindexPriority(key, rec)
+	case state.Claims:
+		err = c.reindexClaim(key, rec)
 	case state.Budgets:
 		c.derived.dirty = true
 		err = x.reindexBudget(key, rec)

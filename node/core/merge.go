@@ -82,7 +82,10 @@ func (c *Core) collapse(key state.Key, joined *crdt.Record) {
 		if o := joined.Objects[uid]; o == live || o.Dead != nil || state.Decided(key) && state.KeepLoser(joined, uid) != nil {
 			continue
 		}
-		err := c.write(key, func(rec *crdt.Record, w crdt.Write) (*crdt.Record, error) { return rec.Delete(uid, w) })
+		err := c.spareLoser(key, uid)
+		if err == nil {
+			err = c.write(key, func(rec *crdt.Record, w crdt.Write) (*crdt.Record, error) { return rec.Delete(uid, w) })
+		}
 		if err != nil {
 			c.fact(true, key, "NameConflict", "the younger object %s cannot be deleted: %v", uid, err)
 		}

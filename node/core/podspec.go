@@ -31,10 +31,14 @@ func (c *Core) podSpec(r *run) (*runtime.Spec, []SealedUse, error) {
 		spec.Hostname = spec.Name
 	}
 	index := jobIndex(r)
-	for i := range t.Spec.Volumes {
-		v, uses, err := c.volume(r, spec, &t.Spec.Volumes[i])
+	pod, readOnly := r.workload.PodSpec(t, r.slot.ID.Index), map[string]bool{}
+	for i := range pod.Volumes {
+		v, uses, err := c.volume(r, spec, &pod.Volumes[i])
 		if err != nil {
 			return nil, nil, err
+		}
+		if claim := pod.Volumes[i].PersistentVolumeClaim; claim != nil {
+			readOnly[v.Name] = claim.ReadOnly
 		}
 		for _, use := range uses {
 			use.Volume = i
@@ -61,6 +65,10 @@ func (c *Core) podSpec(r *run) (*runtime.Spec, []SealedUse, error) {
 				sealed = append(sealed, use)
 			}
 			container.Env = append(container.Env, index...)
+		}
+		for j := range container.Mounts {
+			m := &container.Mounts[j]
+			m.ReadOnly = m.ReadOnly || readOnly[m.Volume]
 		}
 		spec.Containers = append(spec.Containers, container)
 	}
@@ -209,6 +217,9 @@ func (c *Core) env(r *run, spec *runtime.Spec, container string, from *corev1.En
 func (c *Core) volume(r *run, spec *runtime.Spec, v *corev1.Volume) (out runtime.Volume, sealed []SealedUse, err error) {
 	var files []podFile
 	switch {
+	case v.PersistentVolumeClaim != nil:
+		kept, err := c.volumeOf(r, &state.ClaimUse{Volume: v.Name, Claim: state.MakeKey(state.Claims, spec.Namespace, v.PersistentVolumeClaim.ClaimName)})
+		return runtime.Volume{Name: v.Name, Claim: kept}, nil, err
 	case v.Projected != nil:
 		return c.projectedVolume(r, spec, v.Name, v.Projected)
 	case v.Secret != nil:

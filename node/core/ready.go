@@ -25,8 +25,12 @@ type (
 	// PeerUp and PeerDown report a connection gained and lost: hints.
 	PeerUp   struct{ Peer p2p.PeerID }
 	PeerDown struct{ Peer p2p.PeerID }
-	// Observed is everything the runtime sees of this node's pods.
-	Observed struct{ Pods []runtime.Status }
+	// Observed is everything the runtime sees of this node's pods, and the volumes that it
+	// keeps beyond them; nil: not asked.
+	Observed struct {
+		Pods    []runtime.Status
+		Volumes []string
+	}
 	// Ordered answers an Order; Err nil means done.
 	Ordered struct {
 		Order Order
@@ -111,9 +115,10 @@ type Ack struct {
 	Key state.Key
 	UID crdt.UID
 	// Copied answers Copy, Moves Rebalance, Fates WhatIf.
-	Copied *Copied
-	Moves  []Move
-	Fates  *Fates
+	Copied  *Copied
+	Moves   []Move
+	Fates   *Fates
+	Volumes []KeptVolume // answers ListVolumes
 }
 
 // Change is a record that has changed, decoded and as it is stored; nil if nothing
@@ -153,14 +158,15 @@ const (
 	Stop                     // Run, Grace: end the pod and remove it
 	Kill                     // Run, Container, Attempt, Grace: end one attempt of a container, which stays
 	Update                   // Spec: make its files what they are in Spec, while it runs
+	Discard                  // Volume: remove it with what is in it
 )
 
 func (k OrderKind) String() string {
-	return [...]string{"ensure", "restart", "stop", "kill", "update"}[k]
+	return [...]string{"ensure", "restart", "stop", "kill", "update", "discard"}[k]
 }
 
 // Ends reports whether an order ends something, which may take its grace period.
-func (k OrderKind) Ends() bool { return k == Stop || k == Kill }
+func (k OrderKind) Ends() bool { return k == Stop || k == Kill || k == Discard }
 
 // Order is an idempotent order to the runtime: the same one twice starts one
 // container. The shell answers every one with Ordered.
@@ -176,7 +182,8 @@ type Order struct {
 	Grace        time.Duration
 	// Ends says what of Stop or Kill comes before the rest: groups of containers that end
 	// one after the other, each once it has been told (all are told at the beginning).
-	Ends [][]Ending
+	Ends   [][]Ending
+	Volume string
 }
 
 // SealedUse is a sealed register of a Secret and where its plaintext belongs in a

@@ -34,7 +34,7 @@ func (c *Core) restartExited(r *run) {
 		}
 		spec, sealed, err := c.podSpec(r)
 		if err != nil {
-			r.reason, r.message, r.retryAt = "CreateContainerConfigError", err.Error(), c.now+orderRetryMax
+			r.reason, r.message, r.retryAt = configError, err.Error(), c.now+orderRetryMax
 			return
 		}
 		c.fact(true, r.about(), "Restarting", "container %s exited with code %d; starting it again (attempt %d)", seen.Name, seen.ExitCode, seen.Attempt+1)

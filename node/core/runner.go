@@ -63,6 +63,7 @@ type runner struct {
 	probing   map[state.RunID]bool // runs with a container to be probed
 	probes    int                  // attempts under way
 	probeAt   Instant              // when the next attempt is due; 0: none is
+	kept      kept
 }
 
 // run is one run that this node executes, or shall, or still does.
@@ -73,7 +74,8 @@ type run struct {
 	revision string
 	template *corev1.PodTemplateSpec
 
-	needs needs
+	needs  needs
+	claims map[string]string // as it was ordered, see runtime.Status.Claims
 
 	wanted   bool
 	kept     bool // has ended for good, and stays for its log: a Job's
@@ -104,7 +106,7 @@ func newRunner() runner {
 		runs: map[state.RunID]*run{}, of: map[crdt.UID]map[state.RunID]*run{}, seen: map[state.RunID]runtime.Status{},
 		strangers: map[state.RunID]bool{}, outside: map[state.RunID]bool{}, unsure: map[crdt.UID]bool{}, stirred: map[state.RunID]bool{},
 		blocked: map[state.RunID]bool{}, pausing: map[state.RunID]bool{}, probing: map[state.RunID]bool{}, held: map[crdt.UID]bool{},
-		dirty: true, unsureAll: true,
+		dirty: true, unsureAll: true, kept: kept{removing: map[string]bool{}, failed: map[string]bool{}},
 	}
 }
 
@@ -134,8 +136,11 @@ func (n *runner) drop(r *run) {
 
 // observed takes what the runtime sees. It is the whole truth about containers:
 // what is not in it does not run.
-func (c *Core) observed(pods []runtime.Status) {
-	n, before := &c.runner, c.runner.seen
+func (c *Core) observed(ev Observed) {
+	n, before, pods := &c.runner, c.runner.seen, ev.Pods
+	if ev.Volumes != nil {
+		n.kept.names = ev.Volumes
+	}
 	n.seen, n.strangers = make(map[state.RunID]runtime.Status, len(pods)), map[state.RunID]bool{}
 	for i := range pods {
 		id := state.RunID(pods[i].ID)
@@ -163,6 +168,10 @@ func (c *Core) observed(pods []runtime.Status) {
 // ordered takes the outcome of an order.
 func (c *Core) ordered(ev Ordered) {
 	n := &c.runner
+	if ev.Order.Kind == Discard {
+		c.discarded(ev)
+		return
+	}
 	if !ev.Order.Kind.Ends() {
 		n.starting = max(n.starting-1, 0)
 		maps.Copy(n.stirred, n.blocked)
@@ -270,6 +279,7 @@ func (c *Core) reconcile() {
 			c.drive(n.runs[id])
 		}
 		c.sweepOrphans()
+		c.sweepVolumes()
 		c.endPauses()
 	}
 	if n.next != 0 {
@@ -296,6 +306,7 @@ func (c *Core) endPauses() {
 		return over
 	}
 	pause(&n.sweepAt)
+	pause(&n.kept.retryAt)
 	for id := range n.pausing {
 		r := n.runs[id]
 		over := pause(&r.retryAt)
@@ -404,17 +415,25 @@ func grace(template *corev1.PodTemplateSpec) time.Duration {
 	return graceDefault
 }
 
+// configError is the reason of a run that cannot be made from what is stored.
+const configError = "CreateContainerConfigError"
+
 func (c *Core) ensure(r *run) {
-	spec, sealed, err := c.podSpec(r)
+	err := c.bind(r)
+	var spec *runtime.Spec
+	var sealed []SealedUse
+	if err == nil {
+		spec, sealed, err = c.podSpec(r)
+	}
 	if err != nil {
 		if r.message != err.Error() {
-			c.fact(true, r.about(), "CreateContainerConfigError", "%v", err)
+			c.fact(true, r.about(), configError, "%v", err)
 		}
-		r.reason, r.message, r.retryAt = "CreateContainerConfigError", err.Error(), c.now+orderRetryMax
+		r.reason, r.message, r.retryAt = configError, err.Error(), c.now+orderRetryMax
 		c.status.dirty = true
 		return
 	}
-	r.ensured, r.asked, r.stale = c.now, c.runner.begun(r), false
+	r.ensured, r.asked, r.stale, r.claims = c.now, c.runner.begun(r), false, runtime.ClaimsOf(spec.Volumes)
 	credentials, absent := c.pullSecrets(r)
 	c.order(r, Order{Kind: Ensure, Spec: spec, Sealed: append(sealed, credentials...), NoPullSecret: absent})
 }

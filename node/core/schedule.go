@@ -281,6 +281,7 @@ func (c *Core) planWorkload(w *state.Workload) []deed {
 func (c *Core) planIn(view *scheduler.View, w *state.Workload) (plan scheduler.Plan, deeds []deed) {
 	deeds = append(c.revise(w), c.rivals(w.UID)...)
 	slots := c.wantedIn(view, w)
+	deeds = append(deeds, c.claimDeeds(w, slots)...)
 	plan = c.place(view, w, slots)
 	for i := range plan.Decisions {
 		deeds = append(deeds, c.placement(w, plan.Decisions[i]))

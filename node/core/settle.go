@@ -53,6 +53,9 @@ func (c *Core) forgetLoser(key state.Key, live *crdt.Object, loser crdt.UID) err
 	if o := c.store.record(key).Objects[loser]; o == nil || o.Dead != nil {
 		return nil
 	}
+	if err := c.spareLoser(key, loser); err != nil {
+		return err
+	}
 	return c.write(key, func(rec *crdt.Record, w crdt.Write) (*crdt.Record, error) { return rec.Delete(loser, w) })
 }
 

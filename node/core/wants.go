@@ -3,7 +3,6 @@ package core
 import (
 	"holon/crdt"
 	"holon/crdt/state"
-	"holon/scheduler"
 )
 
 // wantRuns marks the runs that belong here now, of the workloads of which that may
@@ -79,7 +78,7 @@ func (c *Core) wantSlot(w *state.Workload, s state.Slot) {
 		if c.leaves(w) && s.HasStandIn() && c.slotReadyOn(&s, s.StandIn.Node) {
 			return
 		}
-	case s.HasStandIn() && s.StandIn.Node == c.cfg.Node && scheduler.MayStandIn(w) && c.sched.booking.view.Away(w, &s):
+	case s.HasStandIn() && s.StandIn.Node == c.cfg.Node && c.sched.booking.view.MayStandIn(w, &s):
 	default:
 		return
 	}
@@ -100,6 +99,9 @@ func (c *Core) wantSlot(w *state.Workload, s state.Slot) {
 			if r != nil && r.slot.ID == s.ID { // not an orphan that is being stopped
 				r.wanted = true
 			}
+			continue
+		}
+		if c.misplaced(w, template, s.ID.Index, id) {
 			continue
 		}
 		if r == nil {
@@ -137,6 +139,9 @@ func (c *Core) readyOn(s *state.Slot, node string) bool {
 func (c *Core) handover(r *run) bool {
 	w := c.index.workloads[r.slot.ID.Workload]
 	if w == nil || r.stopped || r.refused != "" {
+		return false
+	}
+	if c.misplaced(w, r.template, r.slot.ID.Index, r.id) {
 		return false
 	}
 	if !c.wants(w, r.slot.ID.Index) {

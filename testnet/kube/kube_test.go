@@ -156,7 +156,10 @@ func (n *testnet) play(pattern, node string) {
 				}
 				return false, fmt.Errorf("no condition is called %s", name)
 			},
-			Cmds: map[string]func(*testscript.TestScript, bool, []string){"eventually": eventually, "code": code},
+			Cmds: map[string]func(*testscript.TestScript, bool, []string){
+				"eventually": eventually, "code": code,
+				"testnet": func(_ *testscript.TestScript, _ bool, args []string) { n.verb(args[0], args[1:]...) },
+			},
 		})
 	})
 }
@@ -228,6 +231,12 @@ func TestOldKubectl(t *testing.T) {
 		t.Skipf("%v: only Debian has the package", err)
 	}
 	start(t, "kubectl-debian").play("old_kubectl.txt", "n3")
+}
+
+// TestVolumes plays what becomes of data when pods, daemons and nodes go.
+func TestVolumes(t *testing.T) {
+	t.Parallel()
+	start(t).play("volumes.txt", "n2")
 }
 
 func TestHelm(t *testing.T) { start(t).play("helm*.txt", "n2") }

@@ -130,6 +130,9 @@ func validateVolumes(volumes []corev1.Volume, at *field.Path) (errs field.ErrorL
 			at := at.Child("configMap")
 			errs = append(errs, validateFiles(c.Name, at.Child("name"), c.DefaultMode, c.Items, at)...)
 		}
+		if c := v.PersistentVolumeClaim; c != nil && c.ClaimName == "" {
+			errs = append(errs, field.Required(at.Child("persistentVolumeClaim", "claimName"), ""))
+		}
 		if s := v.Secret; s != nil {
 			at := at.Child("secret")
 			errs = append(errs, validateFiles(s.SecretName, at.Child("secretName"), s.DefaultMode, s.Items, at)...)

@@ -23,6 +23,13 @@ func DefaultStatefulSet(s *appsv1.StatefulSet) {
 		setDefault(&spec.UpdateStrategy.RollingUpdate.Partition, 0)
 		setDefault(&spec.UpdateStrategy.RollingUpdate.MaxUnavailable, intstr.FromInt32(1))
 	}
+	if p := spec.PersistentVolumeClaimRetentionPolicy; p != nil {
+		orDefault(&p.WhenDeleted, appsv1.RetainPersistentVolumeClaimRetentionPolicyType)
+		orDefault(&p.WhenScaled, appsv1.RetainPersistentVolumeClaimRetentionPolicyType)
+	}
+	for i := range spec.VolumeClaimTemplates {
+		setDefault(&spec.VolumeClaimTemplates[i].Spec.VolumeMode, corev1.PersistentVolumeFilesystem)
+	}
 	defaultPodSpec(&spec.Template.Spec)
 }
 
@@ -65,12 +72,31 @@ func StatefulSet(s *appsv1.StatefulSet) field.ErrorList {
 	default:
 		errs = append(errs, field.Invalid(at.Child("podManagementPolicy"), spec.PodManagementPolicy, "must be 'OrderedReady' or 'Parallel'"))
 	}
-	if len(spec.VolumeClaimTemplates) > 0 {
-		errs = append(errs, field.Forbidden(at.Child("volumeClaimTemplates"), "holon has no PersistentVolumeClaims yet: its pods keep nothing but what their own volumes keep"))
-	}
+	wrong, claims := validateClaimTemplates(spec.VolumeClaimTemplates, at.Child("volumeClaimTemplates"))
+	errs = append(errs, wrong...)
+	errs = append(errs, validateRetention(spec.PersistentVolumeClaimRetentionPolicy, at.Child("persistentVolumeClaimRetentionPolicy"))...)
 	errs = append(errs, validateSelector(spec.Selector, &spec.Template, at, "statefulset")...)
 	errs = append(errs, validateSetStrategy(&spec.UpdateStrategy, at.Child("updateStrategy"))...)
-	return append(errs, validateTemplateOf("StatefulSet", &spec.Template, at.Child("template"))...)
+	template := spec.Template
+	template.Spec = withClaims(template.Spec, claims)
+	return append(errs, validateTemplateOf("StatefulSet", &template, at.Child("template"))...)
+}
+
+// validateRetention: claims stay until somebody deletes them.
+func validateRetention(p *appsv1.StatefulSetPersistentVolumeClaimRetentionPolicy, at *field.Path) (errs field.ErrorList) {
+	if p == nil {
+		return nil
+	}
+	for name, what := range map[string]appsv1.PersistentVolumeClaimRetentionPolicyType{"whenDeleted": p.WhenDeleted, "whenScaled": p.WhenScaled} {
+		switch what {
+		case appsv1.RetainPersistentVolumeClaimRetentionPolicyType, "":
+		case appsv1.DeletePersistentVolumeClaimRetentionPolicyType:
+			errs = append(errs, field.Forbidden(at.Child(name), "holon deletes no data by itself: delete the claims with kubectl once they are not needed"))
+		default:
+			errs = append(errs, field.NotSupported(at.Child(name), what, []appsv1.PersistentVolumeClaimRetentionPolicyType{appsv1.RetainPersistentVolumeClaimRetentionPolicyType}))
+		}
+	}
+	return errs
 }
 
 func validateSetStrategy(s *appsv1.StatefulSetUpdateStrategy, at *field.Path) field.ErrorList {
@@ -128,6 +154,12 @@ func DaemonSet(d *appsv1.DaemonSet) field.ErrorList {
 	errs = append(errs, nonNegative(int64(spec.MinReadySeconds), at.Child("minReadySeconds"))...)
 	errs = append(errs, nonNegative(int64(deref(spec.RevisionHistoryLimit)), at.Child("revisionHistoryLimit"))...)
 	errs = append(errs, validateSelector(spec.Selector, &spec.Template, at, "daemonset")...)
+	for i, v := range spec.Template.Spec.Volumes {
+		if v.PersistentVolumeClaim != nil {
+			errs = append(errs, field.Forbidden(at.Child("template", "spec", "volumes").Index(i).Child("persistentVolumeClaim"),
+				"a volume is a directory of one node, and a DaemonSet has a pod on each; use a StatefulSet with volumeClaimTemplates"))
+		}
+	}
 	errs = append(errs, validateDaemonStrategy(&spec.UpdateStrategy, at.Child("updateStrategy"))...)
 	return append(errs, validateTemplateOf("DaemonSet", &spec.Template, at.Child("template"))...)
 }

@@ -29,6 +29,7 @@ var kinds = map[string]kind{
 	"nodes":                             {make: of[corev1.Node], whole: on(Node), update: onUpdate(NodeUpdate)},
 	"pods":                              {make: of[corev1.Pod], whole: on(Pod), update: onUpdate(PodUpdate)},
 	"configmaps":                        {make: of[corev1.ConfigMap], whole: on(ConfigMap), update: onUpdate(ConfigMapUpdate)},
+	"persistentvolumeclaims":            {make: of[corev1.PersistentVolumeClaim], whole: on(Claim), update: onUpdate(ClaimUpdate)},
 	"priorityclasses.scheduling.k8s.io": {make: of[schedulingv1.PriorityClass], whole: on(PriorityClass), update: onUpdate(PriorityClassUpdate)},
 	"leases.coordination.k8s.io":        {make: of[coordinationv1.Lease], whole: on(Lease)},
 	"poddisruptionbudgets.policy":       {make: of[policyv1.PodDisruptionBudget], whole: on(PodDisruptionBudget)},
