@@ -158,11 +158,22 @@ func (c *Core) observed(ev Observed) {
 		if _, here := n.seen[id]; !here && n.runs[id] != nil {
 			n.stirred[id], n.unsure[n.runs[id].slot.ID.Workload] = true, true // it may have to start elsewhere now
 		}
+		if pod := before[id]; n.seen[id].ID == "" && pod.Claims != nil {
+			n.unsureOf(&pod)
+		}
 	}
 	n.unsureAll = n.unsureAll || n.draining // where nothing new starts, it counts what is there
 	n.unsettleHeld()                        // one of theirs may have begun here in a former life
 	n.lastSeen = c.now
 	n.dirty, c.status.dirty = true, true
+}
+
+// unsureOf has the slot of a pod with claims judged again that is gone: as long as it was
+// here, with data that does not count any more, its successor was not wanted.
+func (n *runner) unsureOf(pod *runtime.Status) {
+	if slot, err := state.ParseSlotID(pod.Slot); err == nil {
+		n.unsure[slot.Workload] = true
+	}
 }
 
 // ordered takes the outcome of an order.
@@ -195,6 +206,9 @@ func (c *Core) ordered(ev Ordered) {
 		r.failed, r.pulling, r.reason, r.message, r.retryAt = 0, 0, "", "", 0
 		if ev.Order.Kind == Stop {
 			c.podEnded(r)
+			if pod := n.seen[r.id]; pod.Claims != nil {
+				n.unsureOf(&pod)
+			}
 			delete(n.seen, r.id)
 			n.drop(r)
 		}
