@@ -279,16 +279,28 @@ func (c *Core) claimDeeds(w *state.Workload, slots []state.Slot) (deeds []deed) 
 }
 
 // spareLoser keeps what is worth keeping of a claim that is deleted because an older one
-// bears its name: the mark that nobody wanted its data gone, and where the data is, if the
-// other has none.
+// bears its name: the mark that nobody wanted its data gone, its own marks of those that
+// had lost to it before, whose volume it may have, and where its data is, if the other has
+// none.
 func (c *Core) spareLoser(key state.Key, loser crdt.UID) error {
 	if key.Resource() != state.Claims {
 		return nil
 	}
 	rec := c.store.record(key)
-	live := rec.Live()
-	if _, marked := live.Registers[state.ConflictPath(loser)]; !marked {
-		if err := c.set(key, live.UID, map[string][]byte{state.ConflictPath(loser): nil}); err != nil {
+	live, marks := rec.Live(), map[string][]byte{}
+	mark := func(path string) {
+		if _, marked := live.Registers[path]; !marked {
+			marks[path] = nil
+		}
+	}
+	mark(state.ConflictPath(loser))
+	for path := range rec.Objects[loser].Registers {
+		if uid, ok := (&state.Conflict{Path: path}).LoserOf(); ok && uid != live.UID {
+			mark(path)
+		}
+	}
+	if len(marks) > 0 {
+		if err := c.set(key, live.UID, marks); err != nil {
 			return err
 		}
 	}

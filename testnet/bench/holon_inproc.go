@@ -286,6 +286,14 @@ func (r *instant) changed() {
 
 func (r *instant) UpdateFiles(context.Context, runtime.Spec) error { return nil }
 
+func (r *instant) Volumes(context.Context) ([]string, error) { return nil, nil }
+
+func (r *instant) VolumeSize(_ context.Context, name string) (int64, error) {
+	return 0, &runtime.Error{Kind: runtime.NotFound, Op: "size of volume " + name, Err: errors.ErrUnsupported}
+}
+
+func (r *instant) RemoveVolume(context.Context, string) error { return nil }
+
 func (r *instant) EnsurePod(_ context.Context, spec runtime.Spec) error {
 	status := runtime.Status{ID: spec.ID, Namespace: spec.Namespace, Name: spec.Name, UID: spec.UID, Slot: spec.Slot, IP: "127.0.0.1"}
 	for _, c := range spec.Containers {
