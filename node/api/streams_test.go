@@ -545,7 +545,7 @@ func TestDiscovery(t *testing.T) {
 	f := serve(t)
 	groups, resources, err := f.kube.Discovery().ServerGroupsAndResources()
 	check(t, err)
-	if own := groups[:12]; own[0].Name != "" || own[10].Name != holonGroup || own[11].Name != metricsv1beta1.GroupName { // those of refused kinds only come last
+	if own := groups[:13]; own[0].Name != "" || own[11].Name != holonGroup || own[12].Name != metricsv1beta1.GroupName { // those of refused kinds only come last
 		t.Errorf("groups: %v", groups)
 	}
 	names := map[string]bool{}
