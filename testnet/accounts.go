@@ -43,6 +43,11 @@ func (n *Node) auditAccounts(ready *core.Ready) {
 			w.violate("anytime: %s: %s", n.name, bad)
 		}
 	}
+	// What is sent back hides what the ingest rule or the stale path let in. Only after a
+	// rollback may they: in secret, dots get new names; noticed, the context is forgotten.
+	if a.Counters.SentBack > n.counted.SentBack && w.Counts.RollbacksSeen+w.Counts.RollbacksUnseen == 0 {
+		w.violate("anytime: %s takes in again what it has purged although no disk was rolled back", n.name)
+	}
 	w.Counts.accounts(a.Counters, n.counted)
 	n.counted = a.Counters
 }

@@ -45,7 +45,7 @@ const (
 	AllAtOnce     Bug = "all-at-once"    // starts containers before their turn: Sequence
 	// Each of these leaves out one rule of the accounting.
 	NoStalePath  Bug = "no-stale-path"
-	NoIngestRule Bug = "no-ingest-rule"
+	NoIngestRule Bug = "no-ingest-rule" // what is purged comes back: auditAccounts
 	NoOrphanRule Bug = "no-orphan-rule"
 	KeepReplica  Bug = "keep-replica" // after its disk was lost or rolled back
 	StrayRuns    Bug = "stray-runs"   // runs go on and start where their data is not: auditClaims, auditAway
@@ -70,7 +70,7 @@ func (b Bug) Rule() string {
 		SendFirst: "before it was on its disk", AckFirst: "acknowledged", ReuseCounters: "twice",
 		DeafSync: "differs between",
 		NoHold:   "holds", NoRelease: "nothing holds", NoProof: "may be alive",
-		NoStalePath: "", NoIngestRule: "", KeepReplica: "", NoOrphanRule: "is not here", TwoNames: "several Jobs", StrayRuns: "data is elsewhere", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home", RunTwice: "in sight, says that it has it", AllAtOnce: "has begun before",
+		NoStalePath: "", NoIngestRule: "takes in again", KeepReplica: "", NoOrphanRule: "is not here", TwoNames: "several Jobs", StrayRuns: "data is elsewhere", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home", RunTwice: "in sight, says that it has it", AllAtOnce: "has begun before",
 	}[b]
 }
 
