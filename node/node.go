@@ -111,6 +111,7 @@ type Node struct {
 	copies    chan struct{} // snapshots being written
 	evicted   chan struct{} // closed when a view says so
 	access    *api.Access   // judges who comes through other nodes
+	issuer    *api.Issuer   // of tokens in pods' files; nil: this node has no key for them
 	images    *image.Store  // nil: the runtime has none. Set before ready is closed
 	silent    silence       // registries that did not answer
 	pulls     pulls         // images on their way from registries
@@ -162,6 +163,9 @@ func New(cfg Config) (*Node, error) {
 	if n.keys, err = newKeyring(cfg.Identity.DataKeys); err != nil {
 		return nil, err
 	}
+	if n.issuer, err = n.issuerOf(&cfg.Identity); err != nil {
+		return nil, err
+	}
 	n.host.current = cfg.Host
 	n.sayDoubt()
 	n.projectAll(c.Snapshot())
@@ -178,7 +182,7 @@ func (cfg *Config) load(s Store) (*core.Core, error) {
 	id := cfg.Identity
 	cc := &cfg.Core
 	cc.Node, cc.Peer, cc.Cluster, cc.ClusterKey = id.Name, id.Peer(), id.Cluster, id.ClusterKey
-	cc.Known = id.Known
+	cc.Known, cc.RootCA = id.Known, string(id.CACert)
 	if boot.fresh {
 		more, err := remembered(cfg.DataDir, cc.Peer)
 		if err != nil {

@@ -87,8 +87,8 @@ func (n *Node) sealedError(key state.Key, err error) error {
 	return fmt.Errorf("%w: %s %s/%s, %w; %s", api.ErrSealed, resource, namespace, name, err, next)
 }
 
-// withSecrets is the pod of an order with its secrets opened, in a copy that
-// lives as long as the call of the runtime: the order itself goes back to the
+// withSecrets is the pod of an order with its secrets opened and its tokens made, in a copy
+// that lives as long as the call of the runtime: the order itself goes back to the
 // core and stays sealed.
 func (n *Node) withSecrets(o core.Order) (runtime.Spec, error) {
 	spec := *o.Spec
@@ -106,6 +106,14 @@ func (n *Node) withSecrets(o core.Order) (runtime.Spec, error) {
 	for _, use := range o.Sealed {
 		if use.ForPull {
 			continue // opened if an image has to be pulled
+		}
+		if use.Token != nil {
+			token, err := n.podToken(o, use.Token)
+			if err != nil {
+				return spec, err
+			}
+			spec.Volumes[use.Volume].Files[use.File].Data = token
+			continue
 		}
 		plain, err := state.OpenRegister(use.Secret, use.UID, use.Path, use.Value, n.keys.find)
 		if err != nil {

@@ -47,6 +47,13 @@ const (
 	PodMeta   = "podmeta.holon.dev"   // labels and annotations written on a derived pod, named by pod UID
 )
 
+// Names of objects that each namespace is given, without anybody storing them.
+const (
+	DefaultAccount = "default"          // the ServiceAccount of pods that name none
+	RootCA         = "kube-root-ca.crt" // the ConfigMap with the CA of the API
+	RootCAKey      = "ca.crt"           // under which it is there
+)
+
 // Key names a record: "<resource>/<namespace>/<name>", with an empty namespace
 // for cluster-wide kinds. None of the three may contain a slash.
 type Key string

@@ -6,7 +6,7 @@ const (
 	noHostAccess   = "a pod has namespaces of its own here; remove the field"
 	noVolumeKind   = "this kind of volume is not served yet; configMap, secret, downwardAPI, projected, emptyDir, hostPath and persistentVolumeClaim are"
 	noEphemeral    = "no claim is made for a single pod: use emptyDir for what goes with the pod, and a PersistentVolumeClaim for what stays"
-	noTokenFiles   = "no tokens of ServiceAccounts are made yet; remove the source"
+	noTokenMounted = "no token is mounted by itself: a projected volume with a serviceAccountToken shows one"
 	notYetDNS      = "not applied yet: the pod uses the resolver of its node"
 	noDevices      = "devices cannot be requested yet; holon places pods by cpu and memory"
 )
@@ -50,18 +50,20 @@ var podSpecRules = fieldRules{
 		"volumes[].projected.sources[].secret.items[].key", "volumes[].projected.sources[].secret.items[].path",
 		"volumes[].projected.sources[].secret.items[].mode",
 		"volumes[].projected.sources[].downwardAPI", "volumes[].projected.sources[].downwardAPI.items",
+		"volumes[].projected.sources[].serviceAccountToken", "volumes[].projected.sources[].serviceAccountToken.path",
+		"volumes[].projected.sources[].serviceAccountToken.audience", "volumes[].projected.sources[].serviceAccountToken.expirationSeconds",
 	},
 	filled: []string{"priority"},
 	warned: map[string]string{
 		"activeDeadlineSeconds":        "not honoured yet: the pod runs on",
-		"automountServiceAccountToken": "no token is mounted yet: 'kubectl create token' makes one of a ServiceAccount",
+		"automountServiceAccountToken": noTokenMounted,
 		"enableServiceLinks":           "no service variables are set: holon has no Services yet",
 		"hostUsers":                    "user namespaces are as the container runtime sets them up",
 		"overhead":                     "not counted yet when pods are placed",
 		"preemptionPolicy":             noPreemption,
 		"readinessGates":               "not waited for yet: the pod is ready when its containers are",
-		"serviceAccount":               "a pod is shown no token of it yet",
-		"serviceAccountName":           "a pod is shown no token of it yet",
+		"serviceAccount":               noTokenMounted,
+		"serviceAccountName":           noTokenMounted,
 		"setHostnameAsFQDN":            notYetDNS,
 		"subdomain":                    notYetDNS,
 		"topologySpreadConstraints[].matchLabelKeys": "not honoured yet: the whole constraint has no effect",
@@ -85,12 +87,11 @@ var podSpecRules = fieldRules{
 		"schedulingGates":     "not honoured, and the pod would start before its gates open",
 		"workloadRef":         "gang scheduling is not served",
 
-		"securityContext.seccompProfile.localhostProfile":   noSeccompFiles,
-		"securityContext.sysctls":                           noHostAccess,
-		"volumes[].projected.sources[].serviceAccountToken": noTokenFiles,
-		"volumes[].projected.sources[].clusterTrustBundle":  noVolumeKind,
-		"volumes[].projected.sources[].podCertificate":      noVolumeKind,
-		"securityContext.windowsOptions":                    "holon runs Linux containers",
+		"securityContext.seccompProfile.localhostProfile":  noSeccompFiles,
+		"securityContext.sysctls":                          noHostAccess,
+		"volumes[].projected.sources[].clusterTrustBundle": noVolumeKind,
+		"volumes[].projected.sources[].podCertificate":     noVolumeKind,
+		"securityContext.windowsOptions":                   "holon runs Linux containers",
 
 		"volumes[].awsElasticBlockStore": noVolumeKind, "volumes[].azureDisk": noVolumeKind, "volumes[].azureFile": noVolumeKind,
 		"volumes[].cephfs": noVolumeKind, "volumes[].cinder": noVolumeKind, "volumes[].csi": noVolumeKind,

@@ -18,12 +18,12 @@ type given struct {
 }
 
 var givens = []given{
-	{ServiceAccounts, "default", "", func([]byte) map[string]any {
+	{ServiceAccounts, state.DefaultAccount, "", func([]byte) map[string]any {
 		return map[string]any{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": map[string]any{}}
 	}},
-	{ConfigMaps, "kube-root-ca.crt", "", func(ca []byte) map[string]any {
+	{ConfigMaps, state.RootCA, "", func(ca []byte) map[string]any {
 		return map[string]any{
-			"apiVersion": "v1", "kind": "ConfigMap", "data": map[string]any{"ca.crt": string(ca)},
+			"apiVersion": "v1", "kind": "ConfigMap", "data": map[string]any{state.RootCAKey: string(ca)},
 			"metadata": map[string]any{"annotations": map[string]any{
 				"kubernetes.io/description": "Contains a CA bundle that can be used to verify the kube-apiserver, as an answer of any node of the cluster.",
 			}},

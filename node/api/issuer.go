@@ -9,6 +9,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"holon/crdt/state"
 	"holon/node/api/rbac"
 )
 
@@ -106,8 +107,8 @@ func (i *Issuer) bind(ask AccountTokenRequest) (*accountClaims, error) {
 	switch {
 	case ask.PodUID != "" && ask.PodUID != uid:
 		return nil, fmt.Errorf("%w: the pod %s/%s is another one, with the UID %s", ErrInvalid, ask.Namespace, ask.Pod, uid)
-	case or(as, defaultAccount) != ask.Account:
-		return nil, fmt.Errorf("%w: the pod %s/%s runs as the ServiceAccount %s", ErrInvalid, ask.Namespace, ask.Pod, or(as, defaultAccount))
+	case or(as, state.DefaultAccount) != ask.Account:
+		return nil, fmt.Errorf("%w: the pod %s/%s runs as the ServiceAccount %s", ErrInvalid, ask.Namespace, ask.Pod, or(as, state.DefaultAccount))
 	}
 	bound.Pod = &boundName{ask.Pod, uid}
 	return bound, nil
@@ -175,9 +176,6 @@ func (i *Issuer) there(resource, namespace string, b *boundName) bool {
 	o, ok := i.Cache.Get(Key{resource, namespace, b.Name})
 	return ok && b.UID != "" && uidOf(o.Value()) == b.UID
 }
-
-// defaultAccount is whom pods run as that say nothing.
-const defaultAccount = "default"
 
 func accountName(namespace, name string) string { return rbac.AccountPrefix + namespace + ":" + name }
 

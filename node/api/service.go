@@ -79,7 +79,7 @@ func serviceRow(s *corev1.Service) []any {
 	}
 }
 
-const noTokens = "kept without effect: 'kubectl create token' makes tokens of a ServiceAccount, and pods get none yet"
+const noTokens = "kept without effect: 'kubectl create token' makes tokens of a ServiceAccount, and a projected volume with a serviceAccountToken shows a pod one"
 
 var serviceAccountKind = &kind{
 	GroupVersionKind: core("ServiceAccount"), plural: "serviceaccounts", singular: "serviceaccount", short: []string{"sa"},

@@ -33,6 +33,9 @@ type Config struct {
 	// Known are peers that may speak before their member records are here: those
 	// that let this node in. A record that says a peer has left overrules it.
 	Known []p2p.Member
+	// RootCA is the certificate of the API's CA (PEM), which pods find in the ConfigMap that
+	// each namespace is given. Empty: none is given.
+	RootCA string
 	// Seed of this node's own random numbers (probe order, jitter).
 	Seed uint64
 	Swim swim.Config

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -44,10 +45,7 @@ func (c *Core) fieldOf(r *run, spec *runtime.Spec, path string) (string, error) 
 	case "spec.nodeName":
 		return c.cfg.Node, nil
 	case "spec.serviceAccountName":
-		if name := r.template.Spec.ServiceAccountName; name != "" {
-			return name, nil
-		}
-		return "default", nil
+		return accountOf(r.template), nil
 	case "status.hostIP", "status.hostIPs":
 		return c.host.HostIP, nil
 	}
@@ -70,6 +68,11 @@ func (c *Core) fieldOf(r *run, spec *runtime.Spec, path string) (string, error) 
 		lines = append(lines, fmt.Sprintf("%s=%q", key, shown[key]))
 	}
 	return strings.Join(lines, "\n"), nil
+}
+
+// accountOf is the ServiceAccount that a pod runs as.
+func accountOf(template *corev1.PodTemplateSpec) string {
+	return cmp.Or(template.Spec.ServiceAccountName, state.DefaultAccount)
 }
 
 // resourceOf is what a container asks for or may use, in units of a divisor, rounded up.

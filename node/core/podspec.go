@@ -246,9 +246,13 @@ func (c *Core) volume(r *run, spec *runtime.Spec, v *corev1.Volume) (out runtime
 	return out, sealed, nil
 }
 
-// configMap decodes a ConfigMap on demand; nil if there is none.
+// configMap decodes a ConfigMap on demand, or makes the one that each namespace is given;
+// nil if there is none.
 func (c *Core) configMap(namespace, name string) (*corev1.ConfigMap, error) {
 	obj, ok, err := state.DecodeObject(c.store.record(state.MakeKey(state.ConfigMaps, namespace, name)))
+	if err == nil && !ok && name == state.RootCA && c.cfg.RootCA != "" {
+		return &corev1.ConfigMap{Data: map[string]string{state.RootCAKey: c.cfg.RootCA}}, nil
+	}
 	if err != nil || !ok {
 		return nil, err
 	}

@@ -7,10 +7,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"holon/crdt/state"
 	"holon/runtime"
 )
 
-// podFile is a file of a volume, and where its content comes from if that is sealed.
+// podFile is a file of a volume, and where its content comes from if the shell adds it.
 type podFile struct {
 	runtime.File
 	use *SealedUse
@@ -121,8 +122,24 @@ func (c *Core) downwardFiles(r *run, spec *runtime.Spec, items []corev1.Downward
 	return files, nil
 }
 
+// tokenFile is a file with a token of the pod's ServiceAccount. There is none without a time
+// for its end, nor of an account that is not there; that each namespace is given is not stored.
+func (c *Core) tokenFile(r *run, volume string, source *corev1.ServiceAccountTokenProjection, mode *int32) (podFile, error) {
+	account := accountOf(r.template)
+	if account != state.DefaultAccount && c.store.record(state.MakeKey(state.ServiceAccounts, r.workload.Namespace, account)).Live() == nil {
+		return podFile{}, fmt.Errorf("volume %s: serviceaccount %q not found", volume, account)
+	}
+	if t, ok := c.ClusterTime(c.now); !ok || t.UnixMilli() < firstWall {
+		return podFile{}, fmt.Errorf("volume %s: no token can be made as long as no node in reach knows what time it is", volume)
+	}
+	return podFile{
+		File: runtime.File{Path: source.Path, Mode: fileMode(mode, nil)},
+		use:  &SealedUse{Token: &AccountToken{Account: account, Audience: source.Audience, Life: tokenLife(source)}},
+	}, nil
+}
+
 // projectedVolume puts the files of several sources into one directory. It is kept in
-// memory as a whole if one of them is a Secret.
+// memory as a whole if one of them is a Secret or a token.
 func (c *Core) projectedVolume(r *run, spec *runtime.Spec, name string, from *corev1.ProjectedVolumeSource) (runtime.Volume, []SealedUse, error) {
 	var files []podFile
 	secret := false
@@ -138,6 +155,9 @@ func (c *Core) projectedVolume(r *run, spec *runtime.Spec, name string, from *co
 			more, err = c.secretFiles(spec.Namespace, name, source.Secret, from.DefaultMode)
 		case source.DownwardAPI != nil:
 			more, err = c.downwardFiles(r, spec, source.DownwardAPI.Items, from.DefaultMode)
+		case source.ServiceAccountToken != nil:
+			secret, more = true, make([]podFile, 1)
+			more[0], err = c.tokenFile(r, name, source.ServiceAccountToken, from.DefaultMode)
 		default:
 			err = fmt.Errorf("volume %s: source %d is of a kind that is not served", name, i)
 		}

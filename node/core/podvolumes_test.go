@@ -18,15 +18,20 @@ func orderOf(t *testing.T, spec object, configMaps map[string]object) (*crowd, O
 	for name, data := range configMaps {
 		x.put(state.MakeKey(state.ConfigMaps, "default", name), crdt.UID{9, byte(len(name))}, object{"data": data})
 	}
+	return x, x.orderFor(spec)
+}
+
+// orderFor makes a pod of a spec and gives the order for it.
+func (x *crowd) orderFor(spec object) Order {
 	x.put(state.MakeKey(state.Pods, "default", "p"), crdt.UID{1}, object{
 		"metadata": object{"labels": object{"app": "web", "zone": "a \"b\""}, "annotations": object{"money": "$(A) $"}}, "spec": spec,
 	})
 	for range 9 {
 		if orders := x.step(Woke{}); len(orders) > 0 {
-			return x, orders[0]
+			return orders[0]
 		}
 	}
-	return x, Order{}
+	return Order{}
 }
 
 func fieldRef(path string) object { return object{"fieldRef": object{"fieldPath": path}} }

@@ -17,7 +17,7 @@ func (c *Core) pullSecrets(r *run) (uses []SealedUse, absent []string) {
 	spec := &r.template.Spec
 	refs := spec.ImagePullSecrets
 	if len(refs) == 0 {
-		refs = c.accountPullSecrets(r.workload.Namespace, spec.ServiceAccountName)
+		refs = c.accountPullSecrets(r.workload.Namespace, accountOf(r.template))
 	}
 	for _, ref := range refs {
 		found, err := c.secretUses(r.workload.Namespace, ref.Name, nil)
@@ -33,9 +33,6 @@ func (c *Core) pullSecrets(r *run) (uses []SealedUse, absent []string) {
 }
 
 func (c *Core) accountPullSecrets(namespace, name string) []corev1.LocalObjectReference {
-	if name == "" {
-		name = "default"
-	}
 	obj, ok, err := state.DecodeObject(c.store.record(state.MakeKey(state.ServiceAccounts, namespace, name)))
 	var account corev1.ServiceAccount
 	if err != nil || !ok || state.Convert(obj.Value, &account) != nil {

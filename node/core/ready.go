@@ -186,18 +186,28 @@ type Order struct {
 	Volume string
 }
 
-// SealedUse is a sealed register of a Secret and where its plaintext belongs in a
-// Spec: an environment variable, a file of a volume, or none: a credential for registries.
+// SealedUse is what a Spec lacks until the shell adds it, and where it belongs there: an
+// environment variable, a file of a volume, or none: a credential for registries. It is the
+// plaintext of a Secret's register, or, in a file, a token that is still to be made.
 type SealedUse struct {
 	Secret state.Key
 	UID    crdt.UID
 	Path   string
 	Value  []byte // the register, sealed
+	Token  *AccountToken
 
 	InFile         bool
 	ForPull        bool
 	Container, Env int
 	Volume, File   int
+}
+
+// AccountToken is a token of the ServiceAccount that the pod of an order runs as, bound to
+// that pod.
+type AccountToken struct {
+	Account  string
+	Audience string // empty: the API
+	Life     time.Duration
 }
 
 // Fact is something that happened, in words. The shell makes logs, metrics,

@@ -98,6 +98,7 @@ type run struct {
 	created string              // RFC 3339, display only
 	warm    Instant             // since when it has been ready; 0: it is not
 	stale   bool                // its files may not be what its ConfigMaps and Secrets say
+	renewAt Instant             // when its tokens are to be made anew; 0: it has none, or they are due
 	back    Instant             // since when the slot's home has been ready again; 0: it is not
 }
 
@@ -325,6 +326,9 @@ func (c *Core) endPauses() {
 		r := n.runs[id]
 		over := pause(&r.retryAt)
 		over = pause(&r.patient) || over
+		if pause(&r.renewAt) {
+			r.stale, over = true, true
+		}
 		for _, b := range r.restart {
 			over = pause(&b.until) || over
 		}
@@ -338,7 +342,7 @@ func (c *Core) endPauses() {
 }
 
 func (r *run) pauses() bool {
-	waits := r.retryAt != 0 || r.patient != 0
+	waits := r.retryAt != 0 || r.patient != 0 || r.renewAt != 0
 	for _, b := range r.restart {
 		waits = waits || b.until != 0
 	}
@@ -448,6 +452,7 @@ func (c *Core) ensure(r *run) {
 		return
 	}
 	r.ensured, r.asked, r.stale, r.claims = c.now, c.runner.begun(r), false, runtime.ClaimsOf(spec.Volumes)
+	c.renewIn(r, tokenAge(r.template))
 	credentials, absent := c.pullSecrets(r)
 	c.order(r, Order{Kind: Ensure, Spec: spec, Sealed: append(sealed, credentials...), NoPullSecret: absent})
 }

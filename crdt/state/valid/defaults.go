@@ -96,6 +96,9 @@ func defaultProjections(v *corev1.VolumeSource) {
 		if s.DownwardAPI != nil {
 			files(s.DownwardAPI.Items)
 		}
+		if s.ServiceAccountToken != nil {
+			setDefault(&s.ServiceAccountToken.ExpirationSeconds, 60*60)
+		}
 	}
 }
 

@@ -78,6 +78,10 @@ func validateProjections(v *corev1.VolumeSource, at *field.Path) field.ErrorList
 				named = append(named, item.Path)
 			}
 		}
+		if t := s.ServiceAccountToken; t != nil {
+			errs = append(errs, validateToken(t, at.Child("serviceAccountToken"))...)
+			named = append(named, t.Path)
+		}
 		for _, path := range named {
 			if paths.Has(path) {
 				errs = append(errs, field.Invalid(at, path, "conflicting duplicate paths"))
@@ -110,6 +114,25 @@ func validateHostPath(h *corev1.HostPathVolumeSource, at *field.Path) field.Erro
 		errs = append(errs, field.NotSupported(at.Child("type"), *t, hostPathTypes))
 	}
 	return errs
+}
+
+// Bounds of a token's life, in seconds, as in Kubernetes.
+const (
+	tokenLifeMin = 10 * 60
+	tokenLifeMax = 1 << 32
+)
+
+func validateToken(t *corev1.ServiceAccountTokenProjection, at *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if s := t.ExpirationSeconds; s != nil && *s < tokenLifeMin {
+		errs = append(errs, field.Invalid(at.Child("expirationSeconds"), *s, "may not specify a duration less than 10 minutes"))
+	} else if s != nil && *s > tokenLifeMax {
+		errs = append(errs, field.Invalid(at.Child("expirationSeconds"), *s, "may not specify a duration larger than 2^32 seconds"))
+	}
+	if t.Path == "" {
+		return append(errs, field.Required(at.Child("path"), ""))
+	}
+	return append(errs, validateRelative(t.Path, at.Child("path"))...)
 }
 
 func pathsOf(items []corev1.KeyToPath) (paths []string) {

@@ -78,6 +78,9 @@ func TestProjections(t *testing.T) {
 		}
 		return corev1.VolumeProjection{ConfigMap: c}
 	}
+	token := func(path string, seconds int64) corev1.VolumeProjection {
+		return corev1.VolumeProjection{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: path, ExpirationSeconds: &seconds}}
+	}
 	both := configMap("a")
 	both.Secret = &corev1.SecretProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "s"}}
 	for _, c := range []struct {
@@ -94,6 +97,12 @@ func TestProjections(t *testing.T) {
 		{"a source of two", nil, []corev1.VolumeProjection{both}, "more than 1 volume type per source"},
 		{"a path that leaves", nil, []corev1.VolumeProjection{configMap("a", "/x")}, "must be a relative path"},
 		{"a mode", &mode, nil, "defaultMode: Invalid"},
+		{"a token", nil, []corev1.VolumeProjection{token("token", 600), configMap("a", "x")}, ""},
+		{"a token in the way", nil, []corev1.VolumeProjection{configMap("a", "x"), token("x", 600)}, "conflicting duplicate paths"},
+		{"a token of no file", nil, []corev1.VolumeProjection{token("", 600)}, "serviceAccountToken.path: Required"},
+		{"a token that leaves", nil, []corev1.VolumeProjection{token("../x", 600)}, "must not contain '..'"},
+		{"a token that ends at once", nil, []corev1.VolumeProjection{token("x", 599)}, "less than 10 minutes"},
+		{"a token for ever", nil, []corev1.VolumeProjection{token("x", 1<<32+1)}, "larger than 2^32 seconds"},
 	} {
 		says(t, c.what, podWith(corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{DefaultMode: c.mode, Sources: c.sources}}, nil), c.want)
 	}
