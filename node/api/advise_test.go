@@ -29,3 +29,30 @@ func TestFieldsThatDoNotGoTogetherAreNamed(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoCountsOnAMountedTokenIsTold, and nobody else.
+func TestWhoCountsOnAMountedTokenIsTold(t *testing.T) {
+	yes, no := true, false
+	shown := []corev1.Volume{{VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
+		Sources: []corev1.VolumeProjection{{ConfigMap: &corev1.ConfigMapProjection{}}, {ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "t"}}},
+	}}}}
+	for _, c := range []struct {
+		spec corev1.PodSpec
+		want string
+	}{
+		{corev1.PodSpec{}, ""},
+		{corev1.PodSpec{ServiceAccountName: "default", DeprecatedServiceAccount: "default"}, ""},
+		{corev1.PodSpec{ServiceAccountName: "robot", DeprecatedServiceAccount: "robot", Volumes: shown}, ""},
+		{corev1.PodSpec{ServiceAccountName: "robot", AutomountServiceAccountToken: &no}, ""},
+		{corev1.PodSpec{ServiceAccountName: "robot"}, "spec.serviceAccountName: no token"},
+		{corev1.PodSpec{ServiceAccountName: "robot", Volumes: shown[:0]}, "spec.serviceAccountName: no token"},
+		{corev1.PodSpec{AutomountServiceAccountToken: &yes}, "spec.automountServiceAccountToken: no token"},
+		{corev1.PodSpec{AutomountServiceAccountToken: &yes, Volumes: shown}, ""},
+		{corev1.PodSpec{DeprecatedServiceAccount: "robot"}, "spec.serviceAccount: has no effect"},
+	} {
+		said := strings.Join(advisePodSpec(&corev1.Pod{Spec: c.spec}), "\n")
+		if (c.want == "") != (said == "") || !strings.Contains(said, c.want) {
+			t.Errorf("%+v: it says %q, want %q", c.spec, said, c.want)
+		}
+	}
+}

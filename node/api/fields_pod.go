@@ -6,7 +6,6 @@ const (
 	noHostAccess   = "a pod has namespaces of its own here; remove the field"
 	noVolumeKind   = "this kind of volume is not served yet; configMap, secret, downwardAPI, projected, emptyDir, hostPath and persistentVolumeClaim are"
 	noEphemeral    = "no claim is made for a single pod: use emptyDir for what goes with the pod, and a PersistentVolumeClaim for what stays"
-	noTokenMounted = "no token is mounted by itself: a projected volume with a serviceAccountToken shows one"
 	notYetDNS      = "not applied yet: the pod uses the resolver of its node"
 	noDevices      = "devices cannot be requested yet; holon places pods by cpu and memory"
 )
@@ -15,7 +14,7 @@ const (
 var podSpecRules = fieldRules{
 	honoured: []string{
 		"containers", "initContainers", "volumes", "restartPolicy", "terminationGracePeriodSeconds", "nodeSelector", "nodeName", "hostname",
-		"affinity", "priorityClassName",
+		"affinity", "priorityClassName", "serviceAccountName", "serviceAccount", "automountServiceAccountToken", // see adviseTokens
 		"securityContext", "securityContext.fsGroup", "securityContext.fsGroupChangePolicy", "securityContext.runAsGroup",
 		"securityContext.runAsNonRoot", "securityContext.runAsUser", "securityContext.supplementalGroups",
 		"securityContext.seccompProfile", "securityContext.seccompProfile.type",
@@ -55,17 +54,14 @@ var podSpecRules = fieldRules{
 	},
 	filled: []string{"priority"},
 	warned: map[string]string{
-		"activeDeadlineSeconds":        "not honoured yet: the pod runs on",
-		"automountServiceAccountToken": noTokenMounted,
-		"enableServiceLinks":           "no service variables are set: holon has no Services yet",
-		"hostUsers":                    "user namespaces are as the container runtime sets them up",
-		"overhead":                     "not counted yet when pods are placed",
-		"preemptionPolicy":             noPreemption,
-		"readinessGates":               "not waited for yet: the pod is ready when its containers are",
-		"serviceAccount":               noTokenMounted,
-		"serviceAccountName":           noTokenMounted,
-		"setHostnameAsFQDN":            notYetDNS,
-		"subdomain":                    notYetDNS,
+		"activeDeadlineSeconds": "not honoured yet: the pod runs on",
+		"enableServiceLinks":    "no service variables are set: holon has no Services yet",
+		"hostUsers":             "user namespaces are as the container runtime sets them up",
+		"overhead":              "not counted yet when pods are placed",
+		"preemptionPolicy":      noPreemption,
+		"readinessGates":        "not waited for yet: the pod is ready when its containers are",
+		"setHostnameAsFQDN":     notYetDNS,
+		"subdomain":             notYetDNS,
 		"topologySpreadConstraints[].matchLabelKeys": "not honoured yet: the whole constraint has no effect",
 
 		"securityContext.appArmorProfile":          noProfiles,
@@ -111,8 +107,6 @@ var podSpecRules = fieldRules{
 		"preemptionPolicy":   {"Never"},
 		"schedulerName":      {"default-scheduler"},
 		"securityContext.supplementalGroupsPolicy": {"Merge"},
-		"serviceAccount":     {"default"},
-		"serviceAccountName": {"default"},
 	},
 }
 

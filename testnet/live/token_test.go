@@ -26,8 +26,8 @@ data:
   kubeconfig: |
     apiVersion: v1
     kind: Config
-    clusters: [{name: c, cluster: {server: "https://SERVER:6443", certificate-authority: /api/ca.crt}}]
-    users: [{name: u, user: {tokenFile: /api/token}}]
+    clusters: [{name: c, cluster: {server: "https://SERVER:6443", certificate-authority: DIR/api/ca.crt}}]
+    users: [{name: u, user: {tokenFile: DIR/api/token}}]
     contexts: [{name: c, context: {cluster: c, user: u, namespace: default}}]
     current-context: c
 ---
@@ -43,7 +43,13 @@ spec:
     command:
     - sh
     - -c
-    - sed "s/SERVER/$HOST/" /config/kubeconfig > /tmp/kubeconfig.$$ && holon --kubeconfig /tmp/kubeconfig.$$ get pods && holon --kubeconfig /tmp/kubeconfig.$$ get secrets; rm /tmp/kubeconfig.$$; trap 'exit 0' TERM; while :; do sleep 0.2; done
+    - |
+      cd "$HOLON_POD_DIR"
+      sed "s|SERVER|$HOST|; s|DIR|$HOLON_POD_DIR|" config/kubeconfig > kubeconfig
+      holon --kubeconfig kubeconfig get pods
+      holon --kubeconfig kubeconfig get secrets
+      trap 'exit 0' TERM
+      while :; do sleep 0.2; done
     env: [{name: HOST, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}]
     volumeMounts: [{name: api, mountPath: /api}, {name: config, mountPath: /config}]
   volumes:
