@@ -65,6 +65,9 @@ func (c *Core) filesChanged(key state.Key) {
 	for id, r := range n.runs {
 		if r.wanted && r.workload.Namespace == namespace && shows(r.template, key.Resource(), name) {
 			r.stale, n.stirred[id] = true, true
+			if r.reason == configError {
+				r.retryAt = 0 // this may be what it waits for
+			}
 		}
 	}
 }

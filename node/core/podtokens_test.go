@@ -68,12 +68,13 @@ func TestAPodWaitsForWhatItsTokenNeeds(t *testing.T) {
 	for _, c := range []struct {
 		wall          int64
 		account, says string
+		wait          time.Duration // after it is there; 0: somebody tells
 		help          func(*crowd)
 	}{
-		{firstWall, "nobody", `volume t: serviceaccount "nobody" not found`, func(x *crowd) {
+		{firstWall, "nobody", `volume t: serviceaccount "nobody" not found`, 0, func(x *crowd) {
 			x.put(state.MakeKey(state.ServiceAccounts, "default", "nobody"), crdt.UID{6}, object{})
 		}},
-		{firstWall - time.Hour.Milliseconds(), "", "volume t: no token can be made as long as no node in reach knows what time it is", func(x *crowd) {
+		{firstWall - time.Hour.Milliseconds(), "", "volume t: no token can be made as long as no node in reach knows what time it is", orderRetryMax, func(x *crowd) {
 			x.tellTime(firstWall)
 		}},
 	} {
@@ -88,7 +89,7 @@ func TestAPodWaitsForWhatItsTokenNeeds(t *testing.T) {
 			}
 		}
 		c.help(x)
-		x.now += orderRetryMax
+		x.now += c.wait
 		if orders := x.step(Woke{}); len(orders) != 1 || orders[0].Kind != Ensure {
 			t.Errorf("%s: once that is over it orders %+v", c.says, orders)
 		}

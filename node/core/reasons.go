@@ -27,7 +27,7 @@ func waitingReason(kind string, failed int) string {
 	case runtime.BadMount:
 		return "ContainerCreating" // an Event says why
 	case runtime.BadConfig:
-		return "CreateContainerConfigError"
+		return configError
 	case runtime.BadCommand:
 		return "RunContainerError"
 	case runtime.BadSpec, runtime.Unavailable, runtime.Failed, runtime.NameTaken, runtime.OutOfMemory:
