@@ -15,13 +15,13 @@ import (
 // merge them, and that this server checks fields itself: each kind's PATCH takes
 // fieldValidation.
 func (s *Server) openAPIRoutes(mux *http.ServeMux) {
-	patches := patches()
+	places := places()
 	index := map[string]any{}
 	for _, gv := range slices.Concat([]schema.GroupVersion{{Version: "v1"}}, slices.Concat(groupsNamed()...)) {
 		path := strings.TrimPrefix(groupPath(gv), "/")
 		index[path] = map[string]any{"serverRelativeURL": "/openapi/v3/" + path}
 		mux.HandleFunc("GET /openapi/v3/"+path, func(w http.ResponseWriter, r *http.Request) {
-			document, err := openapi.V3(openAPIInfo, gv, patches)
+			document, err := openapi.V3(openAPIInfo, gv, places)
 			if err != nil {
 				writeError(w, r, err)
 				return
@@ -33,7 +33,7 @@ func (s *Server) openAPIRoutes(mux *http.ServeMux) {
 		writeJSON(w, r, http.StatusOK, map[string]any{"paths": index})
 	})
 	mux.HandleFunc("GET /openapi/v2", func(w http.ResponseWriter, r *http.Request) {
-		document, err := openapi.V2(openAPIInfo, patches)
+		document, err := openapi.V2(openAPIInfo, places)
 		if err == nil && !openapi.Accepts2(r.Header.Get("Accept")) {
 			writeJSON(w, r, http.StatusOK, document)
 			return
@@ -59,23 +59,23 @@ func groupPath(gv schema.GroupVersion) string {
 	return "/apis/" + gv.String()
 }
 
-// patches are the places of the kinds that can be patched, and of those that are refused:
-// what is not among them kubectl and Helm do not send at all.
-func patches() (list []openapi.Patch) {
-	add := func(gvk schema.GroupVersionKind, plural string, namespaced bool) {
+// places are those of the kinds that are served, and of those that are refused: what cannot
+// be patched in one of them kubectl and Helm do not send at all.
+func places() (list []openapi.Place) {
+	add := func(gvk schema.GroupVersionKind, plural string, namespaced, readOnly bool) {
 		path := groupPath(gvk.GroupVersion())
 		if namespaced {
 			path += "/namespaces/{namespace}"
 		}
-		list = append(list, openapi.Patch{Path: path + "/" + plural + "/{name}", Kind: gvk})
+		list = append(list, openapi.Place{Path: path + "/" + plural + "/{name}", Kind: gvk, ReadOnly: readOnly})
 	}
 	for _, k := range kinds {
-		if k.can("patch") {
-			add(k.GroupVersionKind, k.plural, k.namespaced)
+		if k.can("get") {
+			add(k.GroupVersionKind, k.plural, k.namespaced, !k.can("patch"))
 		}
 	}
 	for _, f := range refusals {
-		add(f.WithKind(f.kind), f.plural, f.namespaced)
+		add(f.WithKind(f.kind), f.plural, f.namespaced, false)
 	}
 	return list
 }

@@ -6,11 +6,13 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Patch is a place where objects of a kind can be patched. Clients read from it that
-// this server checks fields itself and tries writes without writing.
-type Patch struct {
-	Path string
-	Kind schema.GroupVersionKind
+// Place is where objects of a kind are. From one that can be patched clients read that this
+// server checks fields itself and tries writes without writing; from any, of what kind the
+// objects there are, to explain it.
+type Place struct {
+	Path     string
+	Kind     schema.GroupVersionKind
+	ReadOnly bool
 }
 
 // parameters of every patch.
@@ -33,7 +35,8 @@ type Info struct {
 }
 
 type pathItem3 struct {
-	Patch operation[parameter3] `json:"patch"`
+	Get   *operation[parameter3] `json:"get,omitempty"`
+	Patch *operation[parameter3] `json:"patch,omitempty"`
 }
 
 type pathItem2 struct {
@@ -42,7 +45,7 @@ type pathItem2 struct {
 
 type operation[P any] struct {
 	ID         string              `json:"operationId"`
-	Parameters []P                 `json:"parameters"`
+	Parameters []P                 `json:"parameters,omitempty"`
 	Responses  map[string]response `json:"responses"`
 	Action     string              `json:"x-kubernetes-action"`
 	Kind       Kind                `json:"x-kubernetes-group-version-kind"`
@@ -64,10 +67,12 @@ type parameter2 struct {
 	Type string `json:"type"`
 }
 
-func patch[P any](p Patch, parameter func(name string) P) operation[P] {
-	op := operation[P]{
-		ID: "patch" + p.Kind.Kind, Responses: map[string]response{"200": {"OK"}}, Action: "patch", Kind: KindOf(p.Kind),
-	}
+func operate[P any](action string, p Place) operation[P] {
+	return operation[P]{ID: action + p.Kind.Kind, Responses: map[string]response{"200": {"OK"}}, Action: action, Kind: KindOf(p.Kind)}
+}
+
+func patch[P any](p Place, parameter func(name string) P) operation[P] {
+	op := operate[P]("patch", p)
 	for _, name := range parameters {
 		op.Parameters = append(op.Parameters, parameter(name))
 	}
@@ -75,16 +80,22 @@ func patch[P any](p Patch, parameter func(name string) P) operation[P] {
 }
 
 // V3 describes one group and version.
-func V3(info Info, gv schema.GroupVersion, patches []Patch) (*Document3, error) {
+func V3(info Info, gv schema.GroupVersion, places []Place) (*Document3, error) {
 	all, err := Schemas()
 	if err != nil {
 		return nil, err
 	}
 	d := &Document3{OpenAPI: "3.0.0", Info: info, Paths: map[string]pathItem3{}}
 	d.Components.Schemas = of(all, gv)
-	for _, p := range patches {
-		if p.Kind.GroupVersion() == gv {
-			d.Paths[p.Path] = pathItem3{patch(p, func(name string) parameter3 { return parameter3{name, "query", &Schema{Type: "string"}} })}
+	for _, p := range places {
+		switch {
+		case p.Kind.GroupVersion() != gv:
+		case p.ReadOnly:
+			op := operate[parameter3]("get", p)
+			d.Paths[p.Path] = pathItem3{Get: &op}
+		default:
+			op := patch(p, func(name string) parameter3 { return parameter3{name, "query", &Schema{Type: "string"}} })
+			d.Paths[p.Path] = pathItem3{Patch: &op}
 		}
 	}
 	return d, nil
@@ -98,8 +109,9 @@ type Document2 struct {
 	Definitions map[string]*Schema   `json:"definitions"`
 }
 
-// V2 describes everything in the words that kubectl before 1.27 and Helm ask for.
-func V2(info Info, patches []Patch) (*Document2, error) {
+// V2 describes everything in the words that kubectl before 1.27 and Helm ask for, who look
+// for no other places than those that can be patched.
+func V2(info Info, places []Place) (*Document2, error) {
 	all, err := Schemas()
 	if err != nil {
 		return nil, err
@@ -108,7 +120,10 @@ func V2(info Info, patches []Patch) (*Document2, error) {
 		s.v2()
 	}
 	d := &Document2{Swagger: "2.0", Info: info, Paths: map[string]pathItem2{}, Definitions: all}
-	for _, p := range patches {
+	for _, p := range places {
+		if p.ReadOnly {
+			continue
+		}
 		d.Paths[p.Path] = pathItem2{patch(p, func(name string) parameter2 { return parameter2{name, "query", "string"} })}
 	}
 	return d, nil
