@@ -24,6 +24,7 @@ func TestPinnedHistories(t *testing.T) {
 		{6747, "", "everybody who counted burnt, and the last one had let in the next"},
 		{7928, "", "what a node had said before its disk was rolled back kept others from comparing stores with it"},
 		{9231, "", "a newcomer agreed with a database that was rolled back, and was purged as another record"},
+		{134, "sets-split", "a run that was let in, not ordered yet, and had to wait for word of others was stopped as if it were there"},
 		{1043, "lossy", "a newcomer that knew only itself took itself for a majority"},
 	} {
 		t.Run(pin.why, func(t *testing.T) {

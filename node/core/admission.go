@@ -87,6 +87,14 @@ func (n *runner) letIn(r *run) {
 	n.stirred[r.id] = true
 }
 
+// letGo gives the room of a run back of which nothing is here and nothing was ordered:
+// there is nothing to stop, and nobody has to wait until it is.
+func (n *runner) letGo(r *run) {
+	if _, here := n.seen[r.id]; !here && r.ensured == 0 && !r.busy {
+		r.admitted, n.outside[r.id] = false, true
+	}
+}
+
 // taken sums up what is in, pods without a run included: they take room as well,
 // until it is known whether they belong here.
 func (c *Core) taken() (in taken) {

@@ -52,6 +52,7 @@ func (c *Core) wantWorkload(uid crdt.UID) {
 	for _, r := range before {
 		if !r.wanted {
 			r.retryAt = 0 // it waited to start; nothing waits to stop
+			n.letGo(r)
 		}
 	}
 }
