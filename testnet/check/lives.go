@@ -10,7 +10,8 @@ import (
 )
 
 // Lives reports objects that are marked and that nothing holds, and those whose owners
-// have all died. dead are the UIDs of which somebody has had a tombstone.
+// have all died. dead are the UIDs of which somebody has had a tombstone; one that a crash
+// took back before anybody else had it leaves its object alive.
 func Lives(replicas []Replica, dead map[string]bool) []string {
 	if len(replicas) == 0 {
 		return nil
@@ -18,7 +19,11 @@ func Lives(replicas []Replica, dead map[string]bool) []string {
 	var bad []string
 	records := replicas[0].Records
 	blocked := map[string]bool{} // by what finalizers of users hold, by the UID of the owner
-	each(records, func(_ state.Key, _ *crdt.Object, life state.Life) {
+	alive := map[string]bool{}
+	each(records, func(_ state.Key, live *crdt.Object, life state.Life) {
+		for _, uid := range state.Names(live) {
+			alive[uid] = true
+		}
 		for _, o := range life.Owners {
 			blocked[o.UID] = true
 		}
@@ -33,7 +38,7 @@ func Lives(replicas []Replica, dead map[string]bool) []string {
 			bad = append(bad, fmt.Sprintf("eventually: nothing holds %s, and it is still there", key))
 		case life.Deleting && own:
 			bad = append(bad, fmt.Sprintf("eventually: %s is held by %v, which is nobody else's to take", key, life.Finalizers))
-		case !life.Deleting && len(life.Owners) > 0 && !slices.ContainsFunc(life.Owners, func(o state.Owner) bool { return !dead[o.UID] }):
+		case !life.Deleting && len(life.Owners) > 0 && !slices.ContainsFunc(life.Owners, func(o state.Owner) bool { return !dead[o.UID] || alive[o.UID] }):
 			bad = append(bad, fmt.Sprintf("eventually: the owners of %s are gone, and it is still there", key))
 		}
 	})
