@@ -99,7 +99,7 @@ func (n *Node) auditFirstHome(s *state.Slot) {
 		below, ok, err := state.DecodeSlot(key, n.newest[key])
 		if err != nil || !ok || below.Home.Node == "" {
 			n.w.violate("anytime: %s starts slot %s and slot %d has never been placed", n.name, s.ID, i)
-		} else if below.Home.Node != n.name && below.StandIn.Node != n.name && !n.readyIn(&below) {
+		} else if below.Home.Node != n.name && below.StandIn.Node != n.name && !n.hasRun(below.ID) && !n.readyIn(&below) {
 			n.w.violate("anytime: %s starts slot %s and slot %d is not ready", n.name, s.ID, i)
 		}
 	}
@@ -107,6 +107,14 @@ func (n *Node) auditFirstHome(s *state.Slot) {
 
 // readyIn reports whether this node sees a ready run of a slot, of any revision: the same
 // plan may have given it another one.
+// hasRun reports whether this node says that it has a run of a slot, perhaps as the
+// stand-in that it was when the plan was made: one plan may move that slot and place another.
+func (n *Node) hasRun(slot state.SlotID) bool {
+	return slices.ContainsFunc(n.core.View().Members, func(m core.MemberView) bool {
+		return m.Name == n.name && m.Status != nil && slices.ContainsFunc(m.Status.Runs, func(r state.RunStatus) bool { return r.Slot == slot })
+	})
+}
+
 func (n *Node) readyIn(s *state.Slot) bool {
 	return slices.ContainsFunc(n.core.View().Members, func(m core.MemberView) bool {
 		return m.Status != nil && slices.ContainsFunc(m.Status.Runs, func(r state.RunStatus) bool { return r.Slot == s.ID && r.Ready })
