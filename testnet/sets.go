@@ -105,8 +105,6 @@ func (n *Node) auditFirstHome(s *state.Slot) {
 	}
 }
 
-// readyIn reports whether this node sees a ready run of a slot, of any revision: the same
-// plan may have given it another one.
 // hasRun reports whether this node says that it has a run of a slot, perhaps as the
 // stand-in that it was when the plan was made: one plan may move that slot and place another.
 func (n *Node) hasRun(slot state.SlotID) bool {
@@ -115,6 +113,8 @@ func (n *Node) hasRun(slot state.SlotID) bool {
 	})
 }
 
+// readyIn reports whether this node sees a ready run of a slot, of any revision: the same
+// plan may have given it another one.
 func (n *Node) readyIn(s *state.Slot) bool {
 	return slices.ContainsFunc(n.core.View().Members, func(m core.MemberView) bool {
 		return m.Status != nil && slices.ContainsFunc(m.Status.Runs, func(r state.RunStatus) bool { return r.Slot == s.ID && r.Ready })
