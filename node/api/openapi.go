@@ -15,13 +15,13 @@ import (
 // merge them, and that this server checks fields itself: each kind's PATCH takes
 // fieldValidation.
 func (s *Server) openAPIRoutes(mux *http.ServeMux) {
-	places := places()
+	patches := patches()
 	index := map[string]any{}
 	for _, gv := range slices.Concat([]schema.GroupVersion{{Version: "v1"}}, slices.Concat(groupsNamed()...)) {
 		path := strings.TrimPrefix(groupPath(gv), "/")
 		index[path] = map[string]any{"serverRelativeURL": "/openapi/v3/" + path}
 		mux.HandleFunc("GET /openapi/v3/"+path, func(w http.ResponseWriter, r *http.Request) {
-			document, err := openapi.V3(openAPIInfo, gv, places)
+			document, err := openapi.V3(openAPIInfo, gv, patches)
 			if err != nil {
 				writeError(w, r, err)
 				return
@@ -33,7 +33,7 @@ func (s *Server) openAPIRoutes(mux *http.ServeMux) {
 		writeJSON(w, r, http.StatusOK, map[string]any{"paths": index})
 	})
 	mux.HandleFunc("GET /openapi/v2", func(w http.ResponseWriter, r *http.Request) {
-		document, err := openapi.V2(openAPIInfo, places)
+		document, err := openapi.V2(openAPIInfo, patches)
 		if err == nil && !openapi.Accepts2(r.Header.Get("Accept")) {
 			writeJSON(w, r, http.StatusOK, document)
 			return
@@ -59,23 +59,24 @@ func groupPath(gv schema.GroupVersion) string {
 	return "/apis/" + gv.String()
 }
 
-// places are those of the kinds that are served, and of those that are refused: what cannot
-// be patched in one of them kubectl and Helm do not send at all.
-func places() (list []openapi.Place) {
-	add := func(gvk schema.GroupVersionKind, plural string, namespaced, readOnly bool) {
+// patches are the places of all kinds that are served, and of those that are refused, also
+// of what can only be read: what is not among them kubectl and Helm do not send at all, and
+// say themselves that they do not know it instead of being told why.
+func patches() (list []openapi.Patch) {
+	add := func(gvk schema.GroupVersionKind, plural string, namespaced bool) {
 		path := groupPath(gvk.GroupVersion())
 		if namespaced {
 			path += "/namespaces/{namespace}"
 		}
-		list = append(list, openapi.Place{Path: path + "/" + plural + "/{name}", Kind: gvk, ReadOnly: readOnly})
+		list = append(list, openapi.Patch{Path: path + "/" + plural + "/{name}", Kind: gvk})
 	}
 	for _, k := range kinds {
 		if k.can("get") {
-			add(k.GroupVersionKind, k.plural, k.namespaced, !k.can("patch"))
+			add(k.GroupVersionKind, k.plural, k.namespaced)
 		}
 	}
 	for _, f := range refusals {
-		add(f.WithKind(f.kind), f.plural, f.namespaced, false)
+		add(f.WithKind(f.kind), f.plural, f.namespaced)
 	}
 	return list
 }

@@ -6,13 +6,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// Place is where objects of a kind are. From one that can be patched clients read that this
-// server checks fields itself and tries writes without writing; from any, of what kind the
-// objects there are, to explain it.
-type Place struct {
-	Path     string
-	Kind     schema.GroupVersionKind
-	ReadOnly bool
+// Patch is a place where objects of a kind can be patched. Clients read from it that
+// this server checks fields itself and tries writes without writing.
+type Patch struct {
+	Path string
+	Kind schema.GroupVersionKind
 }
 
 // parameters of every patch.
@@ -35,8 +33,7 @@ type Info struct {
 }
 
 type pathItem3 struct {
-	Get   *operation[parameter3] `json:"get,omitempty"`
-	Patch *operation[parameter3] `json:"patch,omitempty"`
+	Patch operation[parameter3] `json:"patch"`
 }
 
 type pathItem2 struct {
@@ -45,7 +42,7 @@ type pathItem2 struct {
 
 type operation[P any] struct {
 	ID         string              `json:"operationId"`
-	Parameters []P                 `json:"parameters,omitempty"`
+	Parameters []P                 `json:"parameters"`
 	Responses  map[string]response `json:"responses"`
 	Action     string              `json:"x-kubernetes-action"`
 	Kind       Kind                `json:"x-kubernetes-group-version-kind"`
@@ -67,12 +64,10 @@ type parameter2 struct {
 	Type string `json:"type"`
 }
 
-func operate[P any](action string, p Place) operation[P] {
-	return operation[P]{ID: action + p.Kind.Kind, Responses: map[string]response{"200": {"OK"}}, Action: action, Kind: KindOf(p.Kind)}
-}
-
-func patch[P any](p Place, parameter func(name string) P) operation[P] {
-	op := operate[P]("patch", p)
+func patch[P any](p Patch, parameter func(name string) P) operation[P] {
+	op := operation[P]{
+		ID: "patch" + p.Kind.Kind, Responses: map[string]response{"200": {"OK"}}, Action: "patch", Kind: KindOf(p.Kind),
+	}
 	for _, name := range parameters {
 		op.Parameters = append(op.Parameters, parameter(name))
 	}
@@ -80,22 +75,16 @@ func patch[P any](p Place, parameter func(name string) P) operation[P] {
 }
 
 // V3 describes one group and version.
-func V3(info Info, gv schema.GroupVersion, places []Place) (*Document3, error) {
+func V3(info Info, gv schema.GroupVersion, patches []Patch) (*Document3, error) {
 	all, err := Schemas()
 	if err != nil {
 		return nil, err
 	}
 	d := &Document3{OpenAPI: "3.0.0", Info: info, Paths: map[string]pathItem3{}}
 	d.Components.Schemas = of(all, gv)
-	for _, p := range places {
-		switch {
-		case p.Kind.GroupVersion() != gv:
-		case p.ReadOnly:
-			op := operate[parameter3]("get", p)
-			d.Paths[p.Path] = pathItem3{Get: &op}
-		default:
-			op := patch(p, func(name string) parameter3 { return parameter3{name, "query", &Schema{Type: "string"}} })
-			d.Paths[p.Path] = pathItem3{Patch: &op}
+	for _, p := range patches {
+		if p.Kind.GroupVersion() == gv {
+			d.Paths[p.Path] = pathItem3{patch(p, func(name string) parameter3 { return parameter3{name, "query", &Schema{Type: "string"}} })}
 		}
 	}
 	return d, nil
@@ -109,9 +98,8 @@ type Document2 struct {
 	Definitions map[string]*Schema   `json:"definitions"`
 }
 
-// V2 describes everything in the words that kubectl before 1.27 and Helm ask for, who look
-// for no other places than those that can be patched.
-func V2(info Info, places []Place) (*Document2, error) {
+// V2 describes everything in the words that kubectl before 1.27 and Helm ask for.
+func V2(info Info, patches []Patch) (*Document2, error) {
 	all, err := Schemas()
 	if err != nil {
 		return nil, err
@@ -120,10 +108,7 @@ func V2(info Info, places []Place) (*Document2, error) {
 		s.v2()
 	}
 	d := &Document2{Swagger: "2.0", Info: info, Paths: map[string]pathItem2{}, Definitions: all}
-	for _, p := range places {
-		if p.ReadOnly {
-			continue
-		}
+	for _, p := range patches {
 		d.Paths[p.Path] = pathItem2{patch(p, func(name string) parameter2 { return parameter2{name, "query", "string"} })}
 	}
 	return d, nil

@@ -130,7 +130,7 @@ func jsonName(f reflect.StructField) string {
 
 // The hand-written protobuf says to gnostic what the JSON says.
 func TestProtoIsTheJSON(t *testing.T) {
-	d, err := openapi.V2(info, []openapi.Place{{Path: "/api/v1/pods/{name}", Kind: schema.GroupVersionKind{Version: "v1", Kind: "Pod"}}})
+	d, err := openapi.V2(info, []openapi.Patch{{Path: "/api/v1/pods/{name}", Kind: schema.GroupVersionKind{Version: "v1", Kind: "Pod"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
