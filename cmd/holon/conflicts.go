@@ -85,26 +85,12 @@ func (a *app) conflicts(ctx context.Context, args []string) ([]api.ConflictSpec,
 	}), c, nil
 }
 
-// wordsMax bounds a value in the table.
-const wordsMax = 40
-
-// valueWords spells a value for a table.
-func valueWords(v api.Version) string {
-	switch {
-	case v.Value == nil:
-		return "(removed)"
-	case len(v.Value) > wordsMax:
-		return strings.ToValidUTF8(string(v.Value[:wordsMax-3]), "") + "..."
-	}
-	return string(v.Value)
-}
-
 func printConflicts(w io.Writer, found []api.ConflictSpec) {
 	var rows [][]string
 	for _, c := range found {
 		for _, l := range c.Losers {
 			rows = append(rows, []string{
-				orElse(c.Namespace, "-"), strings.ToLower(c.Kind) + "/" + c.Name, c.Field, valueWords(c.Winner), valueWords(l), c.Winner.Node + ", " + l.Node,
+				orElse(c.Namespace, "-"), strings.ToLower(c.Kind) + "/" + c.Name, c.Field, c.Winner.Words(), l.Words(), c.Winner.Node + ", " + l.Node,
 			})
 		}
 	}

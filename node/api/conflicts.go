@@ -68,16 +68,17 @@ var conflictKind = &kind{
 	row: row(func(c *Conflict) []any {
 		losers := make([]string, len(c.Spec.Losers))
 		for i, l := range c.Spec.Losers {
-			losers[i] = l.words()
+			losers[i] = l.Words()
 		}
-		return []any{c.Name, strings.ToLower(c.Spec.Kind) + "/" + c.Spec.Name, c.Spec.Field, c.Spec.Winner.words(), strings.Join(losers, ", ")}
+		return []any{c.Name, strings.ToLower(c.Spec.Kind) + "/" + c.Spec.Name, c.Spec.Field, c.Spec.Winner.Words(), strings.Join(losers, ", ")}
 	}),
 }
 
 // valueMax bounds a value in a table.
 const valueMax = 40
 
-func (v Version) words() string {
+// Words spells a value for a table.
+func (v Version) Words() string {
 	switch {
 	case v.Value == nil:
 		return "(removed)"
