@@ -20,15 +20,11 @@ func (r *Runtime) EnsurePod(ctx context.Context, spec runtime.Spec) error {
 	if err := checkSpec(spec); err != nil {
 		return badSpec("make pod "+spec.Name, err)
 	}
-	unlock, err := r.locks.lock(ctx, spec.ID)
+	v, unlock, err := r.hold(ctx, spec.ID)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	v, err := r.view(ctx, spec.ID)
-	if err != nil {
-		return err
-	}
 	if v.complete(spec) {
 		return nil
 	}
@@ -215,15 +211,11 @@ func (r *Runtime) StartContainer(ctx context.Context, spec runtime.Spec, contain
 	if index < 0 {
 		return notFound(op, "the pod has no such container")
 	}
-	unlock, err := r.locks.lock(ctx, spec.ID)
+	v, unlock, err := r.hold(ctx, spec.ID)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	v, err := r.view(ctx, spec.ID)
-	if err != nil {
-		return err
-	}
 	if v == nil || v.newest(container) == nil {
 		return notFound(op, "it is not there")
 	}
@@ -260,15 +252,11 @@ func (r *Runtime) UpdateFiles(ctx context.Context, spec runtime.Spec) error {
 	if err := checkVolumes(spec); err != nil {
 		return badSpec(op, err)
 	}
-	unlock, err := r.locks.lock(ctx, spec.ID)
+	v, unlock, err := r.hold(ctx, spec.ID)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	v, err := r.view(ctx, spec.ID)
-	if err != nil {
-		return err
-	}
 	if v == nil {
 		return notFound(op, "it is not there")
 	}

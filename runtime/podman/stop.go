@@ -20,15 +20,11 @@ const removeTries = 4
 // StopPod implements runtime.Runtime. The grace is counted in whole seconds,
 // rounded up.
 func (r *Runtime) StopPod(ctx context.Context, run runtime.RunID, grace time.Duration) error {
-	unlock, err := r.locks.lock(ctx, run)
+	v, unlock, err := r.hold(ctx, run)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	v, err := r.view(ctx, run)
-	if err != nil {
-		return err
-	}
 	if v != nil {
 		defer r.hint()
 	}

@@ -92,6 +92,19 @@ func (r *Runtime) view(ctx context.Context, run runtime.RunID) (*podView, error)
 	return all[run], err
 }
 
+// hold looks at the pod of run, nil if there is none, and keeps others from changing it
+// until unlock.
+func (r *Runtime) hold(ctx context.Context, run runtime.RunID) (v *podView, unlock func(), err error) {
+	if unlock, err = r.locks.lock(ctx, run); err != nil {
+		return nil, nil, err
+	}
+	if v, err = r.view(ctx, run); err != nil {
+		unlock()
+		return nil, nil, err
+	}
+	return v, unlock, nil
+}
+
 func (v *podView) add(c types.ListContainer) {
 	a := attempt{ListContainer: c, state: stateOf(c.State)}
 	v.pod, v.labels = cmp.Or(c.Pod, v.pod), c.Labels
