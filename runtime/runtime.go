@@ -122,6 +122,7 @@ type Spec struct {
 	Name       string // of the Pod object
 	UID        string // of the Pod object
 	Slot       string // "<workload UID>/<index>": for adoption, and to name orphans
+	CreatedAt  string // RFC 3339; display only, told again as it is
 	Hostname   string
 	HostIP     string
 	Containers []Container
@@ -239,8 +240,8 @@ type Status struct {
 	Name      string
 	UID       string
 	Slot      string
-	IP        string    // the pod's address, once known
-	CreatedAt time.Time // display only
+	CreatedAt string
+	IP        string // the pod's address, once known
 	Requests  Requests
 	// Claims are the kept volumes that the pod was made with, by the names that its own
 	// volumes have.

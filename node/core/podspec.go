@@ -22,7 +22,7 @@ func (c *Core) podSpec(r *run) (*runtime.Spec, []SealedUse, error) {
 	var sealed []SealedUse
 	spec := &runtime.Spec{
 		ID: runtime.RunID(r.id), Namespace: r.workload.Namespace, Name: podName(r.workload, r.slot.ID, r.revision, r.id),
-		UID: c.podUID(r.workload, r.slot.ID, r.id), Slot: r.slot.ID.String(), Hostname: t.Spec.Hostname,
+		UID: c.podUID(r.workload, r.slot.ID, r.id), Slot: r.slot.ID.String(), CreatedAt: r.created, Hostname: t.Spec.Hostname,
 		HostIP: c.host.HostIP, Labels: t.Labels,
 	}
 	requests := c.needsOf(r).requests

@@ -63,9 +63,8 @@ func (n *runner) reportRun(c *Core, r *run) state.RunStatus {
 	}
 	s.Ready = ready
 	s.Warming = c.warming(r, s.Ready)
-	s.Created = r.created
-	if made := stamp(pod.CreatedAt); made != "" && (s.Created == "" || made < s.Created) {
-		s.Created = made // by the daemon before this one
+	if n.lastSeen != 0 { // before that, nobody knows what a former daemon has made
+		s.Created = r.created
 	}
 	return s
 }

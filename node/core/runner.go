@@ -146,12 +146,16 @@ func (c *Core) observed(ev Observed) {
 	for i := range pods {
 		id := state.RunID(pods[i].ID)
 		n.seen[id] = pods[i]
-		if n.runs[id] == nil {
+		r := n.runs[id]
+		if r == nil {
 			n.strangers[id] = true
 			if slot, err := state.ParseSlotID(pods[i].Slot); err == nil {
 				n.unsure[slot.Workload] = true // it may be one that is kept
 			}
-		} else if was, ok := before[id]; !ok || !slices.Equal(was.Containers, pods[i].Containers) {
+			continue
+		}
+		r.created = pods[i].CreatedAt
+		if was, ok := before[id]; !ok || !slices.Equal(was.Containers, pods[i].Containers) {
 			n.stirred[id] = true
 		}
 	}

@@ -109,11 +109,19 @@ func (c *Core) wantSlot(w *state.Workload, s state.Slot) {
 			if c.runner.draining && c.runner.seen[id].ID == "" {
 				continue // nothing new starts on a node that is going down
 			}
-			r = &run{id: id, restart: map[string]*backoff{}, created: c.display(), stale: shows(template, "", "")}
+			r = &run{id: id, restart: map[string]*backoff{}, created: c.createdAt(id), stale: shows(template, "", "")}
 		}
 		c.runner.put(r, s)
 		r.workload, r.revision, r.template, r.wanted = w, revision, template, true
 	}
+}
+
+// createdAt is when a run came to be here: what its pod was made with, if there is one.
+func (c *Core) createdAt(id state.RunID) string {
+	if pod := c.runner.seen[id]; pod.ID != "" {
+		return pod.CreatedAt
+	}
+	return c.display()
 }
 
 // drained reports whether this node's slots shall move away: because it goes down,

@@ -18,6 +18,7 @@ const (
 	labelNamespace = "io.holon.namespace"
 	labelPod       = "io.holon.pod"
 	labelUID       = "io.holon.pod-uid"
+	labelCreated   = "io.holon.created"
 	labelCPU       = "io.holon.cpu-request"    // millicores
 	labelMemory    = "io.holon.memory-request" // bytes
 	labelClaims    = "io.holon.claims"         // <volume of the pod>=<kept volume>, by commas
@@ -42,6 +43,7 @@ func (c Config) podLabels(s runtime.Spec) map[string]string {
 		labelNamespace: s.Namespace,
 		labelPod:       s.Name,
 		labelUID:       s.UID,
+		labelCreated:   s.CreatedAt,
 		labelCPU:       strconv.FormatInt(s.Requests.CPU, 10),
 		labelMemory:    strconv.FormatInt(s.Requests.Memory, 10),
 	}

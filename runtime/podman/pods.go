@@ -44,11 +44,9 @@ func (r *Runtime) status(ctx context.Context, v *podView) (runtime.Status, error
 		Name:      v.labels[labelPod],
 		UID:       v.labels[labelUID],
 		Slot:      v.labels[labelSlot],
+		CreatedAt: v.labels[labelCreated],
 		Requests:  runtime.Requests{CPU: number(v.labels[labelCPU]), Memory: number(v.labels[labelMemory])},
 		Claims:    claimsIn(v.labels[labelClaims]),
-	}
-	if v.infra != nil {
-		s.CreatedAt = v.infra.Created
 	}
 	var err error
 	if v.alive() {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"holon/runtime"
 )
@@ -216,7 +215,7 @@ func (r *Runtime) admit(op string, spec runtime.Spec) (*pod, error) {
 	if err != nil {
 		return nil, &runtime.Error{Kind: runtime.PortTaken, Op: op, Err: err}
 	}
-	p := &pod{id: spec.ID, record: podRecord{Spec: withoutData(spec), IP: ip, CreatedAt: time.Now()}}
+	p := &pod{id: spec.ID, record: podRecord{Spec: withoutData(spec), IP: ip}}
 	if err := p.build(r.hostAddress(&spec), r.cfg.Subnet.IsValid()); err != nil {
 		return nil, &runtime.Error{Kind: runtime.BadSpec, Op: op, Err: err}
 	}

@@ -55,8 +55,6 @@ type podRecord struct {
 	Version int // filesVersion; 0 is 1
 	Spec    runtime.Spec
 	IP      string
-	// CreatedAt is for display only.
-	CreatedAt time.Time `json:",omitzero"`
 }
 
 // phase is where an attempt is: starting -> running -> exited.

@@ -204,7 +204,7 @@ func (r *Runtime) Pods(context.Context) ([]runtime.Status, error) {
 func (p *pod) status() runtime.Status {
 	spec := &p.record.Spec
 	s := runtime.Status{
-		ID: p.id, Namespace: spec.Namespace, Name: spec.Name, UID: spec.UID, Slot: spec.Slot, IP: p.record.IP, CreatedAt: p.record.CreatedAt, Requests: spec.Requests, Claims: runtime.ClaimsOf(spec.Volumes),
+		ID: p.id, Namespace: spec.Namespace, Name: spec.Name, UID: spec.UID, Slot: spec.Slot, CreatedAt: spec.CreatedAt, IP: p.record.IP, Requests: spec.Requests, Claims: runtime.ClaimsOf(spec.Volumes),
 		Containers: make([]runtime.ContainerStatus, 0, len(p.containers)),
 	}
 	for _, c := range p.containers {

@@ -168,6 +168,7 @@ func (h *harness) pod(containers ...runtime.Container) runtime.Spec {
 		Name:       "pod-" + string(id),
 		UID:        "uid-" + string(id),
 		Slot:       "workload-" + string(id) + "/0",
+		CreatedAt:  "2026-01-02T03:04:05Z",
 		Hostname:   "pod-" + string(id),
 		HostIP:     h.HostIP,
 		Requests:   runtime.Requests{CPU: 10, Memory: 1 << 20},

@@ -100,7 +100,6 @@ type simPort struct {
 type simPod struct {
 	spec       runtime.Spec
 	ip         string
-	madeAt     time.Duration
 	containers []*simContainer
 	stopping   bool
 	stopAt     time.Duration
@@ -485,7 +484,7 @@ func (h *Host) goneAt(pod *simPod) time.Duration {
 
 func (p *simPod) status() runtime.Status {
 	s := runtime.Status{
-		ID: p.spec.ID, Namespace: p.spec.Namespace, Name: p.spec.Name, UID: p.spec.UID, Slot: p.spec.Slot, IP: p.ip, CreatedAt: time.Unix(0, int64(p.madeAt)).UTC(), Requests: p.spec.Requests, Claims: runtime.ClaimsOf(p.spec.Volumes),
+		ID: p.spec.ID, Namespace: p.spec.Namespace, Name: p.spec.Name, UID: p.spec.UID, Slot: p.spec.Slot, CreatedAt: p.spec.CreatedAt, IP: p.ip, Requests: p.spec.Requests, Claims: runtime.ClaimsOf(p.spec.Volumes),
 	}
 	for _, c := range p.containers {
 		cs := runtime.ContainerStatus{

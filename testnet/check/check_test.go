@@ -153,13 +153,16 @@ func TestStrayRunsAreNotWanted(t *testing.T) {
 
 func TestFacesAgreeWithWhatRuns(t *testing.T) {
 	pod := state.MakeKey(state.Pods, "default", "p")
-	runs := []runtime.Status{{ID: "r", Namespace: "default", Name: "p"}}
-	shown := map[string]any{"spec": map[string]any{"nodeName": "n1"}, "status": map[string]any{"phase": "Running"}}
+	const made, adopted = "2026-01-01T01:00:04Z", "2026-01-01T01:00:08Z"
+	runs := []runtime.Status{{ID: "r", Namespace: "default", Name: "p", CreatedAt: made}}
+	shown := map[string]any{"spec": map[string]any{"nodeName": "n1"}, "status": map[string]any{"phase": "Running", "startTime": made}}
 	right := Replica{Node: "n1", Pods: runs, Shown: map[state.Key]map[string]any{pod: shown}}
 	if bad := Faces([]Replica{right}); len(bad) > 0 {
 		t.Error(bad)
 	}
 	complains(t, Faces([]Replica{{Node: "n1", Pods: runs}}), "it runs on n1")
+	young := []runtime.Status{{ID: "r", Namespace: "default", Name: "p", CreatedAt: adopted}}
+	complains(t, Faces([]Replica{{Node: "n1", Pods: young, Shown: right.Shown}}), "it was made with "+adopted)
 	complains(t, Faces([]Replica{{Node: "n1", Shown: right.Shown}}), "runs nowhere")
 }
 

@@ -13,13 +13,13 @@ import (
 // with what is stored and what runs, when everything that is wanted runs.
 func Faces(replicas []Replica) []string {
 	var bad []string
-	pods := map[state.Key]string{} // what runs: pod -> node
+	pods := map[state.Key]host{} // what runs
 	for _, r := range replicas {
 		for _, p := range r.Pods {
 			if ended(&p) {
 				continue // a Job's, kept for its log
 			}
-			pods[state.MakeKey(state.Pods, p.Namespace, p.Name)] = r.Node
+			pods[state.MakeKey(state.Pods, p.Namespace, p.Name)] = host{r.Node, p.CreatedAt}
 		}
 	}
 	for _, r := range replicas {
@@ -29,6 +29,9 @@ func Faces(replicas []Replica) []string {
 	}
 	return bad
 }
+
+// host is where a pod runs, and when that is said to have been made.
+type host struct{ node, created string }
 
 func ended(p *runtime.Status) bool {
 	begun := false
@@ -65,19 +68,24 @@ func (r *Replica) deployments(replicas []Replica) []string {
 	return bad
 }
 
-func (r *Replica) pods(truth map[state.Key]string) []string {
+// pods holds Pod objects against what runs. Where and since when does not depend on
+// who tells it, nor on how many daemons its node has had since.
+func (r *Replica) pods(truth map[state.Key]host) []string {
 	var bad []string
 	for _, key := range slices.Sorted(maps.Keys(truth)) {
 		spec, _ := r.Shown[key]["spec"].(map[string]any)
 		status, _ := r.Shown[key]["status"].(map[string]any)
-		if spec["nodeName"] != truth[key] || status["phase"] != string(state.Running) {
-			bad = append(bad, fmt.Sprintf("eventually: %s shows %s on %v, %v; it runs on %s", r.Node, key, spec["nodeName"], status["phase"], truth[key]))
+		if spec["nodeName"] != truth[key].node || status["phase"] != string(state.Running) {
+			bad = append(bad, fmt.Sprintf("eventually: %s shows %s on %v, %v; it runs on %s", r.Node, key, spec["nodeName"], status["phase"], truth[key].node))
+		}
+		if status["startTime"] != truth[key].created {
+			bad = append(bad, fmt.Sprintf("eventually: %s shows %s as started at %v; it was made with %v", r.Node, key, status["startTime"], truth[key].created))
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Shown)) {
 		status, _ := r.Shown[key]["status"].(map[string]any)
 		over := status["phase"] == string(state.Succeeded) || status["phase"] == string(state.Failed)
-		if key.Resource() == state.Pods && truth[key] == "" && !over {
+		if key.Resource() == state.Pods && truth[key].node == "" && !over {
 			bad = append(bad, fmt.Sprintf("eventually: %s shows %s, which runs nowhere", r.Node, key))
 		}
 	}
