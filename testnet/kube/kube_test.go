@@ -206,6 +206,7 @@ func TestKubectlOnPodman(t *testing.T) {
 	n := startOn(t, "podman")
 	scripts := "kubectl_[sw]*.txt" // streams and workloads
 	n.play(scripts, "n1")
+	n.playInHalves(scripts)
 	n.verb("kill", "n1")
 	n.play(scripts, "n4")
 }
@@ -215,13 +216,23 @@ func TestKubectlOnPodman(t *testing.T) {
 func TestKubectlInHalves(t *testing.T) {
 	t.Parallel()
 	n := start(t)
+	n.playInHalves("kubectl_*.txt")
+	n.play("kubectl_*.txt", "n2")
+}
+
+// playInHalves plays scripts in both halves of a split, and heals it.
+func (n *testnet) playInHalves(scripts string) {
+	n.t.Helper()
 	n.verb("partition", "n1,n2|n3,n4")
 	n.split = true
-	n.play("kubectl_*.txt", "n1")
-	n.play("kubectl_*.txt", "n3")
+	n.t.Run("split", func(t *testing.T) {
+		half := *n
+		half.t = t
+		half.play(scripts, "n1")
+		half.play(scripts, "n3")
+	})
 	n.verb("heal")
 	n.split = false
-	n.play("kubectl_*.txt", "n2")
 }
 
 // TestOldKubectl plays the basics with the kubectl of Debian 12, which is 1.20.
