@@ -67,9 +67,15 @@ func statusError(code int, reason metav1.StatusReason, format string, args ...an
 }
 
 // notServed is the answer for a path that means nothing here, in the words that
-// clients look for.
+// clients look for. They read the details without asking whether there are some.
 func notServed() error {
-	return statusError(http.StatusNotFound, metav1.StatusReasonNotFound, "the server could not find the requested resource")
+	return notServedAs("the server could not find the requested resource")
+}
+
+func notServedAs(words string) error {
+	err := statusError(http.StatusNotFound, metav1.StatusReasonNotFound, "%s", words)
+	err.(*apierrors.StatusError).ErrStatus.Details = &metav1.StatusDetails{}
+	return err
 }
 
 func notAllowed(t *target, verb, why string) error {

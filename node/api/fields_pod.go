@@ -70,7 +70,7 @@ var podSpecRules = fieldRules{
 		"securityContext.supplementalGroupsPolicy": "groups of the image are kept",
 	},
 	refused: map[string]string{
-		"ephemeralContainers": "ephemeral containers are not run yet; use exec",
+		"ephemeralContainers": "a pod has the containers that it was made with; use kubectl exec, or kubectl debug --copy-to",
 		"hostIPC":             noHostAccess,
 		"hostNetwork":         noHostAccess + ", and publish ports with hostPort",
 		"hostPID":             noHostAccess,

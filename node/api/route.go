@@ -143,6 +143,8 @@ func (s *Server) serveSubresource(w http.ResponseWriter, r *http.Request, t *tar
 		return s.createAccountToken(w, r, t)
 	case Deployments + "/scale", StatefulSets + "/scale":
 		return s.scale(w, r, t)
+	case Pods + "/ephemeralcontainers":
+		return notServedAs("holon has no ephemeral containers: a pod has those that it was made with; kubectl debug --copy-to makes a pod like it with another one more, kubectl exec runs a command in one of its own")
 	}
 	return notServed()
 }

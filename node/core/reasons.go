@@ -46,7 +46,7 @@ func failureEvent(kind runtime.Kind, failed int) string {
 		return "Failed"
 	case runtime.ImageNeverPull, runtime.BadImageName:
 		return string(kind)
-	case runtime.BadConfig, runtime.BadCommand:
+	case runtime.BadConfig, runtime.BadCommand, runtime.Failed:
 		return "Failed"
 	}
 	return "Failed" + string(kind)

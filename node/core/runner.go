@@ -83,10 +83,11 @@ type run struct {
 	refused  string
 	message  string
 
-	busy    bool    // an order is under way
-	ensured Instant // when Ensure was ordered last
-	asked   []bool  // which of its containers were to begin by that
-	patient Instant // until then they may take to start; 0: nobody waits for that
+	busy    bool            // an order is under way
+	ensured Instant         // when Ensure was ordered last
+	asked   []bool          // which of its containers were to begin by that
+	due     map[string]bool // those that have not been seen to begin since
+	patient Instant         // until then they may take to start; 0: nobody waits for that
 	retryAt Instant
 	failed  int           // orders failed in a row
 	pulling time.Duration // the wait for its image before this one; 0: it has not waited
@@ -155,6 +156,7 @@ func (c *Core) observed(ev Observed) {
 			continue
 		}
 		r.created = pods[i].CreatedAt
+		c.tellBegun(r, pods[i].Containers)
 		if was, ok := before[id]; !ok || !slices.Equal(was.Containers, pods[i].Containers) {
 			n.stirred[id] = true
 		}
@@ -414,15 +416,10 @@ const ensureAgain = 2 * time.Second
 // incomplete reports whether a container whose turn it is is missing or has never
 // started although it was ordered a while ago.
 func (c *Core) incomplete(r *run) bool {
-	begun, waits := c.runner.begun(r), false
-	for at, spec := range r.containers() {
-		seen := c.runner.sees(r, spec.Name)
-		waits = waits || begun[at] && (seen == nil || seen.State == runtime.Created)
-	}
-	if r.patient = 0; !waits {
+	if r.patient = 0; len(c.runner.missing(r)) == 0 {
 		return false
 	}
-	if due := r.ensured + ensureAgain; r.ensured != 0 && c.now < due && slices.Equal(r.asked, begun) {
+	if due := r.ensured + ensureAgain; r.ensured != 0 && c.now < due && slices.Equal(r.asked, c.runner.begun(r)) {
 		c.wake(due)
 		r.patient = due
 		return false
@@ -456,6 +453,7 @@ func (c *Core) ensure(r *run) {
 		return
 	}
 	r.ensured, r.asked, r.stale, r.claims = c.now, c.runner.begun(r), false, runtime.ClaimsOf(spec.Volumes)
+	r.due = c.runner.missing(r)
 	c.renewIn(r, tokenAge(r.template))
 	credentials, absent := c.pullSecrets(r)
 	c.order(r, Order{Kind: Ensure, Spec: spec, Sealed: append(sealed, credentials...), NoPullSecret: absent})

@@ -132,3 +132,32 @@ func (c *Core) endLast(r *run) bool {
 	}
 	return false
 }
+
+// missing names the containers of a run whose turn it is and that have never started.
+func (n *runner) missing(r *run) map[string]bool {
+	var names map[string]bool
+	begun := n.begun(r)
+	for at, spec := range r.containers() {
+		if seen := n.sees(r, spec.Name); begun[at] && (seen == nil || seen.State == runtime.Created) {
+			if names == nil {
+				names = map[string]bool{}
+			}
+			names[spec.Name] = true
+		}
+	}
+	return names
+}
+
+// tellBegun tells of the containers that have begun since they were ordered. What a former
+// daemon has begun was told by that.
+func (c *Core) tellBegun(r *run, containers []runtime.ContainerStatus) {
+	if len(r.due) == 0 {
+		return
+	}
+	for i := range containers {
+		if s := &containers[i]; r.due[s.Name] && !s.StartedAt.IsZero() {
+			delete(r.due, s.Name)
+			c.fact(false, r.about(), "Started", "started container %s on %s", s.Name, c.cfg.Node)
+		}
+	}
+}
