@@ -53,6 +53,8 @@ type Change struct {
 	Type   ChangeType
 	Object Object
 	Prev   *Object // the state before; nil for Added
+
+	frames *frames // nil: nobody shares it
 }
 
 // Cache is the versioned, watchable, in-memory projection of this node's state
@@ -188,12 +190,17 @@ func (c *Cache) publish(change Change) {
 		c.rings[change.Object.Resource] = r
 	}
 	r.add(change)
-	for w := range c.watchers[change.Object.Resource] {
+	watchers := c.watchers[change.Object.Resource]
+	if len(watchers) == 0 {
+		return
+	}
+	handed := change.shared()
+	for w := range watchers {
 		if w.namespace != "" && w.namespace != change.Object.Namespace {
 			continue
 		}
 		select {
-		case w.queue <- &change:
+		case w.queue <- handed:
 		default:
 			c.drop(w, ErrSlow)
 		}

@@ -226,6 +226,9 @@ func TestListPlusWatchIsTheState(t *testing.T) {
 		for ch := range w.C {
 			changes = append(changes, *ch)
 		}
+		for i := range changes {
+			changes[i].Object = changes[i].Object.decoded()
+		}
 		if err := replay(state, changes...); err != nil {
 			t.Fatal(err)
 		}

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"encoding/json"
-	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -86,7 +84,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, t *target) error 
 		return expired(err)
 	}
 	defer watcher.Stop()
-	frames := &frameWriter{s: s, out: timed(w, frameTimeout), r: r, kind: t.kind, format: f}
+	frames := &frameWriter{s: s, out: timed(w, frameTimeout), r: r, kind: t.kind, format: f, include: includeObject(r)}
 	contentType := typeJSON
 	if f.protobuf {
 		contentType = typeProtobufWatch
@@ -136,100 +134,4 @@ func follow(watcher *Watcher, sel *selector, opts watchOptions, frames *frameWri
 			return
 		}
 	}
-}
-
-// frameWriter writes the events of one watch.
-type frameWriter struct {
-	s      *Server
-	out    timedWriter
-	r      *http.Request
-	kind   *kind
-	format format
-	rows   int // table rows sent; only the first comes with column headers
-}
-
-// change sends what a change means to this watcher: an object that begins to
-// match is an addition for it, one that ceases to match a deletion.
-func (f *frameWriter) change(sel *selector, c Change) error {
-	matches := sel.matches(c.Object)
-	matched := c.Prev != nil && sel.matches(*c.Prev)
-	kind, object := c.Type, c.Object
-	switch {
-	case c.Type == Deleted && !matched, c.Type != Deleted && !matches && !matched:
-		return nil
-	case c.Type == Modified && matches && !matched:
-		kind = Added
-	case c.Type == Modified && !matches:
-		kind, object = Deleted, *c.Prev
-		object.RV = c.Object.RV
-	}
-	object, err := f.s.reveal(f.kind, object, f.format, f.r)
-	if err != nil { // the client is told why, and lists again
-		return errors.Join(err, f.send("ERROR", statusOf(err)), f.out.Flush())
-	}
-	body, err := f.shape(object)
-	if err != nil {
-		return err
-	}
-	return f.send(string(kind), body)
-}
-
-func (f *frameWriter) shape(o Object) (any, error) {
-	if f.format.shape != asTable {
-		return shaped(f.kind, o, f.format, f.r)
-	}
-	f.rows++
-	return tableOf(f.kind, []Object{o}, metav1.ListMeta{ResourceVersion: formatRV(o.RV)}, includeObject(f.r), f.rows == 1)
-}
-
-// bookmark says where a watcher may resume; initial, that it has now seen the
-// whole state that was there when it began.
-func (f *frameWriter) bookmark(rv uint64, initial bool) error {
-	meta := map[string]any{"resourceVersion": formatRV(rv), "creationTimestamp": nil}
-	if initial {
-		meta["annotations"] = map[string]any{metav1.InitialEventsAnnotationKey: "true"}
-	}
-	body := map[string]any{"kind": f.kind.Kind, "apiVersion": f.kind.GroupVersion().String(), "metadata": meta}
-	switch f.format.shape {
-	case asTable:
-		body["kind"], body["apiVersion"] = "Table", metav1.SchemeGroupVersion.String()
-		body["rows"], body["columnDefinitions"] = []any{}, []any{}
-		if initial { // kubectl looks for the annotation in a row's object
-			row := map[string]any{"kind": "PartialObjectMetadata", "apiVersion": metav1.SchemeGroupVersion.String(), "metadata": meta}
-			body["rows"] = []any{map[string]any{"cells": []any{}, "object": row}}
-		}
-	case asMetadata:
-		body["kind"], body["apiVersion"] = "PartialObjectMetadata", metav1.SchemeGroupVersion.String()
-	}
-	if err := f.send("BOOKMARK", body); err != nil {
-		return err
-	}
-	return f.out.Flush()
-}
-
-func (f *frameWriter) send(kind string, object any) error {
-	data, err := f.frame(kind, object)
-	if err != nil {
-		return err
-	}
-	_, err = f.out.Write(data)
-	return err
-}
-
-func (f *frameWriter) frame(event string, object any) ([]byte, error) {
-	if !f.format.protobuf {
-		data, err := json.Marshal(struct {
-			Type   string `json:"type"`
-			Object any    `json:"object"`
-		}{event, object})
-		return append(data, '\n'), err
-	}
-	if status, ok := object.(metav1.Status); ok {
-		return protobufFrame(event, &status)
-	}
-	obj, err := goObject(f.kind, object.(map[string]any), f.format)
-	if err != nil {
-		return nil, err
-	}
-	return protobufFrame(event, obj)
 }
