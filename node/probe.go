@@ -31,6 +31,9 @@ const (
 	probeRedirectsMax = 10
 )
 
+// probeAgent is how attempts call themselves.
+const probeAgent = "holon-probe"
+
 // attempt makes one attempt of a probe in a goroutine of its own; the core bounds
 // how many there are.
 func (n *Node) attempt(ctx context.Context, p core.Probe) {
@@ -68,6 +71,8 @@ func (n *Node) tryProbe(ctx context.Context, p core.Probe) error {
 			return err
 		}
 		return conn.Close()
+	case h.GRPC != nil:
+		return n.askGRPC(ctx, p.Target, h.GRPC)
 	case h.Exec != nil:
 		return n.execIn(ctx, p.Target, h.Exec.Command)
 	}
@@ -142,7 +147,7 @@ func setHeaders(r *http.Request, named []corev1.HTTPHeader) {
 		}
 		r.Header.Add(h.Name, h.Value)
 	}
-	for name, usual := range map[string]string{"User-Agent": "holon-probe", "Accept": "*/*"} {
+	for name, usual := range map[string]string{"User-Agent": probeAgent, "Accept": "*/*"} {
 		if len(r.Header[name]) == 0 {
 			r.Header.Set(name, usual)
 		}

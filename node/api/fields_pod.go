@@ -175,11 +175,10 @@ var probeRules = fieldRules{
 	honoured: []string{
 		"httpGet", "httpGet.path", "httpGet.port", "httpGet.host", "httpGet.scheme",
 		"httpGet.httpHeaders", "httpGet.httpHeaders[].name", "httpGet.httpHeaders[].value",
-		"tcpSocket", "tcpSocket.port", "tcpSocket.host", "exec", "exec.command",
+		"tcpSocket", "tcpSocket.port", "tcpSocket.host", "exec", "exec.command", "grpc", "grpc.port", "grpc.service",
 		"initialDelaySeconds", "periodSeconds", "timeoutSeconds", "successThreshold", "failureThreshold",
 		"terminationGracePeriodSeconds",
 	},
-	refused: map[string]string{"grpc": "gRPC probes are not served yet; use httpGet, tcpSocket or exec"},
 }
 
 // hookRules classify corev1.LifecycleHandler.

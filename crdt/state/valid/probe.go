@@ -18,6 +18,9 @@ func defaultProbe(p *corev1.Probe) {
 	orDefault(&p.SuccessThreshold, 1)
 	orDefault(&p.FailureThreshold, 3)
 	defaultGet(p.HTTPGet)
+	if p.GRPC != nil && p.GRPC.Service == nil {
+		p.GRPC.Service = new(string)
+	}
 }
 
 func defaultGet(get *corev1.HTTPGetAction) {
@@ -76,6 +79,8 @@ func validateHandler(h *corev1.ProbeHandler, at *field.Path) field.ErrorList {
 		return field.ErrorList{field.Required(at.Child("exec", "command"), "")}
 	case h.TCPSocket != nil:
 		return validateProbePort(h.TCPSocket.Port, at.Child("tcpSocket", "port"))
+	case h.GRPC != nil:
+		return validateProbePort(intstr.FromInt32(h.GRPC.Port), at.Child("grpc", "port"))
 	case h.HTTPGet != nil:
 		return validateGet(h.HTTPGet, at.Child("httpGet"))
 	}

@@ -11,7 +11,7 @@ func TestProbeRules(t *testing.T) {
 	const at = "spec.containers[0]."
 	for text, want := range map[string][]string{
 		"livenessProbe: {exec: {command: [a]}}":                                         nil,
-		"livenessProbe: {grpc: {port: 1}}":                                              nil, // whether it is served is another question
+		"livenessProbe: {grpc: {port: 1}}":                                              nil,
 		"readinessProbe: {tcpSocket: {port: web}, successThreshold: 3}":                 nil,
 		"startupProbe: {httpGet: {port: 80}, terminationGracePeriodSeconds: 1}":         nil,
 		"readinessProbe: {httpGet: {port: 65535, path: a, scheme: HTTPS, host: a.b}}":   nil,
@@ -19,6 +19,7 @@ func TestProbeRules(t *testing.T) {
 		"livenessProbe: {}": {at + "livenessProbe: Required value: must specify a handler type"},
 		"livenessProbe: {exec: {command: [a]}, tcpSocket: {port: 1}}":                     {at + "livenessProbe: Forbidden: may not specify more than 1 handler type"},
 		"livenessProbe: {exec: {}}":                                                       {at + "livenessProbe.exec.command: Required value"},
+		"livenessProbe: {grpc: {port: 0}}":                                                {at + "livenessProbe.grpc.port: Invalid value: 0"},
 		"readinessProbe: {tcpSocket: {}}":                                                 {at + "readinessProbe.tcpSocket.port: Invalid value: 0"},
 		"readinessProbe: {tcpSocket: {port: 65536}}":                                      {at + "readinessProbe.tcpSocket.port: Invalid value: 65536"},
 		"readinessProbe: {tcpSocket: {port: a_b}}":                                        {at + `readinessProbe.tcpSocket.port: Invalid value: "a_b"`},
