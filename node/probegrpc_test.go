@@ -32,7 +32,9 @@ func serveGRPC(t *testing.T, register func(*grpc.Server)) int {
 }
 
 // silent never answers a question for its health.
-type silent struct{ healthpb.UnimplementedHealthServer }
+type silent struct {
+	healthpb.UnimplementedHealthServer
+}
 
 func (silent) Check(ctx context.Context, _ *healthpb.HealthCheckRequest) (*healthpb.HealthCheckResponse, error) {
 	<-ctx.Done()
