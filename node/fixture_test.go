@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -331,19 +332,47 @@ func (m *member) document() map[state.Key]*crdt.Record {
 	return doc
 }
 
-func (talker) Exec(_ context.Context, id runtime.RunID, container string, opts runtime.ExecOptions) (int, error) {
+func (talker) Exec(ctx context.Context, id runtime.RunID, container string, opts runtime.ExecOptions) (int, error) {
 	if opts.TTY {
 		fmt.Fprintf(opts.Stdout, "%dx%d", opts.Size.Width, opts.Size.Height)
 		return 3, nil
 	}
 	fmt.Fprintf(opts.Stdout, "%s %s %v ", id, container, opts.Command)
 	if opts.Stdin != nil {
-		if _, err := io.Copy(opts.Stdout, opts.Stdin); err != nil {
+		if err := repeat(ctx, opts.Stdout, opts.Stdin); err != nil {
 			return 0, err
 		}
 	}
 	fmt.Fprint(opts.Stderr, "warning")
 	return 3, nil
+}
+
+// repeat says what it is told, until there is no more or ctx ends.
+func repeat(ctx context.Context, to io.Writer, from io.Reader) error {
+	end := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(to, from)
+		end <- err
+	}()
+	select {
+	case err := <-end:
+		return err
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// Dial: on port 7 of every pod is an echo (RFC 862).
+func (t talker) Dial(ctx context.Context, id runtime.RunID, port int) (net.Conn, error) {
+	if port != 7 {
+		return t.Runtime.Dial(ctx, id, port)
+	}
+	near, far := net.Pipe()
+	go func() {
+		defer far.Close()
+		_, _ = io.Copy(far, far)
+	}()
+	return near, nil
 }
 
 func (t talker) Attach(ctx context.Context, id runtime.RunID, container string, opts runtime.AttachOptions) error {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"holon/crdt"
 	"holon/crdt/seal"
@@ -226,16 +227,17 @@ func FuzzSessionRequest(f *testing.F) {
 	f.Add([]byte(`{"run":"r","container":"c","command":["id"],"user":"eve","groups":["devs"],"namespace":"default","pod":"p"}`))
 	f.Add([]byte(`{"run":"r","logs":{"Tail":1},"port":80,"attach":true,"user":"eve"}`))
 	n := &Node{cfg: Config{Cache: api.NewCache(1, 1, nil)}}
-	n.access = api.NewAccess(n.cfg.Cache)
+	n.access = api.NewAccess(n.cfg.Cache, func() (time.Time, bool) { return time.Time{}, false })
 	f.Fuzz(func(t *testing.T, line []byte) {
 		var req sessionRequest
 		if json.Unmarshal(line, &req) != nil {
 			return
 		}
-		if n.mayUse(&req) == nil {
+		if _, _, err := n.mayUse(t.Context(), &req); err == nil {
 			t.Fatalf("%s for %+v of a node without pods", req.what(), req)
 		}
-		if err := n.access.MayUse(req.Actor, req.Namespace, req.Pod, req.what()); err == nil && !slices.Contains(req.Groups, api.AdminGroup) {
+		_, over, err := n.access.Use(t.Context(), req.Actor, req.Namespace, req.Pod, req.what())
+		if over(); err == nil && !slices.Contains(req.Groups, api.AdminGroup) {
 			t.Fatalf("%+v may %s", req.Actor, req.what())
 		}
 	})

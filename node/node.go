@@ -154,8 +154,9 @@ func New(cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Logger, core: c,
 		inbox: make(chan core.Event, inboxMax), idle: make(chan struct{}), commits: make(chan batch),
 		ready: make(chan struct{}), slots: make(chan struct{}, sessionMax),
-		copies: make(chan struct{}, copiesMax), evicted: make(chan struct{}), access: api.NewAccess(cfg.Cache),
+		copies: make(chan struct{}, copiesMax), evicted: make(chan struct{}),
 	}
+	n.access = api.NewAccess(cfg.Cache, n.ClusterTime)
 	n.meter = newMeter(&n.cfg)
 	n.asks.waiting = map[uint64]chan core.Ack{}
 	n.orders = orders{starts: make(chan struct{}, ordersMax), stops: make(chan struct{}, ordersMax)}
@@ -232,6 +233,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	n.spawn(func() { n.watchTokens(ctx) })
 	n.spawn(func() { n.watchKeys(ctx) })
 	n.spawn(func() { n.watchEviction(ctx) })
+	n.spawn(func() { n.access.Follow(ctx) })
 	<-ctx.Done()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return cause

@@ -88,12 +88,21 @@ func (c *cluster) everyoneReads(name, key, want string) {
 type wiretap struct {
 	mu     sync.Mutex
 	frames [][]byte
+	deaf   p2p.PeerID // loses what is sent to it; its streams go on
 }
 
-func (w *wiretap) hear(frame []byte) {
+// pass reports whether a frame gets to somebody; "": to everybody.
+func (w *wiretap) pass(to p2p.PeerID, frame []byte) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.frames = append(w.frames, bytes.Clone(frame))
+	return w.deaf == "" || to != "" && to != w.deaf
+}
+
+func (w *wiretap) deafen(who p2p.PeerID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deaf = who
 }
 
 type tappedMesh struct {
@@ -101,12 +110,23 @@ type tappedMesh struct {
 	tap *wiretap
 }
 
-func (m tappedMesh) Send(to p2p.PeerID, frame []byte) { m.tap.hear(frame); m.testMesh.Send(to, frame) }
-func (m tappedMesh) SendFirst(to p2p.PeerID, frame []byte) {
-	m.tap.hear(frame)
-	m.testMesh.SendFirst(to, frame)
+func (m tappedMesh) Send(to p2p.PeerID, frame []byte) {
+	if m.tap.pass(to, frame) {
+		m.testMesh.Send(to, frame)
+	}
 }
-func (m tappedMesh) Broadcast(frame []byte) { m.tap.hear(frame); m.testMesh.Broadcast(frame) }
+
+func (m tappedMesh) SendFirst(to p2p.PeerID, frame []byte) {
+	if m.tap.pass(to, frame) {
+		m.testMesh.SendFirst(to, frame)
+	}
+}
+
+func (m tappedMesh) Broadcast(frame []byte) {
+	if m.tap.pass("", frame) {
+		m.testMesh.Broadcast(frame)
+	}
+}
 
 // leaks says where the planted secret can be read: disks, frames, and what the
 // core would put into a snapshot.

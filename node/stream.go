@@ -140,9 +140,12 @@ func (n *Node) serveSession(ctx context.Context, from p2p.PeerID, s p2p.Stream) 
 		s.Reset()
 		return
 	}
-	denied := n.mayUse(&req)
+	use, over, denied := n.mayUse(ctx, &req)
+	defer over()
+	defer api.Farewell(use, s.Reset)()
 	log := n.log.With("container", req.Container, "port", req.Port, "run", req.Run, "entry", n.nameOf(from), "user", req.User)
-	switch what := req.what(); {
+	what := req.what()
+	switch {
 	case denied != nil:
 		log.Warn(what+" for another node denied", "err", denied)
 	case what != "log":
@@ -156,7 +159,7 @@ func (n *Node) serveSession(ctx context.Context, from p2p.PeerID, s p2p.Stream) 
 	go func() {
 		defer close(reading)
 		defer cancel() // the client is gone: end the command
-		n.feedSession(ctx, in, feed, resize)
+		n.feedSession(use, in, feed, resize)
 	}()
 	var source io.Reader
 	if req.Stdin {
@@ -164,8 +167,12 @@ func (n *Node) serveSession(ctx context.Context, from p2p.PeerID, s p2p.Stream) 
 	}
 	var result sessionResult
 	if denied == nil {
-		result = n.runSession(ctx, req, source, writer(frameStdout), writer(frameStderr), resize)
-	} else {
+		result = n.runSession(use, req, source, writer(frameStdout), writer(frameStderr), resize)
+		if denied = api.Over(use); denied != nil {
+			log.Warn(what+" for another node ended", "err", denied)
+		}
+	}
+	if denied != nil {
 		result = sessionResult{Error: denied.Error(), Denied: true}
 	}
 	text, err := json.Marshal(result)
@@ -183,16 +190,17 @@ func (n *Node) serveSession(ctx context.Context, from p2p.PeerID, s p2p.Stream) 
 }
 
 // mayUse judges by what this node has who asks another node for a session with a pod of
-// this one. Which run is the pod's is said by nobody else.
-func (n *Node) mayUse(req *sessionRequest) error {
+// this one, and as long as it lasts: then the context ends. Which run is the pod's is said by
+// nobody else.
+func (n *Node) mayUse(ctx context.Context, req *sessionRequest) (use context.Context, over func(), err error) {
 	p, err := n.pod(req.Namespace, req.Pod)
 	if err == nil && p.run != string(req.Run) {
 		err = fmt.Errorf("%s has another run of pod %s/%s: %s", n.cfg.Identity.Name, req.Namespace, req.Pod, p.run)
 	}
-	if err == nil {
-		err = n.access.MayUse(req.Actor, req.Namespace, req.Pod, req.what())
+	if err != nil {
+		return ctx, func() {}, err
 	}
-	return err
+	return n.access.Use(ctx, req.Actor, req.Namespace, req.Pod, req.what())
 }
 
 // feedSession passes on what the client sends until it hangs up.

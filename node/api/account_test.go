@@ -137,7 +137,7 @@ func TestOnlyATokenOfAnAccountHasItsName(t *testing.T) {
 		o, _ := f.cache.Get(Key{ServiceAccounts, "default", "default"})
 		return uidOf(o.Value())
 	}()
-	bound := &accountClaims{Namespace: "default", Account: boundName{"default", uid}}
+	bound := &Bound{Namespace: "default", Account: BoundName{"default", uid}}
 	for why, c := range map[string]struct {
 		claims claims
 		code   int
@@ -148,7 +148,7 @@ func TestOnlyATokenOfAnAccountHasItsName(t *testing.T) {
 		"a user's name":    {claims{Subject: "eve", Account: bound}, 401},
 		"groups":           {claims{Subject: "system:serviceaccount:default:default", Account: bound, Groups: []string{AdminGroup}}, 401},
 		"a node":           {claims{Subject: "system:node:n1"}, 401},
-		"no UID":           {claims{Subject: "system:serviceaccount:default:x", Account: &accountClaims{Namespace: "default", Account: boundName{Name: "x"}}}, 401},
+		"no UID":           {claims{Subject: "system:serviceaccount:default:x", Account: &Bound{Namespace: "default", Account: BoundName{Name: "x"}}}, 401},
 	} {
 		c.claims.Issuer, c.claims.Audience, c.claims.Serial = apiAudience, []string{apiAudience}, "1"
 		if got := f.whoami(f.with(Credential{Token: must2(f.ca.sign(&c.claims))})); got.code != c.code {

@@ -12,12 +12,17 @@ import (
 	"holon/node/api/rbac"
 )
 
-// Actor is a user as one node tells another of him.
+// Actor is a user as one node tells another of him, and of his credential.
 type Actor struct {
 	User   string   `json:"user"`
 	Groups []string `json:"groups,omitempty"`
-	Serial string   `json:"serial,omitempty"` // of his credential
-	By     string   `json:"by,omitempty"`     // who acts as him
+	Serial string   `json:"serial,omitempty"`
+	By     string   `json:"by,omitempty"` // who acts as him
+	// From and Until are when the credential is good, in seconds since 1970 of cluster time;
+	// Until 0: for ever.
+	From  int64  `json:"from,omitempty"`
+	Until int64  `json:"until,omitempty"`
+	Bound *Bound `json:"bound,omitempty"` // of a ServiceAccount's token
 }
 
 // Owner is who runs a node.
@@ -26,20 +31,25 @@ var Owner = Actor{User: AdminUser, Groups: []string{AdminGroup}}
 // actingOf is the user of a request as others are told of him.
 func actingOf(ctx context.Context) Actor {
 	u := userOfContext(ctx)
-	return Actor{User: u.Name, Groups: u.Groups, Serial: u.serial, By: u.by}
+	from, until := u.life.seconds()
+	return Actor{User: u.Name, Groups: u.Groups, Serial: u.serial, By: u.by, From: from, Until: until, Bound: u.bound}
 }
 
-// MayUse says in words if somebody may not exec, attach, portforward or log what a pod of
-// this node says and does. The node that was asked has judged him by what it has; who runs
-// the pod judges by what it has itself, so on either side of a split whoever has taken
-// away the right is heard.
-func (a *Access) MayUse(who Actor, namespace, pod, subresource string) error {
-	verb := "create"
+func (who Actor) acting() user {
+	return user{User: rbac.User{Name: who.User, Groups: who.Groups}, serial: who.Serial, by: who.By, life: lifeOf(who.From, who.Until), bound: who.Bound}
+}
+
+// Use lets somebody exec, attach, portforward or log what a pod of this node says and does,
+// as long as he may: then the context ends, see Over. The node that was asked judges him by
+// what it has; who runs the pod judges by what it has itself, so on either side of a split
+// whoever has taken away the right is heard.
+func (a *Access) Use(ctx context.Context, who Actor, namespace, pod, subresource string) (_ context.Context, over func(), err error) {
+	ask := rbac.Request{Verb: "create", Resource: Pods, Subresource: subresource, Namespace: namespace, Name: pod}
 	if subresource == "log" {
-		verb = "get"
+		ask.Verb = "get"
 	}
-	u := user{User: rbac.User{Name: who.User, Groups: who.Groups}, serial: who.Serial, by: who.By}
-	return a.allows(u, rbac.Request{Verb: verb, Resource: Pods, Subresource: subresource, Namespace: namespace, Name: pod})
+	u := who.acting()
+	return a.hold(ctx, u, func() error { return a.allows(u, ask) })
 }
 
 // What a request says whose rights it is to be judged by.
@@ -71,7 +81,7 @@ func (a *Access) actsAs(u user, h http.Header) (user, error) {
 		return user{}, apierrors.NewBadRequest("these are no groups of a user")
 	}
 	ask := rbac.Request{Verb: "impersonate", Resource: "users", Name: name}
-	as := user{User: rbac.User{Name: name, Groups: groups}, serial: u.serial, life: u.life, by: u.Name}
+	as := user{User: rbac.User{Name: name, Groups: groups}, serial: u.serial, life: u.life, bound: u.bound, by: u.Name}
 	if rest, is := strings.CutPrefix(name, rbac.AccountPrefix); is {
 		ask.Resource = ServiceAccounts
 		ask.Namespace, ask.Name, _ = strings.Cut(rest, ":")

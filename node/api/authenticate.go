@@ -27,11 +27,10 @@ func (s *Server) admit(r *http.Request) (user, error) {
 		return user{}, apierrors.NewUnauthorized("unknown kind of connection")
 	}
 	u, err := s.identify(conn, r)
-	if err != nil {
-		return user{}, err
+	if err == nil {
+		err = s.access.good(u)
 	}
-	now, known := s.issuer.Time()
-	if err := u.life.judge(u, now, known); err != nil {
+	if err != nil {
 		return user{}, err
 	}
 	return u.authenticated(), nil
@@ -82,6 +81,7 @@ type user struct {
 	rbac.User
 	serial string // of the credential that was shown; empty: the owner's socket
 	life   lifetime
+	bound  *Bound // nil: the credential is of no ServiceAccount
 	by     string // who acts as this user; empty: he himself
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/tidwall/btree"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -37,7 +38,9 @@ var granting = [...]string{Roles, RoleBindings, ClusterRoles, ClusterRoleBinding
 // Access says who may do what by what one node has. It keeps what the objects of the cache
 // grant until one of them changes.
 type Access struct {
-	cache *Cache
+	cache  *Cache
+	time   func() (time.Time, bool) // cluster time; false: nobody knows what time it is
+	opened opened
 
 	mu      sync.Mutex
 	trees   [len(granting)]*btree.BTreeG[*Object] // that the rest was made of
@@ -45,22 +48,29 @@ type Access struct {
 	revoked map[string]string // serial or user, see Revocation: why
 }
 
-// NewAccess judges by the objects of a cache.
-func NewAccess(cache *Cache) *Access { return &Access{cache: cache} }
+// NewAccess judges by the objects of a cache and by cluster time. What it lets in for long
+// ends in time only while somebody runs Follow.
+func NewAccess(cache *Cache, time func() (time.Time, bool)) *Access {
+	return &Access{cache: cache, time: time, opened: opened{of: map[*openRequest]struct{}{}, more: make(chan struct{}, 1)}}
+}
 
 // current is what is granted and what is revoked now.
 func (a *Access) current() (*rbac.Policy, map[string]string) {
 	snapshot := a.cache.current.Load()
-	var trees [len(granting)]*btree.BTreeG[*Object]
-	for i, resource := range granting {
-		trees[i] = snapshot.trees[resource]
-	}
+	trees := snapshot.grants()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.policy == nil || trees != a.trees {
 		a.trees, a.policy, a.revoked = trees, policyOf(snapshot), revokedBy(snapshot)
 	}
 	return a.policy, a.revoked
+}
+
+func (s *snapshot) grants() (trees [len(granting)]*btree.BTreeG[*Object]) {
+	for i, resource := range granting {
+		trees[i] = s.trees[resource]
+	}
+	return trees
 }
 
 // policyOf reads what the objects of one state grant. One that cannot be read grants
@@ -114,12 +124,37 @@ func (s *Server) authorize(u user, r *http.Request) (user, error) {
 	return u, s.access.allows(u, requestOf(r))
 }
 
-// allows says in words that a user may not do something.
-func (a *Access) allows(u user, ask rbac.Request) error {
-	policy, revoked := a.current()
-	if err := revocationOf(revoked, u); err != nil {
+// good says in words that a credential counts no more, or not yet: by time, because what it is
+// bound to is not there, or because it or somebody who has to do with it is revoked.
+func (a *Access) good(u user) error {
+	now, known := a.time()
+	if err := u.life.judge(u, now, known); err != nil {
 		return err
 	}
+	if b := u.bound; b != nil {
+		const gone = "the token of %s has ended with its %s, or this node has not heard of that yet"
+		if !a.there(b.accountKey(), b.Account.UID) {
+			return apierrors.NewUnauthorized(fmt.Sprintf(gone, u.named(), "ServiceAccount"))
+		}
+		if b.Pod != nil && !a.there(b.podKey(), b.Pod.UID) {
+			return apierrors.NewUnauthorized(fmt.Sprintf(gone, u.named(), "pod "+b.Pod.Name))
+		}
+	}
+	_, revoked := a.current()
+	return revocationOf(revoked, u)
+}
+
+func (a *Access) there(k Key, uid string) bool {
+	o, ok := a.cache.Get(k)
+	return ok && uid != "" && uidOf(o.Value()) == uid
+}
+
+// allows says in words that a user may not do something.
+func (a *Access) allows(u user, ask rbac.Request) error {
+	if err := a.good(u); err != nil {
+		return err
+	}
+	policy, _ := a.current()
 	if rbac.Basic(ask) || policy.Allows(u.User, ask) {
 		return nil
 	}

@@ -106,15 +106,10 @@ func (c *Cache) RV() uint64 { return c.current.Load().rv }
 
 // Get returns one object.
 func (c *Cache) Get(k Key) (Object, bool) {
-	tree, ok := c.current.Load().trees[k.Resource]
-	if !ok {
-		return Object{}, false
+	if o := c.current.Load().find(k); o != nil {
+		return *o, true
 	}
-	o, ok := tree.Get(&Object{Key: k})
-	if !ok {
-		return Object{}, false
-	}
-	return *o, true
+	return Object{}, false
 }
 
 // List returns the objects of a resource in a namespace, or in all if it is
@@ -122,6 +117,16 @@ func (c *Cache) Get(k Key) (Object, bool) {
 func (c *Cache) List(resource, namespace string) ([]Object, uint64) {
 	s := c.current.Load()
 	return s.list(resource, namespace), s.rv
+}
+
+// find returns nil for what is not there.
+func (s *snapshot) find(k Key) *Object {
+	if t := s.trees[k.Resource]; t != nil {
+		if o, ok := t.Get(&Object{Key: k}); ok {
+			return o
+		}
+	}
+	return nil
 }
 
 func (s *snapshot) list(resource, namespace string) []Object {
@@ -238,14 +243,7 @@ func before(a, b *Object) bool {
 	return a.Name < b.Name
 }
 
-func (w *writing) find(k Key) *Object {
-	if t := w.trees[k.Resource]; t != nil {
-		if o, ok := t.Get(&Object{Key: k}); ok {
-			return o
-		}
-	}
-	return nil
-}
+func (w *writing) find(k Key) *Object { return (&snapshot{trees: w.trees}).find(k) }
 
 func (w *writing) remove(k Key) {
 	old := w.find(k)

@@ -89,7 +89,11 @@ func (s *Server) exec(w http.ResponseWriter, r *http.Request, t *target) error {
 		return nil
 	}
 	defer sess.close()
+	defer Farewell(r.Context(), sess.close)()
 	code, err := s.execIn(r.Context(), sess, t, container, opts)
+	if why := Over(r.Context()); why != nil {
+		err = why
+	}
 	if err != nil {
 		err = s.ofOwner(err, t, pod)
 	}

@@ -73,12 +73,13 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	// What nobody reads of a body is thrown away after the answer: a stranger's, too, does
 	// not take for ever. Tests' recorders cannot set deadlines.
 	_ = control.SetReadDeadline(start.Add(answerTimeout))
-	user, err := s.admit(r)
+	bearer, err := s.admit(r)
 	if err == nil {
-		err = s.pace.take(user, start)
+		err = s.pace.take(bearer, start)
 	}
+	user := bearer
 	if err == nil {
-		user, err = s.authorize(user, r)
+		user, err = s.authorize(bearer, r)
 	}
 	if err != nil {
 		writeError(seen, r, err)
@@ -98,16 +99,17 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	if long {
 		_ = control.SetReadDeadline(time.Time{})
-		// Nobody waits for these when the server closes, or their credential ends.
+		// Nobody waits for these when the server closes.
 		defer context.AfterFunc(s.life, cancel)()
-		if now, known := s.issuer.Time(); known && user.life.ends() {
-			ctx, cancel = context.WithTimeout(ctx, user.life.until.Sub(now))
-			defer cancel()
-		}
-		defer s.opened.add(user, cancel)()
-		// One that was revoked since it was let in is not among those that were ended then.
-		if _, revoked := s.access.current(); revocationOf(revoked, user) != nil {
-			cancel()
+		var over func()
+		ctx, over, err = s.access.hold(ctx, bearer, func() error {
+			_, err := s.authorize(bearer, r)
+			return err
+		})
+		defer over()
+		if err != nil {
+			writeError(seen, r, err)
+			return
 		}
 	} else {
 		ctx, cancel = context.WithTimeout(ctx, answerTimeout)

@@ -81,18 +81,18 @@ func (i *Issuer) AccountToken(ask AccountTokenRequest) (AccountToken, error) {
 	}
 	life := lifeFrom(now, ask.Life)
 	c := &claims{Issuer: apiAudience, Subject: accountName(ask.Namespace, ask.Account), Audience: ask.Audiences, Serial: serial.Text(16), Account: bound}
-	c.live(life)
+	c.IssuedAt, c.Expires = life.seconds()
 	token, err := i.CA.sign(c)
 	return AccountToken{Token: token, Audiences: ask.Audiences, Expires: life.until}, err
 }
 
 // bind finds the objects that a token ends with.
-func (i *Issuer) bind(ask AccountTokenRequest) (*accountClaims, error) {
+func (i *Issuer) bind(ask AccountTokenRequest) (*Bound, error) {
 	account, ok := i.Cache.Get(Key{ServiceAccounts, ask.Namespace, ask.Account})
 	if !ok {
 		return nil, fmt.Errorf("%w: ServiceAccount %s/%s", ErrNotFound, ask.Namespace, ask.Account)
 	}
-	bound := &accountClaims{Namespace: ask.Namespace, Account: boundName{ask.Account, uidOf(account.Value())}}
+	bound := &Bound{Namespace: ask.Namespace, Account: BoundName{ask.Account, uidOf(account.Value())}}
 	if ask.Pod == "" {
 		return bound, nil
 	}
@@ -110,7 +110,7 @@ func (i *Issuer) bind(ask AccountTokenRequest) (*accountClaims, error) {
 	case or(as, state.DefaultAccount) != ask.Account:
 		return nil, fmt.Errorf("%w: the pod %s/%s runs as the ServiceAccount %s", ErrInvalid, ask.Namespace, ask.Pod, or(as, state.DefaultAccount))
 	}
-	bound.Pod = &boundName{ask.Pod, uid}
+	bound.Pod = &BoundName{ask.Pod, uid}
 	return bound, nil
 }
 
@@ -121,12 +121,13 @@ func (i *Issuer) userToken(name string, groups []string, life lifetime) (token, 
 		return "", "", err
 	}
 	c := &claims{Issuer: apiAudience, Subject: name, Audience: []string{apiAudience}, Groups: groups, Serial: number.Text(16)}
-	c.live(life)
+	c.IssuedAt, c.Expires = life.seconds()
 	token, err = i.CA.sign(c)
 	return token, c.Serial, err
 }
 
 // identify says whose token it is, if it is for one of the audiences, and for which of them.
+// Whether it is still good, see Access.good.
 func (i *Issuer) identify(token string, audiences []string) (u user, of []string, err error) {
 	if i.CA == nil {
 		return u, nil, apierrors.NewUnauthorized("this node has no key to judge tokens with")
@@ -135,7 +136,7 @@ func (i *Issuer) identify(token string, audiences []string) (u user, of []string
 	if err != nil {
 		return u, nil, apierrors.NewUnauthorized(err.Error() + ": use the kubeconfig of this cluster (holon kubeconfig)")
 	}
-	u = user{User: rbac.User{Name: c.Subject, Groups: c.Groups}, serial: c.Serial, life: c.life()}
+	u = user{User: rbac.User{Name: c.Subject, Groups: c.Groups}, serial: c.Serial, life: lifeOf(c.IssuedAt, c.Expires)}
 	for _, a := range c.Audience {
 		if slices.Contains(audiences, a) {
 			of = append(of, a)
@@ -144,15 +145,12 @@ func (i *Issuer) identify(token string, audiences []string) (u user, of []string
 	if len(of) == 0 {
 		return u, nil, apierrors.NewUnauthorized(fmt.Sprintf("the token of %s is for %q and for nobody else: it opens nothing here", u.named(), c.Audience))
 	}
-	if err := i.bound(&u, c.Account); err != nil {
-		return u, nil, err
-	}
-	return u, of, nil
+	return u, of, u.bind(c.Account)
 }
 
-// bound checks what a ServiceAccount's token is bound to, and gives it its groups. Only such
-// a token has a name of Kubernetes' own.
-func (i *Issuer) bound(u *user, c *accountClaims) error {
+// bind gives a ServiceAccount's token what it is bound to, and its groups. Only such a token
+// has a name of Kubernetes' own.
+func (u *user) bind(c *Bound) error {
 	if c == nil {
 		if strings.HasPrefix(u.Name, reservedPrefix) {
 			return apierrors.NewUnauthorized(errNotOurs.Error())
@@ -162,19 +160,8 @@ func (i *Issuer) bound(u *user, c *accountClaims) error {
 	if u.Name != accountName(c.Namespace, c.Account.Name) || len(u.Groups) > 0 {
 		return apierrors.NewUnauthorized(errNotOurs.Error())
 	}
-	u.Groups = accountGroups(c.Namespace)
-	if !i.there(ServiceAccounts, c.Namespace, &c.Account) {
-		return apierrors.NewUnauthorized(fmt.Sprintf("the token of %s has ended with its ServiceAccount, or this node has not heard of that yet", u.named()))
-	}
-	if c.Pod != nil && !i.there(Pods, c.Namespace, c.Pod) {
-		return apierrors.NewUnauthorized(fmt.Sprintf("the token of %s has ended with its pod %s, or this node has not heard of that yet", u.named(), c.Pod.Name))
-	}
+	u.Groups, u.bound = accountGroups(c.Namespace), c
 	return nil
-}
-
-func (i *Issuer) there(resource, namespace string, b *boundName) bool {
-	o, ok := i.Cache.Get(Key{resource, namespace, b.Name})
-	return ok && b.UID != "" && uidOf(o.Value()) == b.UID
 }
 
 func accountName(namespace, name string) string { return rbac.AccountPrefix + namespace + ":" + name }

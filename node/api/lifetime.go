@@ -35,6 +35,21 @@ func lifeFrom(now time.Time, ttl time.Duration) (l lifetime) {
 	return l
 }
 
+// seconds are those since 1970; 0 and 0: for ever.
+func (l lifetime) seconds() (from, until int64) {
+	if l.ends() {
+		from, until = l.from.Unix(), l.until.Unix()
+	}
+	return from, until
+}
+
+func lifeOf(from, until int64) (l lifetime) {
+	if until != 0 {
+		l = lifetime{from: time.Unix(from, 0), until: time.Unix(until, 0)}
+	}
+	return l
+}
+
 // judge says in words if a credential of u is not good. As long as no time is known, or
 // what this node takes for it is before the credential was made, nobody can tell: then
 // what expires is refused.

@@ -33,8 +33,11 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request, t *target) error {
 	opts.Actor = actingOf(r.Context())
 	out := &logWriter{w: w, out: timed(w, frameTimeout), left: limit}
 	err = s.config.Backend.Logs(r.Context(), t.namespace, t.name, opts, out)
+	if r.Context().Err() != nil {
+		err = Over(r.Context()) // else nobody reads on
+	}
 	switch {
-	case err == nil, errors.Is(err, errEnough), r.Context().Err() != nil:
+	case err == nil, errors.Is(err, errEnough):
 		out.start()
 		return nil
 	case !out.started:

@@ -61,7 +61,6 @@ type Server struct {
 	requests    inFlight
 	short, long *slots
 	pace        pace
-	opened      opened
 	terminating terminating
 	events      eventMirror
 	access      *Access
@@ -73,7 +72,7 @@ type Server struct {
 func New(config Config) (*Server, error) {
 	s := &Server{
 		config: config, log: config.Logger,
-		short: newSlots(shortRequestsMax), long: newSlots(longRequestsMax), access: NewAccess(config.Cache),
+		short: newSlots(shortRequestsMax), long: newSlots(longRequestsMax), access: NewAccess(config.Cache, config.Backend.ClusterTime),
 		issuer: &Issuer{CA: config.CA, Cache: config.Cache, Time: config.Backend.ClusterTime},
 	}
 	s.life, s.end = context.WithCancel(context.Background())
@@ -177,7 +176,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	var own sync.WaitGroup
 	own.Go(func() { s.followEvents(ctx) })
-	own.Go(func() { s.followRevocations(ctx) })
+	own.Go(func() { s.access.Follow(ctx) })
 	failed := make(chan error, len(s.listeners))
 	for _, l := range s.listeners {
 		own.Go(func() { failed <- s.http.Serve(l) })

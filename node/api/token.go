@@ -13,7 +13,6 @@ import (
 	"io"
 	"math/big"
 	"strings"
-	"time"
 )
 
 // tokenBytesMax bounds a token that is looked at; one with groupsMax groups has room.
@@ -26,39 +25,31 @@ const apiAudience = "https://kubernetes.default.svc"
 // claims are what a token says (RFC 7519), of a user, or of a ServiceAccount as Kubernetes
 // writes it. Who signs them is a member, so they are believed.
 type claims struct {
-	Issuer   string         `json:"iss"`
-	Subject  string         `json:"sub"`
-	Audience []string       `json:"aud"`
-	IssuedAt int64          `json:"iat,omitempty"`
-	Expires  int64          `json:"exp,omitempty"` // 0: never
-	Serial   string         `json:"jti"`           // as of a certificate, see Revocation
-	Groups   []string       `json:"groups,omitempty"`
-	Account  *accountClaims `json:"kubernetes.io,omitempty"`
+	Issuer   string   `json:"iss"`
+	Subject  string   `json:"sub"`
+	Audience []string `json:"aud"`
+	IssuedAt int64    `json:"iat,omitempty"`
+	Expires  int64    `json:"exp,omitempty"` // 0: never
+	Serial   string   `json:"jti"`           // as of a certificate, see Revocation
+	Groups   []string `json:"groups,omitempty"`
+	Account  *Bound   `json:"kubernetes.io,omitempty"`
 }
 
-// accountClaims bind a token to objects, by UID: it is good as long as they are there.
-type accountClaims struct {
+// Bound are the objects that a ServiceAccount's token is bound to: it is good as long as they
+// are there.
+type Bound struct {
 	Namespace string     `json:"namespace"`
-	Account   boundName  `json:"serviceaccount"`
-	Pod       *boundName `json:"pod,omitempty"`
+	Account   BoundName  `json:"serviceaccount"`
+	Pod       *BoundName `json:"pod,omitempty"`
 }
 
-type boundName struct {
+func (b *Bound) accountKey() Key { return Key{ServiceAccounts, b.Namespace, b.Account.Name} }
+func (b *Bound) podKey() Key     { return Key{Pods, b.Namespace, b.Pod.Name} }
+
+// BoundName is one object and no other of that name.
+type BoundName struct {
 	Name string `json:"name"`
 	UID  string `json:"uid"`
-}
-
-func (c *claims) life() (l lifetime) {
-	if c.Expires != 0 {
-		l = lifetime{from: time.Unix(c.IssuedAt, 0), until: time.Unix(c.Expires, 0)}
-	}
-	return l
-}
-
-func (c *claims) live(l lifetime) {
-	if l.ends() {
-		c.IssuedAt, c.Expires = l.from.Unix(), l.until.Unix()
-	}
 }
 
 var errNotOurs = errors.New("the bearer token is none of this cluster")

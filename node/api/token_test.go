@@ -2,7 +2,6 @@ package api
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -48,47 +47,6 @@ func TestCredentialsExpireByClusterTime(t *testing.T) {
 			f.whoami(forever).want(t, 201)
 			f.do("POST", holonPath+"credentials", `{"user":"eve","ttlSeconds":5}`).want(t, 503, "does not know what time it is")
 		})
-	}
-}
-
-// TestAnOpenRequestEndsWithItsCredential: a watch does not outlive it.
-func TestAnOpenRequestEndsWithItsCredential(t *testing.T) {
-	f := serve(t)
-	f.backend.setTime(someday)
-	eve := f.with(f.credential(CredentialRequest{User: "eve", Groups: []string{AdminGroup}, TTLSeconds: 1}))
-	f.doWith(eve, "GET", "/api/v1/pods?watch=1", "").want(t, 200) // returns
-}
-
-// TestAnOpenRequestEndsWithARevocation: of a credential, or of a user; others go on.
-func TestAnOpenRequestEndsWithARevocation(t *testing.T) {
-	f := serve(t)
-	open := func(user string) (Credential, io.ReadCloser) {
-		made := f.credential(CredentialRequest{User: user, Groups: []string{AdminGroup}})
-		r, err := http.NewRequestWithContext(f.ctx, "GET", f.url+"/api/v1/namespaces/kube-system/pods?watch=1", nil)
-		check(t, err)
-		resp, err := f.with(made).Do(r)
-		check(t, err)
-		t.Cleanup(func() { resp.Body.Close() })
-		return made, resp.Body
-	}
-	first, lost := open("eve")
-	_, user := open("bob")
-	_, kept := open("eve")
-	f.do("POST", holonPath+"revocations", `{"metadata":{"name":"r"},"spec":{"serial":"`+first.Serial+`"}}`).want(t, 201)
-	f.do("POST", holonPath+"revocations", `{"metadata":{"name":"b"},"spec":{"user":"bob"}}`).want(t, 201)
-	for _, ended := range []io.Reader{lost, user} {
-		_, err := io.ReadAll(ended) // returns
-		check(t, err)
-	}
-	pod := Object{Key: Key{Pods, "kube-system", "p"}, Source: Decoded(map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": "p", "namespace": "kube-system", "uid": "1"}})}
-	check(t, f.cache.Apply([]Object{pod}, nil))
-	if n, err := kept.Read(make([]byte, 1)); n != 1 || err != nil {
-		t.Errorf("a watch of another credential has ended, too: %v", err)
-	}
-	f.server.opened.mu.Lock()
-	defer f.server.opened.mu.Unlock()
-	if len(f.server.opened.of) != 1 {
-		t.Errorf("%d requests are known as open", len(f.server.opened.of))
 	}
 }
 
@@ -206,7 +164,7 @@ func TestAClaimThatIsNotKnownBounds(t *testing.T) {
 // whose it is.
 func FuzzToken(f *testing.F) {
 	ca := must2(NewCA("test"))
-	good := must2(ca.sign(&claims{Issuer: apiAudience, Subject: "eve", Serial: "1", Account: &accountClaims{Namespace: "default"}}))
+	good := must2(ca.sign(&claims{Issuer: apiAudience, Subject: "eve", Serial: "1", Account: &Bound{Namespace: "default"}}))
 	parts := strings.Split(good, ".")
 	f.Add(good)
 	f.Add("." + good)
