@@ -17,7 +17,7 @@ type derived struct {
 	dirty     bool
 	all       bool
 	workloads map[crdt.UID]bool
-	objects   map[crdt.UID]map[state.Key]bool // what each workload shows
+	objects   map[crdt.UID]map[state.Key]bool // what each workload shows; false: another does, of that name
 	nodes     map[string]bool                 // that are shown
 	view      *View                           // published last
 	// specs keeps what is dear to make and rarely changes.
@@ -236,12 +236,13 @@ func (c *Core) deriveWorkload(uid crdt.UID, runs []placedRun) {
 				continue
 			}
 			key := state.MakeKey(state.Pods, r.status.Namespace, r.status.Name)
-			if _, reborn := c.index.byKey[key]; reborn {
+			if c.ceded(r.status, key) {
+				shown[key] = shown[key] // false, unless another of its runs is shown
 				continue
 			}
 			shown[key] = true
 			lost := !c.live(r.node)
-			if !c.derived.shownPod(key, &state.PodFace{Run: r.status.Run, Node: r.node, NodeLost: lost, Status: r.status}, 0) {
+			if !c.derived.shownPod(key, &state.PodFace{Slot: r.status.Slot, Run: r.status.Run, Node: r.node, NodeLost: lost, Status: r.status}, 0) {
 				c.publish(key, state.StrayFace(r.node, r.status, lost), 0)
 			}
 		}
@@ -264,7 +265,10 @@ func (c *Core) deriveWorkload(uid crdt.UID, runs []placedRun) {
 		c.out.Explained = append(c.out.Explained, c.explain(w))
 	}
 	for _, key := range sortedKeys(c.derived.objects[uid]) {
-		if heir, ok := c.index.byKey[key]; !shown[key] && (!ok || heir == uid) {
+		if shown[key] || !c.derived.objects[uid][key] {
+			continue
+		}
+		if heir, ok := c.index.byKey[key]; !ok || heir == uid {
 			c.takeBack(key) // an heir of the name shows it itself
 		}
 	}
@@ -275,8 +279,20 @@ func (c *Core) deriveWorkload(uid crdt.UID, runs []placedRun) {
 	}
 }
 
+// ceded reports whether the name of a run that a workload left behind when it went is another
+// run's by now, or was. It does not come back: who watches has seen it deleted.
+func (c *Core) ceded(r *state.RunStatus, key state.Key) bool {
+	shown, known := c.derived.objects[r.Slot.Workload][key]
+	_, reborn := c.index.byKey[key]
+	is, taken := c.derived.pods[key]
+	return known && !shown || reborn || taken && is.face.Run != r.Run
+}
+
 func (c *Core) derivePod(w *state.Workload, face *state.PodFace, shown map[state.Key]bool) {
 	key, token := state.MakeKey(state.Pods, w.Namespace, face.Name), uint64(0)
+	if by := c.derived.pods[key].face.Slot.Workload; by != w.UID && c.derived.objects[by][key] {
+		c.derived.objects[by][key] = false
+	}
 	if w.Bare() {
 		token = c.store.entries[w.Key].token
 	}
@@ -330,6 +346,9 @@ func (c *Core) podFaces(w *state.Workload, runs []placedRun) []state.PodFace {
 		expected := state.MakeRunID(s.ID, revision, assigned, s.Run.Nonce)
 		found, before := false, len(faces)
 		for _, r := range bySlot[s.ID.Index] {
+			if w.Set() && r.status.Run != state.MakeRunID(s.ID, r.status.Revision, r.node, s.Run.Nonce) {
+				continue // deleted: its name is the next one's, here as where it still stops
+			}
 			faces = append(faces, c.podFace(w, s.ID, r.node, r.status))
 			found = found || r.status.Run == expected
 		}
