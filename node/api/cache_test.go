@@ -170,9 +170,12 @@ func TestCounterIsReservedAhead(t *testing.T) {
 // replay builds the state that a watcher knows.
 func replay(state map[Key]Object, changes ...Change) error {
 	for _, ch := range changes {
-		_, known := state[ch.Object.Key]
+		was, known := state[ch.Object.Key]
 		if known == (ch.Type == Added) {
 			return fmt.Errorf("%s of %v, which was known: %v", ch.Type, ch.Object.Key, known)
+		}
+		if known && uidOf(was.Value()) != uidOf(ch.Object.Value()) {
+			return fmt.Errorf("%s of another %v than the one that was known", ch.Type, ch.Object.Key)
 		}
 		if ch.Type == Deleted {
 			delete(state, ch.Object.Key)
