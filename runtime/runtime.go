@@ -288,6 +288,27 @@ type ContainerStatus struct {
 	OOMKilled  bool
 	// Message says why a container could not start or ended abnormally.
 	Message string
+	// Last is how the attempt before ended, which is there as long as its log is; zero:
+	// there is none.
+	Last Ended
+}
+
+// Ended is how one attempt of a container came to its end.
+type Ended struct {
+	ID         string
+	StartedAt  time.Time // display only
+	FinishedAt time.Time // display only
+	ExitCode   int
+	OOMKilled  bool
+	Message    string
+}
+
+// Ended is the newest attempt as the next one's status shows it; zero unless it has exited.
+func (c *ContainerStatus) Ended() Ended {
+	if c.State != Exited {
+		return Ended{}
+	}
+	return Ended{c.ID, c.StartedAt, c.FinishedAt, c.ExitCode, c.OOMKilled, c.Message}
 }
 
 // LogOptions select a part of a log.

@@ -35,15 +35,13 @@ func (r *Runtime) Logs(ctx context.Context, run runtime.RunID, container string,
 	if v == nil || v.newest(container) == nil {
 		return notFound(op, "it is not there")
 	}
-	as := v.attempts[container]
-	a := as[len(as)-1]
+	a := v.newest(container)
 	if opts.Previous {
-		if len(as) < 2 {
+		if a = v.before(container); a == nil {
 			return notFound(op, "there is no attempt before the newest")
 		}
-		a = as[len(as)-2]
 	}
-	err = r.copyLog(ctx, op, a, opts, w)
+	err = r.copyLog(ctx, op, *a, opts, w)
 	if ctx.Err() != nil && opts.Follow {
 		return nil
 	}

@@ -114,8 +114,35 @@ func TestOutOfMemoryIsReported(t *testing.T) {
 	spec := pod(t, r, "oom", `a=0123456789abcdef; while :; do a=$a$a; done`)
 	spec.Containers[0].MemLimit = 16 << 20
 	ensure(t, r, spec)
-	if c := awaitState(t, r, spec.ID, 0, runtime.Exited); c.ExitCode == 0 {
-		t.Errorf("a container over its memory limit ended well: %+v", c)
+	first := awaitState(t, r, spec.ID, 0, runtime.Exited)
+	if first.ExitCode == 0 {
+		t.Errorf("a container over its memory limit ended well: %+v", first)
+	}
+	if err := r.StartContainer(t.Context(), spec, "main", 1); err != nil {
+		t.Fatal(err)
+	}
+	if c := awaitState(t, r, spec.ID, 1, runtime.Exited); c.Last != first.Ended() {
+		t.Errorf("its next attempt says %+v of it, want %+v", c.Last, first.Ended())
+	}
+}
+
+// How an attempt ended is asked once: what is changed in memory shows that nobody asks again.
+func TestTheEndBeforeIsAskedOnce(t *testing.T) {
+	r := newRuntime(t, "ends", "n1")
+	spec := pod(t, r, "ends", "exit 3")
+	ensure(t, r, spec)
+	first := awaitState(t, r, spec.ID, 0, runtime.Exited)
+	if err := r.StartContainer(t.Context(), spec, "main", 1); err != nil {
+		t.Fatal(err)
+	}
+	awaitState(t, r, spec.ID, 1, runtime.Exited)
+	r.seen.mu.Lock()
+	d := r.seen.known[first.ID]
+	d.oom = true
+	r.seen.known[first.ID] = d
+	r.seen.mu.Unlock()
+	if s, _ := status(t, r, spec.ID); !s.Containers[0].Last.OOMKilled {
+		t.Errorf("Podman was asked again: %+v", s.Containers[0].Last)
 	}
 }
 

@@ -65,9 +65,19 @@ func (r *Runtime) status(ctx context.Context, v *podView) (runtime.Status, error
 }
 
 func (r *Runtime) containerStatus(ctx context.Context, name string, v *podView) (runtime.ContainerStatus, error) {
-	a := v.newest(name)
+	c, err := r.attemptStatus(ctx, v.newest(name), v.alive())
+	if before := v.before(name); before != nil && err == nil {
+		var last runtime.ContainerStatus
+		last, err = r.attemptStatus(ctx, before, v.alive())
+		c.Last = last.Ended()
+	}
+	return c, err
+}
+
+// attemptStatus is the status of one attempt, without what was before it.
+func (r *Runtime) attemptStatus(ctx context.Context, a *attempt, alive bool) (runtime.ContainerStatus, error) {
 	c := runtime.ContainerStatus{
-		Name:       name,
+		Name:       a.Labels[labelContainer],
 		ID:         a.ID,
 		Image:      a.Image,
 		State:      a.state,
@@ -77,7 +87,7 @@ func (r *Runtime) containerStatus(ctx context.Context, name string, v *podView) 
 		Message:    r.seen.startError(a.ID),
 	}
 	switch {
-	case a.state == runtime.Running && !v.alive():
+	case a.state == runtime.Running && !alive:
 		c.State, c.ExitCode = runtime.Exited, exitUnknown
 		c.Message = "the pod's sandbox died, and with it the network of this container"
 	case a.state == runtime.Running:

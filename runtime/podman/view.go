@@ -40,6 +40,14 @@ func (v *podView) newest(container string) *attempt {
 	return nil
 }
 
+// before returns the attempt before the newest, or nil.
+func (v *podView) before(container string) *attempt {
+	if as := v.attempts[container]; len(as) > 1 {
+		return &as[len(as)-2]
+	}
+	return nil
+}
+
 // alive reports whether the pod's sandbox runs: without it containers that
 // still run have lost their network.
 func (v *podView) alive() bool { return v.infra != nil && v.infra.state == runtime.Running }

@@ -98,7 +98,7 @@ func (r *Runtime) adoptPod(id runtime.RunID) (*pod, error) {
 // build derives the rest of a pod from its record.
 func (p *pod) build(hostIP string, own bool) error {
 	for _, spec := range p.record.Spec.Containers {
-		p.containers = append(p.containers, &container{spec: spec, previous: -1})
+		p.containers = append(p.containers, &container{spec: spec})
 		listens, forwards, err := planPorts(spec, p.record.IP, hostIP, own)
 		if err != nil {
 			return err
@@ -123,7 +123,7 @@ func (r *Runtime) adoptContainer(p *pod, c *container) error {
 	for len(numbers) > 0 && c.newest == nil {
 		last := numbers[len(numbers)-1]
 		numbers = numbers[:len(numbers)-1]
-		a := &attempt{pod: p, container: c, number: last, dir: attemptDir(p.dir(r), c.spec.Name, last), ended: make(chan struct{})}
+		a := r.attemptOf(p, c, last)
 		if err := r.adoptAttempt(a); errors.Is(err, errHalfMade) {
 			if err := removeDir(a.dir); err != nil {
 				return err
@@ -135,12 +135,21 @@ func (r *Runtime) adoptContainer(p *pod, c *container) error {
 		c.newest = a
 	}
 	if len(numbers) > 0 {
-		c.previous = numbers[len(numbers)-1]
+		c.previous = r.attemptOf(p, c, numbers[len(numbers)-1])
+		// Its end is for display only: without it the log is there all the same.
+		if err := readJSON(filepath.Join(c.previous.dir, stateFile), stateFileBytesMax, &c.previous.state); err != nil {
+			r.cfg.Logger.Warn("how a container ended before cannot be read", "dir", c.previous.dir, "error", err)
+		}
 	}
 	if c.newest != nil && c.newest.state.Phase != exited {
 		return r.watch.add(c.newest)
 	}
 	return nil
+}
+
+// attemptOf is attempt number n as long as nothing is known of it.
+func (r *Runtime) attemptOf(p *pod, c *container, n int) *attempt {
+	return &attempt{pod: p, container: c, number: n, dir: attemptDir(p.dir(r), c.spec.Name, n), ended: make(chan struct{})}
 }
 
 // errHalfMade: the daemon crashed before anything of the attempt ran.

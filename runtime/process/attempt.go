@@ -33,7 +33,7 @@ func (r *Runtime) start(ctx context.Context, p *pod, c *container, spec runtime.
 	if err != nil {
 		return &runtime.Error{Kind: runtime.BadSpec, Op: op, Err: err}
 	}
-	a := &attempt{pod: p, container: c, number: n, dir: attemptDir(p.dir(r), spec.Name, n), ended: make(chan struct{})}
+	a := r.attemptOf(p, c, n)
 	lock, err := r.makeAttempt(a, order)
 	if exists(err) {
 		// Another daemon was here, in life or in its death. What it made is
@@ -80,12 +80,12 @@ func (r *Runtime) follow(a *attempt, spec runtime.Container) error {
 	stale := c.previous
 	r.record(func() {
 		if c.newest != nil {
-			c.previous = c.newest.number
+			c.previous = c.newest
 		}
 		c.newest, c.failed, c.spec = a, "", spec.WithoutSecrets()
 	})
-	if stale >= 0 {
-		if err := removeDir(attemptDir(p.dir(r), spec.Name, stale)); err != nil {
+	if stale != nil {
+		if err := removeDir(stale.dir); err != nil {
 			r.cfg.Logger.Warn("an old log remains", "error", err)
 		}
 	}

@@ -153,6 +153,13 @@ func TestLimits(t *testing.T) {
 	} else if !c.OOMKilled || c.ExitCode != 137 || !strings.Contains(c.Message, "memory limit") {
 		t.Errorf("over its memory limit: %+v", c)
 	}
+	spec.Containers[0].Command = []string{"true"}
+	if err := r.StartContainer(ctx, spec, "c0", 1); err != nil {
+		t.Fatal(err)
+	}
+	if next := statusOf(t, r, "a").Containers[0]; next.Last != c.Ended() {
+		t.Errorf("the next attempt says %+v of it, want %+v", next.Last, c.Ended())
+	}
 	var order startOrder
 	if err := readJSON(filepath.Join(attemptDir(podDir(r.cfg.Dir, "a"), "c1", 0), startFile), startFileBytesMax, &order); err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 // Logs implements runtime.Runtime.
 func (r *Runtime) Logs(ctx context.Context, id runtime.RunID, name string, opts runtime.LogOptions, w io.Writer) error {
 	op := fmt.Sprintf("read log of %s/%s", id, name)
-	p, c, err := r.find(op, id, name)
+	_, c, err := r.find(op, id, name)
 	if err != nil {
 		return err
 	}
@@ -23,10 +23,10 @@ func (r *Runtime) Logs(ctx context.Context, id runtime.RunID, name string, opts 
 	var dir string
 	ended := func() bool { return true }
 	switch {
-	case opts.Previous && previous < 0:
+	case opts.Previous && previous == nil:
 		return &runtime.Error{Kind: runtime.NotFound, Op: op, Err: errors.New("there is no attempt before the newest")}
 	case opts.Previous:
-		dir = attemptDir(p.dir(r), name, previous)
+		dir = previous.dir
 	case newest == nil:
 		return &runtime.Error{Kind: runtime.NotFound, Op: op, Err: errors.New("the container has not been started")}
 	default:

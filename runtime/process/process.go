@@ -47,7 +47,7 @@ type pod struct {
 type container struct {
 	spec     runtime.Container
 	newest   *attempt // nil: never started
-	previous int      // attempt whose log is kept; -1: none
+	previous *attempt // the one before, whose log is kept; nil: none
 	failed   string   // why the last order could not start
 }
 
@@ -215,11 +215,21 @@ func (p *pod) status() runtime.Status {
 
 func (c *container) status() runtime.ContainerStatus {
 	s := runtime.ContainerStatus{Name: c.spec.Name, Image: c.spec.Image, State: runtime.Created, Message: c.failed}
-	if c.newest == nil {
-		return s
+	if c.newest != nil {
+		c.newest.tell(&s)
 	}
-	state := &c.newest.state
-	s.Attempt = c.newest.number
+	if c.previous != nil {
+		var last runtime.ContainerStatus
+		c.previous.tell(&last)
+		s.Last = last.Ended()
+	}
+	return s
+}
+
+// tell writes what is known of an attempt into a status.
+func (a *attempt) tell(s *runtime.ContainerStatus) {
+	state := &a.state
+	s.Attempt = a.number
 	s.StartedAt, s.FinishedAt = state.StartedAt, state.FinishedAt
 	s.ExitCode, s.OOMKilled = state.ExitCode, state.OOMKilled
 	if state.Main.PID != 0 {
@@ -234,7 +244,6 @@ func (c *container) status() runtime.ContainerStatus {
 	case exited:
 		s.State = runtime.Exited
 	}
-	return s
 }
 
 // freeAddress returns the lowest address of the subnet that no pod has; the

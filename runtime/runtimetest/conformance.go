@@ -33,6 +33,7 @@ var cases = []struct {
 	{"ExitCodes", false, testExitCodes},
 	{"CommandNotFound", false, testCommandNotFound},
 	{"AttemptsAndPreviousLogs", false, testAttempts},
+	{"LastEnd", false, testLastEnd},
 	{"StopGraceful", false, testStopGraceful},
 	{"StopForced", false, testStopForced},
 	{"StopIdempotent", false, testStopIdempotent},

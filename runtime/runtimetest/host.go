@@ -120,6 +120,7 @@ type simContainer struct {
 	env      []string
 	lines    []simLine
 	previous []simLine
+	last     runtime.Ended // of the attempt before
 }
 
 type simLine struct {
@@ -276,6 +277,8 @@ func (h *Host) launch(now time.Duration, pod *simPod, c *simContainer, attempt i
 	}
 	h.nextID++
 	_, _, env := c.spec.Resolve(pod.ip)
+	before := c.status()
+	last := before.Ended()
 	*c = simContainer{
 		spec:     c.spec,
 		attempt:  attempt,
@@ -287,6 +290,7 @@ func (h *Host) launch(now time.Duration, pod *simPod, c *simContainer, attempt i
 		killAt:   Never,
 		env:      env,
 		previous: c.lines,
+		last:     last,
 	}
 	h.advance(now)
 	return nil
@@ -487,17 +491,21 @@ func (p *simPod) status() runtime.Status {
 		ID: p.spec.ID, Namespace: p.spec.Namespace, Name: p.spec.Name, UID: p.spec.UID, Slot: p.spec.Slot, CreatedAt: p.spec.CreatedAt, IP: p.ip, Requests: p.spec.Requests, Claims: runtime.ClaimsOf(p.spec.Volumes),
 	}
 	for _, c := range p.containers {
-		cs := runtime.ContainerStatus{
-			Name: c.spec.Name, ID: c.id, Image: c.spec.Image, State: c.state, Attempt: c.attempt, Message: c.message,
-		}
-		if c.state != runtime.Created {
-			cs.StartedAt = time.Unix(0, int64(c.startAt)).UTC()
-		}
-		if c.state == runtime.Exited {
-			cs.FinishedAt = time.Unix(0, int64(c.exitAt)).UTC()
-			cs.ExitCode, cs.OOMKilled = c.exitCode, c.oom
-		}
-		s.Containers = append(s.Containers, cs)
+		s.Containers = append(s.Containers, c.status())
+	}
+	return s
+}
+
+func (c *simContainer) status() runtime.ContainerStatus {
+	s := runtime.ContainerStatus{
+		Name: c.spec.Name, ID: c.id, Image: c.spec.Image, State: c.state, Attempt: c.attempt, Message: c.message, Last: c.last,
+	}
+	if c.state != runtime.Created {
+		s.StartedAt = time.Unix(0, int64(c.startAt)).UTC()
+	}
+	if c.state == runtime.Exited {
+		s.FinishedAt = time.Unix(0, int64(c.exitAt)).UTC()
+		s.ExitCode, s.OOMKilled = c.exitCode, c.oom
 	}
 	return s
 }

@@ -245,3 +245,25 @@ func TestParseScriptRefusesWhatItCannotRun(t *testing.T) {
 		}
 	}
 }
+
+// TestHostTellsOutOfMemory: that an attempt was killed for its memory is said of it after the next
+// one has begun, too.
+func TestHostTellsOutOfMemory(t *testing.T) {
+	h := NewHost(HostConfig{Program: func(_ runtime.Spec, _ runtime.Container, attempt int) (Program, error) {
+		return Program{RunFor: ms, ExitCode: 137, OOMKilled: attempt == 0}, nil
+	}})
+	spec := simSpec("a", "")
+	if err := h.Apply(0, spec); err != nil {
+		t.Fatal(err)
+	}
+	first := h.Statuses(ms)[0].Containers[0]
+	for attempt := 1; attempt <= 2; attempt++ {
+		if err := h.Start(time.Duration(attempt)*ms, spec, "c0", attempt); err != nil {
+			t.Fatal(err)
+		}
+		now := h.Statuses(time.Duration(attempt) * ms)[0].Containers[0]
+		if now.Last.OOMKilled != (attempt == 1) || attempt == 1 && now.Last != first.Ended() {
+			t.Errorf("attempt %d says of the one before %+v", attempt, now.Last)
+		}
+	}
+}
