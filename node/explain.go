@@ -94,7 +94,10 @@ func runWords(status map[string]any) string {
 	for _, c := range append(list(status["initContainerStatuses"]), list(status["containerStatuses"])...) {
 		now, _ := c["state"].(map[string]any)
 		before, _ := c["lastState"].(map[string]any)
-		words := append(stateWords(now), stateWords(before)...)
+		words := stateWords(now)
+		if now["waiting"] != nil { // of one that runs, what was before explains nothing
+			words = append(words, stateWords(before)...)
+		}
 		if len(words) > 0 {
 			text += fmt.Sprintf("; container %v: %s", c["name"], strings.Join(words, ", "))
 			if n, ok := c["restartCount"].(int64); ok && n > 0 {

@@ -143,6 +143,7 @@ func (d *description) state(title string, s corev1.ContainerState) {
 			d.line(3, "Message:\t%s", s.Terminated.Message)
 		}
 		d.line(3, "Exit Code:\t%d", s.Terminated.ExitCode)
+		d.line(3, "Started:\t%s", timeText(s.Terminated.StartedAt.Time))
 		d.line(3, "Finished:\t%s", timeText(s.Terminated.FinishedAt.Time))
 	case s.Waiting != nil:
 		d.line(2, "%s:\tWaiting", title)

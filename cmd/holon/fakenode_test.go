@@ -222,10 +222,16 @@ func podStatus(spec map[string]any, i int) map[string]any {
 	var containers []any
 	for _, c := range spec["containers"].([]any) {
 		fields := c.(map[string]any)
-		containers = append(containers, map[string]any{
-			"name": fields["name"], "image": fields["image"], "ready": true, "restartCount": int64(0),
+		status := map[string]any{
+			"name": fields["name"], "image": fields["image"], "ready": true, "restartCount": int64(i),
 			"state": map[string]any{"running": map[string]any{"startedAt": "2020-01-01T00:00:00Z"}},
-		})
+		}
+		if i > 0 {
+			status["lastState"] = map[string]any{"terminated": map[string]any{
+				"exitCode": int64(3), "reason": "Error", "message": "no settings", "startedAt": "2019-12-31T23:59:58Z", "finishedAt": "2019-12-31T23:59:59Z",
+			}}
+		}
+		containers = append(containers, status)
 	}
 	return map[string]any{
 		"phase": "Running", "podIP": fmt.Sprintf("127.77.1.%d", i+2), "hostIP": "127.77.1.1", "containerStatuses": containers,

@@ -64,6 +64,13 @@ func timestamp(into map[string]any, key, text string) {
 	}
 }
 
+// words sets a field unless there is nothing to say.
+func words(into map[string]any, key, text string) {
+	if text != "" {
+		into[key] = text
+	}
+}
+
 // deepCopy copies JSON data.
 func deepCopy(value any) any {
 	switch v := value.(type) {

@@ -248,39 +248,43 @@ func positive(list corev1.ResourceList, name corev1.ResourceName) *resource.Quan
 
 func (s *ContainerStatus) value(lost bool) map[string]any {
 	kind, detail := s.State, map[string]any{}
-	if kind != "running" && s.Reason != "" {
-		detail["reason"] = s.Reason
-	}
-	if kind != "running" && s.Message != "" {
-		detail["message"] = s.Message
-	}
 	switch kind {
 	case "running":
 		timestamp(detail, "startedAt", s.Started)
 	case "terminated":
-		timestamp(detail, "startedAt", s.Started)
-		timestamp(detail, "finishedAt", s.Finished)
-		detail["exitCode"] = within32(s.ExitCode)
+		ended := s.Ended()
+		detail = ended.value()
 	default:
 		kind = "waiting"
+		words(detail, "reason", s.Reason)
+		words(detail, "message", s.Message)
 	}
 	v := map[string]any{
 		"name": s.Name, "image": s.Image, "imageID": s.Image, "ready": s.Ready && !lost, "started": kind == "running" && !s.Starting,
 		"restartCount": within32(s.Restarts), "state": map[string]any{kind: detail},
 	}
-	if s.Reason == "CrashLoopBackOff" { // how it ended is of interest while it waits
-		last := map[string]any{"exitCode": within32(s.ExitCode), "reason": "Error"}
-		if s.ExitCode == 0 {
-			last["reason"] = "Completed"
-		}
-		timestamp(last, "startedAt", s.Started)
-		timestamp(last, "finishedAt", s.Finished)
-		v["lastState"] = map[string]any{"terminated": last}
+	if s.Last != (Termination{}) {
+		v["lastState"] = map[string]any{"terminated": s.Last.value()}
 	}
-	if s.ID != "" {
-		v["containerID"] = "holon://" + s.ID
-	}
+	words(v, "containerID", containerID(s.ID))
 	return v
+}
+
+func (t *Termination) value() map[string]any {
+	v := map[string]any{"exitCode": within32(t.ExitCode)}
+	words(v, "reason", t.Reason)
+	words(v, "message", t.Message)
+	timestamp(v, "startedAt", t.Started)
+	timestamp(v, "finishedAt", t.Finished)
+	words(v, "containerID", containerID(t.ID))
+	return v
+}
+
+func containerID(id string) string {
+	if id == "" {
+		return ""
+	}
+	return "holon://" + id
 }
 
 // within32 keeps what a node has said within Kubernetes' int32.

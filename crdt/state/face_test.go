@@ -63,6 +63,10 @@ func podCases(t testing.TB) map[string]struct {
 			{Name: "c", ID: "f00", Image: "web:1", State: state, Reason: reason, Message: "why", ExitCode: code, Started: started, Finished: later, Restarts: 4},
 		}}
 	}
+	again := func(s *RunStatus) *RunStatus {
+		s.Containers[0].Last = Termination{ExitCode: 137, Reason: "OOMKilled", Message: "words", Started: started, Finished: later, ID: "e99"}
+		return s
+	}
 	return map[string]struct {
 		face          PodFace
 		ready, status string
@@ -72,7 +76,8 @@ func podCases(t testing.TB) map[string]struct {
 		"creating":    {face(&RunStatus{Phase: Pending, Containers: []ContainerStatus{{Name: "c", Image: "web:1", State: "waiting", Reason: "ContainerCreating"}}}, nil), "0/1", "ContainerCreating"},
 		"running":     {face(running(), nil), "1/1", "Running"},
 		"lost":        {face(running(), func(p *PodFace) { p.NodeLost = true }), "0/1", "NodeUnreachable"},
-		"crashloop":   {face(ended("waiting", "CrashLoopBackOff", Running, 1), nil), "0/1", "CrashLoopBackOff"},
+		"crashloop":   {face(again(ended("waiting", "CrashLoopBackOff", Running, 1)), nil), "0/1", "CrashLoopBackOff"},
+		"restarted":   {face(again(running()), nil), "1/1", "Running"},
 		"succeeded":   {face(ended("terminated", "Completed", Succeeded, 0), nil), "0/1", "Completed"},
 		"failed":      {face(ended("terminated", "Error", Failed, 1), nil), "0/1", "Error"},
 		"oom":         {face(ended("terminated", "OOMKilled", Running, 137), nil), "0/1", "OOMKilled"},

@@ -92,8 +92,26 @@ type ContainerStatus struct {
 	Message  string `cbor:"8,keyasint,omitempty"`
 	ExitCode int    `cbor:"9,keyasint,omitempty"`
 	Starting bool   `cbor:"12,keyasint,omitempty"` // it runs, and its startup probe has not passed
-	Started  string `cbor:"10,keyasint,omitempty"` // RFC 3339, display only
-	Finished string `cbor:"11,keyasint,omitempty"` // RFC 3339, display only
+	// Last is how it ended before: while it waits to be started again, the newest attempt,
+	// else the one before that. Zero: it has not.
+	Last     Termination `cbor:"13,keyasint,omitzero"`
+	Started  string      `cbor:"10,keyasint,omitempty"` // RFC 3339, display only
+	Finished string      `cbor:"11,keyasint,omitempty"` // RFC 3339, display only
+}
+
+// Termination is how one attempt of a container ended.
+type Termination struct {
+	ExitCode int    `cbor:"1,keyasint,omitempty"`
+	Reason   string `cbor:"2,keyasint"` // Completed, Error, OOMKilled
+	Message  string `cbor:"3,keyasint,omitempty"`
+	Started  string `cbor:"4,keyasint,omitempty"` // RFC 3339, display only
+	Finished string `cbor:"5,keyasint,omitempty"` // RFC 3339, display only
+	ID       string `cbor:"6,keyasint,omitempty"`
+}
+
+// Ended is how the newest attempt of a container ended that is terminated.
+func (s *ContainerStatus) Ended() Termination {
+	return Termination{s.ExitCode, s.Reason, s.Message, s.Started, s.Finished, s.ID}
 }
 
 // Equal reports whether two statuses of a run say the same.

@@ -50,10 +50,12 @@ func fullStatus() *NodeStatus {
 			Containers: []ContainerStatus{{
 				Name: "c", ID: "f00", Image: "i", State: "terminated", Ready: true, Restarts: 2, Reason: "Error", Message: "m", ExitCode: 137,
 				Started: "2026-01-02T03:04:05Z", Finished: "2026-01-02T03:04:06Z", Starting: true,
+				Last: Termination{ExitCode: 3, Reason: "Error", Message: "m", Started: "2026-01-02T03:04:03Z", Finished: "2026-01-02T03:04:04Z", ID: "e99"},
 			}},
 			Init: []ContainerStatus{{
 				Name: "init", ID: "f01", Image: "i", State: "terminated", Ready: true, Restarts: 1, Reason: "Completed", Message: "m", ExitCode: 1,
 				Started: "2026-01-02T03:04:03Z", Finished: "2026-01-02T03:04:04Z", Starting: true,
+				Last: Termination{ExitCode: 1, Reason: "Error", Message: "m", Started: "2026-01-02T03:04:01Z", Finished: "2026-01-02T03:04:02Z", ID: "e98"},
 			}},
 			Initializing: true,
 		}},

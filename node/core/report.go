@@ -84,6 +84,9 @@ func (c *Core) reportContainer(r *run, at int, spec *corev1.Container, seen *run
 		Name: name, ID: seen.ID, Image: seen.Image, Restarts: seen.Attempt, Message: seen.Message,
 		ExitCode: seen.ExitCode, Started: stamp(seen.StartedAt), Finished: stamp(seen.FinishedAt),
 	}
+	if seen.Last != (runtime.Ended{}) {
+		cs.Last = termination(seen.Last)
+	}
 	switch {
 	case seen.State == runtime.Created && !begun:
 		cs.State, cs.Reason, cs.Message = "waiting", "PodInitializing", ""
@@ -104,25 +107,25 @@ func (c *Core) reportContainer(r *run, at int, spec *corev1.Container, seen *run
 		w := r.watched[name]
 		cs.State, cs.Ready, cs.Starting = "running", w.ready(), !w.started()
 	default:
-		cs.State, cs.Reason, cs.Ready = "terminated", exitReason(seen), plain && seen.ExitCode == 0
+		ended := termination(seen.Ended())
+		cs.State, cs.Reason, cs.Ready = "terminated", ended.Reason, plain && seen.ExitCode == 0
 		if b := r.restart[name]; b != nil && b.until > c.now {
-			cs.State, cs.Reason = "waiting", "CrashLoopBackOff"
-			if cs.Message == "" {
-				cs.Message = "waiting " + b.wait.String() + " before the next restart"
-			}
+			cs.State, cs.Reason, cs.Message = "waiting", "CrashLoopBackOff", "waiting "+b.wait.String()+" before the next restart"
+			cs.Last = ended
 		}
 	}
 	return cs
 }
 
-func exitReason(seen *runtime.ContainerStatus) string {
+func termination(e runtime.Ended) state.Termination {
+	reason := "Error"
 	switch {
-	case seen.OOMKilled:
-		return "OOMKilled"
-	case seen.ExitCode == 0:
-		return "Completed"
+	case e.OOMKilled:
+		reason = "OOMKilled"
+	case e.ExitCode == 0:
+		reason = "Completed"
 	}
-	return "Error"
+	return state.Termination{ExitCode: e.ExitCode, Reason: reason, Message: e.Message, Started: stamp(e.StartedAt), Finished: stamp(e.FinishedAt), ID: e.ID}
 }
 
 func stamp(t time.Time) string {

@@ -249,5 +249,6 @@ func (c *Core) describe() *state.NodeStatus {
 	}
 	s.Conditions = []state.Condition{ready}
 	s.Runs = c.runner.report(c)
+	s.Abridge()
 	return s
 }
