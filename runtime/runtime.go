@@ -179,6 +179,7 @@ type Container struct {
 	// the same Spec without Waits does. Until then Env may be incomplete, and a Status
 	// does not list the container or has it as Created. StartContainer ignores Waits.
 	Waits    bool     `json:",omitempty"`
+	Message  Message  `json:",omitzero"`
 	Security Security `json:",omitzero"`
 }
 
@@ -286,7 +287,8 @@ type ContainerStatus struct {
 	FinishedAt time.Time // display only
 	ExitCode   int       // 128+signal when killed by one
 	OOMKilled  bool
-	// Message says why a container could not start or ended abnormally.
+	// Message says why a container could not start or ended abnormally; of one that has
+	// ended, what its program said of that, if it did (Container.Message).
 	Message string
 	// Last is how the attempt before ended, which is there as long as its log is; zero:
 	// there is none.

@@ -132,12 +132,10 @@ var containerRules = fieldRules{
 		"securityContext.capabilities.add", "securityContext.capabilities.drop", "securityContext.privileged",
 		"securityContext.readOnlyRootFilesystem", "securityContext.runAsGroup", "securityContext.runAsNonRoot",
 		"securityContext.runAsUser", "securityContext.seccompProfile", "securityContext.seccompProfile.type",
-		"stdin", "stdinOnce", "tty",
+		"stdin", "stdinOnce", "tty", "terminationMessagePath", "terminationMessagePolicy",
 	},
 	warned: map[string]string{
 		"resizePolicy":                     "a change of resources restarts the container",
-		"terminationMessagePath":           "termination messages are not read yet",
-		"terminationMessagePolicy":         "termination messages are not read yet",
 		"volumeMounts[].mountPropagation":  "mounts do not propagate",
 		"volumeMounts[].recursiveReadOnly": "only the mount itself is read-only",
 
@@ -162,8 +160,6 @@ var containerRules = fieldRules{
 		"securityContext.windowsOptions":                  "holon runs Linux containers",
 	},
 	harmless: map[string][]any{
-		"terminationMessagePath":           {"/dev/termination-log"},
-		"terminationMessagePolicy":         {"File"},
 		"volumeMounts[].mountPropagation":  {"None"},
 		"volumeMounts[].recursiveReadOnly": {"Disabled"},
 		"securityContext.procMount":        {"Default"},

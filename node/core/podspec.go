@@ -93,6 +93,7 @@ func fixedPart(from *corev1.Container, as role) runtime.Container {
 		CPURequest: from.Resources.Requests.Cpu().MilliValue(),
 		MemLimit:   from.Resources.Limits.Memory().Value(),
 		Stdin:      from.Stdin, TTY: from.TTY,
+		Message: runtime.Message{Path: from.TerminationMessagePath, FromLog: from.TerminationMessagePolicy == corev1.TerminationMessageFallbackToLogsOnError},
 	}
 	for _, p := range from.Ports {
 		if as == initRole {

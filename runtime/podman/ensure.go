@@ -6,12 +6,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/containers/podman/v5/pkg/bindings/containers"
 	"github.com/containers/podman/v5/pkg/bindings/pods"
 	"github.com/containers/podman/v5/pkg/domain/entities/types"
+	"github.com/containers/podman/v5/pkg/specgen"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"holon/runtime"
 )
 
@@ -168,6 +172,9 @@ func (r *Runtime) runAttempt(ctx context.Context, spec runtime.Spec, index, numb
 	if err := r.secure(ctx, s, c); err != nil {
 		return err
 	}
+	if err := r.showMessage(ctx, s, spec.ID, c, number); err != nil {
+		return typed(op, err)
+	}
 	var made types.ContainerCreateResponse
 	err = r.change(ctx, op, func(ctx context.Context) (err error) {
 		made, err = containers.CreateWithSpec(ctx, s, nil)
@@ -180,6 +187,23 @@ func (r *Runtime) runAttempt(ctx context.Context, spec runtime.Spec, index, numb
 		return err
 	}
 	return r.startAttempt(ctx, spec, c, made.ID)
+}
+
+// showMessage gives an attempt the file for its message. A Podman on another host cannot
+// show a file of this one, and there is none.
+func (r *Runtime) showMessage(ctx context.Context, s *specgen.SpecGenerator, run runtime.RunID, c runtime.Container, number int) error {
+	path := c.MessageFile()
+	conn, err := r.link.open(ctx)
+	if err != nil || path == "" || !isLocal(conn) {
+		return err
+	}
+	if err := r.cfg.newMessage(run, c.Name, number); err != nil {
+		return err
+	}
+	s.Mounts = append(s.Mounts, specs.Mount{
+		Type: "bind", Source: r.cfg.messageFile(run, c.Name, number), Destination: path, Options: []string{"bind", "rprivate", "rw"},
+	})
+	return nil
 }
 
 // startMade starts a container that was made before, maybe before a reboot, which
@@ -295,6 +319,9 @@ func (r *Runtime) removeOlder(ctx context.Context, as []attempt, keep int) error
 		if a.number < keep {
 			if err := r.removeContainer(ctx, a.ID); err != nil {
 				return err
+			}
+			if err := os.Remove(r.cfg.messageFile(a.run(), a.Labels[labelContainer], a.number)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return failed("remove what attempt "+first(a.Names)+" said", err)
 			}
 		}
 	}

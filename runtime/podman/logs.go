@@ -53,6 +53,11 @@ func (r *Runtime) copyLog(ctx context.Context, op string, a attempt, opts runtim
 	if err != nil {
 		return err
 	}
+	return r.copyLogOf(ctx, op, a, data, opts, w)
+}
+
+// copyLogOf is copyLog for who has inspected the attempt.
+func (r *Runtime) copyLogOf(ctx context.Context, op string, a attempt, data *define.InspectContainerData, opts runtime.LogOptions, w io.Writer) error {
 	path := ""
 	if data.HostConfig != nil && data.HostConfig.LogConfig != nil {
 		path = data.HostConfig.LogConfig.Path
@@ -65,12 +70,11 @@ func (r *Runtime) copyLog(ctx context.Context, op string, a attempt, opts runtim
 		}
 		return r.copyRemoteLog(ctx, op, a.ID, opts, w)
 	}
+	read := log.read
 	if opts.Follow {
-		err = r.follow(ctx, a.ID, log)
-	} else {
-		err = log.read()
+		read = func() error { return r.follow(ctx, a.ID, log) }
 	}
-	if err := errors.Join(err, log.end()); err != nil {
+	if err := errors.Join(read(), log.end()); err != nil {
 		return failed(op, err)
 	}
 	return nil

@@ -23,6 +23,7 @@ type detail struct {
 	ip                string
 	oom               bool
 	started, finished time.Time
+	message           string // what the program said of its end
 }
 
 func (m *memory) detail(id, stamp string) (detail, bool) {

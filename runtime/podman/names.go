@@ -26,6 +26,8 @@ const (
 	labelAttempt   = "io.holon.attempt"
 	// labelIndex is the container's place in the spec.
 	labelIndex = "io.holon.index"
+	// labelFromLog is there if the end of a log is the message of a program that left none.
+	labelFromLog = "io.holon.message-from-log"
 )
 
 func podName(run runtime.RunID) string { return "holon-" + string(run) }

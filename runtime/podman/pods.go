@@ -6,10 +6,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"time"
 
+	"github.com/containers/podman/v5/libpod/define"
 	"holon/runtime"
 )
 
@@ -105,6 +107,7 @@ func (r *Runtime) attemptStatus(ctx context.Context, a *attempt, alive bool) (ru
 		if d.oom {
 			c.Message = "killed for using more memory than its limit"
 		}
+		c.Message = cmp.Or(d.message, c.Message)
 	case a.state == runtime.Created:
 		c.StartedAt, c.FinishedAt = unixTime(0), unixTime(0)
 	}
@@ -145,6 +148,11 @@ func (r *Runtime) details(ctx context.Context, a *attempt) (detail, error) {
 	if data.State != nil {
 		d.oom, d.started, d.finished = data.State.OOMKilled, data.State.StartedAt, data.State.FinishedAt
 	}
+	if a.state == runtime.Exited {
+		if d.message, err = r.message(ctx, a, data); err != nil {
+			r.cfg.Logger.Warn("what a container said of its end cannot be read", "container", first(a.Names), "err", err)
+		}
+	}
 	if data.NetworkSettings != nil {
 		d.ip = data.NetworkSettings.IPAddress
 		for _, n := range data.NetworkSettings.Networks {
@@ -153,6 +161,17 @@ func (r *Runtime) details(ctx context.Context, a *attempt) (detail, error) {
 	}
 	r.seen.setDetail(a.ID, d)
 	return d, nil
+}
+
+// message is what the program of an attempt that has exited said of its end.
+func (r *Runtime) message(ctx context.Context, a *attempt, data *define.InspectContainerData) (string, error) {
+	said, err := r.cfg.readMessage(a.run(), a.Labels[labelContainer], a.number)
+	if err != nil || said != "" || a.ExitCode == 0 || a.Labels[labelFromLog] == "" {
+		return said, err
+	}
+	return runtime.LogMessage(func(opts runtime.LogOptions, w io.Writer) error {
+		return r.copyLogOf(ctx, "read the log of "+first(a.Names), *a, data, opts, w)
+	})
 }
 
 func first(names []string) string {

@@ -135,6 +135,9 @@ func (c Config) containerSpec(spec runtime.Spec, index, attempt int, pod, podIP 
 			Type: "bind", Source: source, Destination: m.Path, Options: []string{"rbind", "rprivate", access},
 		})
 	}
+	if container.Message.FromLog {
+		s.Labels[labelFromLog] = "true"
+	}
 	return s, nil
 }
 

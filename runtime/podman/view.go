@@ -32,6 +32,8 @@ type attempt struct {
 	state         runtime.ContainerState
 }
 
+func (a *attempt) run() runtime.RunID { return runtime.RunID(a.Labels[labelRun]) }
+
 // newest returns the newest attempt of a container, or nil.
 func (v *podView) newest(container string) *attempt {
 	if as := v.attempts[container]; len(as) > 0 {

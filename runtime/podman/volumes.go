@@ -28,6 +28,34 @@ func (c Config) volumeDir(run runtime.RunID, volume string) string {
 	return filepath.Join(c.runDir(run), volume)
 }
 
+// messageFile is where the program of an attempt may say why it ends; no volume has such
+// a name.
+func (c Config) messageFile(run runtime.RunID, container string, attempt int) string {
+	return filepath.Join(c.runDir(run), ".messages", fmt.Sprintf("%s.%d", container, attempt))
+}
+
+func (c Config) newMessage(run runtime.RunID, container string, attempt int) error {
+	path := c.messageFile(run, container, attempt)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	return runtime.NewMessage(path)
+}
+
+// readMessage returns what the program of an attempt has said; empty if nothing, or if it
+// was nowhere to be said.
+func (c Config) readMessage(run runtime.RunID, container string, attempt int) (string, error) {
+	f, err := os.Open(c.messageFile(run, container, attempt))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	return runtime.ReadMessage(f)
+}
+
 // checkVolumes finds what can never be mounted, before anything is made.
 func checkVolumes(spec runtime.Spec) error {
 	names := make(map[string]bool, len(spec.Volumes))

@@ -136,6 +136,7 @@ func (r *Runtime) adoptContainer(p *pod, c *container) error {
 	}
 	if len(numbers) > 0 {
 		c.previous = r.attemptOf(p, c, numbers[len(numbers)-1])
+		c.previous.said = saidIn(c.previous.dir)
 		// Its end is for display only: without it the log is there all the same.
 		if err := readJSON(filepath.Join(c.previous.dir, stateFile), stateFileBytesMax, &c.previous.state); err != nil {
 			r.cfg.Logger.Warn("how a container ended before cannot be read", "dir", c.previous.dir, "error", err)
@@ -166,6 +167,7 @@ func (r *Runtime) adoptAttempt(a *attempt) error {
 		case errors.Is(err, errNewer):
 			return err
 		case err == nil && a.state.Phase == exited:
+			a.said = saidIn(a.dir)
 			close(a.ended)
 			return nil
 		case err == nil && held && a.state.Phase == running:

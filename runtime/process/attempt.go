@@ -144,6 +144,11 @@ func (r *Runtime) plan(p *pod, spec runtime.Container, n int) (*startOrder, []st
 		return nil, nil, err
 	}
 	order.Notes = append(order.Notes, notes...)
+	message, mounts, note := planMessage(dir, &spec, r.private)
+	order.Message, order.Mounts = message, append(order.Mounts, mounts...)
+	if note != "" {
+		order.Notes = append(order.Notes, note)
+	}
 	if order.Listens, order.Forwards, err = planPorts(spec, p.record.IP, r.hostAddress(&p.record.Spec), r.cfg.Subnet.IsValid()); err != nil {
 		return nil, nil, err
 	}
@@ -304,6 +309,7 @@ func lastWords(dir string) string {
 
 // attemptEnded runs when the shim of an attempt is gone.
 func (r *Runtime) attemptEnded(a *attempt) {
+	said := saidIn(a.dir)
 	final := &attempt{pod: a.pod, container: a.container, number: a.number, dir: a.dir, state: a.state, ended: a.ended}
 	var onDisk attemptState
 	if err := readJSON(filepath.Join(a.dir, stateFile), stateFileBytesMax, &onDisk); err == nil {
@@ -317,7 +323,7 @@ func (r *Runtime) attemptEnded(a *attempt) {
 		final.state.Message = err.Error()
 		defer close(a.ended)
 	}
-	r.record(func() { a.state = final.state })
+	r.record(func() { a.state, a.said = final.state, said })
 }
 
 // killContainer kills all processes of an attempt whose shim is gone.

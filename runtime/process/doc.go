@@ -17,6 +17,7 @@
 //	    lock         held (flock) exactly while the attempt is being made or its shim lives
 //	    start.json   what to run, written by the daemon
 //	    state.json   starting -> running -> exited, written by the shim
+//	    message      what the program said of its end, if it did
 //	    log, log.1   CRI log lines: "TIME stdout|stderr F|P TEXT"
 //
 // Invariants:

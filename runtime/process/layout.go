@@ -23,16 +23,17 @@ import (
 
 // Names in the state directory; see the package comment.
 const (
-	podFile    = "pod.json"
-	startFile  = "start.json"
-	stateFile  = "state.json"
-	lockFile   = "lock"
-	logFile    = "log"
-	oldLogFile = "log.1"
-	shimFile   = "shim.err"
-	failedFile = "failed"
-	newPrefix  = ".new-" // being made; removed at the next start
-	oldPrefix  = ".old-" // being removed
+	podFile     = "pod.json"
+	startFile   = "start.json"
+	stateFile   = "state.json"
+	lockFile    = "lock"
+	logFile     = "log"
+	oldLogFile  = "log.1"
+	shimFile    = "shim.err"
+	failedFile  = "failed"
+	messageFile = "message"
+	newPrefix   = ".new-" // being made; removed at the next start
+	oldPrefix   = ".old-" // being removed
 )
 
 func podsDir(dir string) string                  { return filepath.Join(dir, "pods") }

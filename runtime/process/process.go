@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,6 +61,7 @@ type attempt struct {
 	shim      processID // these two never change once the attempt is known
 	main      processID
 	state     attemptState
+	said      string        // what its program said of its end
 	ended     chan struct{} // closed once state is final
 }
 
@@ -235,9 +237,7 @@ func (a *attempt) tell(s *runtime.ContainerStatus) {
 	if state.Main.PID != 0 {
 		s.ID = fmt.Sprintf("pid:%d", state.Main.PID)
 	}
-	if s.Message == "" {
-		s.Message = state.Message
-	}
+	s.Message = cmp.Or(s.Message, a.said, state.Message)
 	switch state.Phase {
 	case running:
 		s.State = runtime.Running

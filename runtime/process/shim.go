@@ -44,8 +44,9 @@ type startOrder struct {
 	Forwards    []forwardOrder
 	Listens     []listenOrder // declared ports, to explain a quick exit
 	LogBytesMax int64
-	Notes       []string // for the operator: what is not as asked
-	Identity    identity `json:",omitzero"`
+	Notes       []string     // for the operator: what is not as asked
+	Message     messageOrder `json:",omitzero"`
+	Identity    identity     `json:",omitzero"`
 }
 
 // answer is what a shim says once: its program runs, or why not.
@@ -77,6 +78,8 @@ type shim struct {
 	state attemptState
 	log   *logWriter
 	pipes sync.WaitGroup // the readers of stdout and stderr
+	// message is what the program may write its end's reason to; nil: it cannot.
+	message *os.File
 }
 
 func runShim(dir string) int {
@@ -136,6 +139,7 @@ func (s *shim) start() error {
 			return fmt.Errorf("enter control group: %w", err)
 		}
 	}
+	s.openMessage()
 	s.state = attemptState{Phase: starting, Shim: self, Message: strings.Join(s.order.Notes, "; ")}
 	if err := writeJSON(filepath.Join(s.dir, stateFile), &s.state, volatile); err != nil {
 		return err

@@ -39,6 +39,9 @@ func (s *shim) keep() error {
 	if note := s.log.close(); note != "" {
 		notes = append(notes, note)
 	}
+	if err := s.keepMessage(); err != nil {
+		notes = append(notes, fmt.Sprintf("what it said of its end is lost: %v", err))
+	}
 	s.state.Message = joinNotes(notes)
 	return s.writeFinal()
 }

@@ -34,6 +34,8 @@ var cases = []struct {
 	{"CommandNotFound", false, testCommandNotFound},
 	{"AttemptsAndPreviousLogs", false, testAttempts},
 	{"LastEnd", false, testLastEnd},
+	{"MessageOfTheEnd", true, testMessage},
+	{"MessageFromLog", true, testMessageFromLog},
 	{"StopGraceful", false, testStopGraceful},
 	{"StopForced", false, testStopForced},
 	{"StopIdempotent", false, testStopIdempotent},

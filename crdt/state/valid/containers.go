@@ -72,6 +72,8 @@ func (v *containerValidator) container(c *corev1.Container, hostPorts sets.Set[s
 	}
 	v.names.Insert(c.Name)
 	errs = append(errs, validateImage(c, at)...)
+	errs = append(errs, oneOf(c.TerminationMessagePolicy, at.Child("terminationMessagePolicy"),
+		corev1.TerminationMessageReadFile, corev1.TerminationMessageFallbackToLogsOnError)...)
 	errs = append(errs, validatePorts(c.Ports, hostPorts, at.Child("ports"))...)
 	errs = append(errs, validateEnv(c.Env, at.Child("env"))...)
 	errs = append(errs, validateEnvFrom(c.EnvFrom, at.Child("envFrom"))...)

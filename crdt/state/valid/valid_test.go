@@ -59,6 +59,7 @@ func TestPodRules(t *testing.T) {
 		spec + "  containers: [{name: a, image: ' b'}]":                                             {"spec.containers[0].image: Invalid value: \" b\": must not have leading or trailing whitespace"},
 		spec + "  containers: [{name: a, image: b}, {name: a, image: b}]":                           {"spec.containers[1].name: Duplicate value: \"a\""},
 		spec + "  containers: [{name: a, image: b, imagePullPolicy: Sometimes}]":                    {"spec.containers[0].imagePullPolicy: Unsupported value: \"Sometimes\": supported values"},
+		spec + "  containers: [{name: a, image: b, terminationMessagePolicy: Mail}]":                {"spec.containers[0].terminationMessagePolicy: Unsupported value: \"Mail\""},
 		container + "  restartPolicy: Perhaps":                                                      {"spec.restartPolicy: Unsupported value: \"Perhaps\""},
 		container + "  terminationGracePeriodSeconds: -1":                                           {"spec.terminationGracePeriodSeconds: Invalid value: -1: must be greater than or equal to 0"},
 		container + "  hostname: a.b":                                                               {"spec.hostname: Invalid value"},
