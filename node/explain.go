@@ -123,7 +123,7 @@ func stateWords(of map[string]any) []string {
 			word += fmt.Sprintf(" (exit code %d)", code)
 		}
 		if message, ok := s["message"].(string); ok && message != "" {
-			word += ": " + message
+			word += ": " + strings.ReplaceAll(strings.TrimSpace(message), "\n", "; ")
 		}
 		words = append(words, word)
 	}

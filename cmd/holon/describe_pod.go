@@ -140,7 +140,7 @@ func (d *description) state(title string, s corev1.ContainerState) {
 		d.line(2, "%s:\tTerminated", title)
 		d.line(3, "Reason:\t%s", orElse(s.Terminated.Reason, "-"))
 		if s.Terminated.Message != "" {
-			d.line(3, "Message:\t%s", strings.TrimSpace(s.Terminated.Message))
+			d.words("Message", s.Terminated.Message)
 		}
 		d.line(3, "Exit Code:\t%d", s.Terminated.ExitCode)
 		d.line(3, "Started:\t%s", timeText(s.Terminated.StartedAt.Time))
@@ -153,6 +153,15 @@ func (d *description) state(title string, s corev1.ContainerState) {
 		}
 	default:
 		d.line(2, "%s:\tWaiting", title)
+	}
+}
+
+// words writes what a program has said, line by line.
+func (d *description) words(title, text string) {
+	title += ":"
+	for line := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
+		d.line(3, "%s\t%s", title, line)
+		title = ""
 	}
 }
 

@@ -228,7 +228,7 @@ func podStatus(spec map[string]any, i int) map[string]any {
 		}
 		if i > 0 {
 			status["lastState"] = map[string]any{"terminated": map[string]any{
-				"exitCode": int64(3), "reason": "Error", "message": "no settings", "startedAt": "2019-12-31T23:59:58Z", "finishedAt": "2019-12-31T23:59:59Z",
+				"exitCode": int64(3), "reason": "Error", "message": "no settings\nat all\n", "startedAt": "2019-12-31T23:59:58Z", "finishedAt": "2019-12-31T23:59:59Z",
 			}}
 		}
 		containers = append(containers, status)

@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"holon/crdt/state"
 )
@@ -40,6 +43,9 @@ func adviseProcesses(containers []any, path string) (advice []string) {
 		field := fmt.Sprintf("%s[%d]", path, i)
 		if image, _ := container["image"].(string); image != "" {
 			advice = append(advice, fmt.Sprintf("%s.image: ignored on this node, which runs pods as plain host processes", field))
+		}
+		if file, _ := container["terminationMessagePath"].(string); file != "" && file != corev1.TerminationMessagePathDefault {
+			advice = append(advice, fmt.Sprintf("%s.terminationMessagePath: $HOLON_POD_DIR%s on this node, which runs pods as plain host processes", field, filepath.Join("/", file)))
 		}
 		command, _ := container["command"].([]any)
 		args, _ := container["args"].([]any)

@@ -18,6 +18,12 @@ func TestReviewForProcessesNamesIgnoredImagesAndMissingCommands(t *testing.T) {
 	if got := reviewForProcesses(state.Pods, pod(map[string]any{})); len(got) != 1 || !strings.HasPrefix(got[0], "spec.containers[0].command: required") {
 		t.Errorf("a pod without a command: %q", got)
 	}
+	for path, want := range map[string]int{"/dev/termination-log": 0, "/tmp/ends": 1} {
+		got := reviewForProcesses(state.Pods, pod(map[string]any{"command": []any{"/web"}, "terminationMessagePath": path}))
+		if len(got) != want || want > 0 && !strings.HasPrefix(got[0], "spec.containers[0].terminationMessagePath: $HOLON_POD_DIR"+path) {
+			t.Errorf("a message at %s: %q", path, got)
+		}
+	}
 	deployment := map[string]any{"spec": map[string]any{"template": pod(with)}}
 	if got := reviewForProcesses(state.Deployments, deployment); len(got) != 1 || !strings.HasPrefix(got[0], "spec.template.spec.containers[0].image") {
 		t.Errorf("a deployment: %q", got)
