@@ -55,7 +55,7 @@ func (r *Runtime) EnsurePod(ctx context.Context, spec runtime.Spec) error {
 		if a == nil {
 			err = r.runAttempt(ctx, spec, i, 0, v.pod, ip)
 		} else if a.state == runtime.Created {
-			err = r.startMade(ctx, spec, c, a.ID)
+			err = r.startMade(ctx, spec, c, a)
 		} else {
 			continue
 		}
@@ -207,12 +207,15 @@ func (r *Runtime) showMessage(ctx context.Context, s *specgen.SpecGenerator, run
 }
 
 // startMade starts a container that was made before, maybe before a reboot, which
-// takes the files of Secrets.
-func (r *Runtime) startMade(ctx context.Context, spec runtime.Spec, c runtime.Container, id string) error {
+// takes the files of Secrets, or a power cut, which takes others.
+func (r *Runtime) startMade(ctx context.Context, spec runtime.Spec, c runtime.Container, a *attempt) error {
 	if err := r.cfg.writeVolumes(spec); err != nil {
 		return typed("write the volumes of pod "+spec.Name, err)
 	}
-	return r.startAttempt(ctx, spec, c, id)
+	if err := r.cfg.newMessage(spec.ID, c.Name, a.number); err != nil {
+		return failed("make the message's file of pod "+spec.Name, err)
+	}
+	return r.startAttempt(ctx, spec, c, a.ID)
 }
 
 func (r *Runtime) startAttempt(ctx context.Context, spec runtime.Spec, c runtime.Container, id string) error {
@@ -255,7 +258,7 @@ func (r *Runtime) StartContainer(ctx context.Context, spec runtime.Spec, contain
 		if _, err := r.startSandbox(ctx, spec, v); err != nil {
 			return err
 		}
-		return r.startMade(ctx, spec, spec.Containers[index], last.ID)
+		return r.startMade(ctx, spec, spec.Containers[index], last)
 	}
 	if err := r.endFormer(ctx, op, v, last); err != nil {
 		return err

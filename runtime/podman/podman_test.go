@@ -126,6 +126,49 @@ func TestOutOfMemoryIsReported(t *testing.T) {
 	}
 }
 
+// A container that was made and not started, whose file a power cut has taken, is not held up by
+// that for ever.
+func TestMessageFileIsMadeAgain(t *testing.T) {
+	r := newRuntime(t, "message", "n1")
+	spec := pod(t, r, "message", "")
+	spec.Containers[0].Command, spec.Containers[0].Message.Path = []string{"/no/such"}, "/dev/termination-log"
+	wantKind(t, r.EnsurePod(t.Context(), spec), runtime.BadCommand)
+	file := r.cfg.messageFile(spec.ID, "main", 0)
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	wantKind(t, r.EnsurePod(t.Context(), spec), runtime.BadCommand)
+	if _, err := os.Stat(file); err != nil {
+		t.Error(err)
+	}
+}
+
+// The files of attempts go with them, and the last with the pod.
+func TestMessageFilesGo(t *testing.T) {
+	r := newRuntime(t, "messages", "n1")
+	spec := pod(t, r, "messages", "exit 3")
+	spec.Containers[0].Message.Path = "/dev/termination-log"
+	ensure(t, r, spec)
+	for attempt := range 4 {
+		if attempt > 0 {
+			if err := r.StartContainer(t.Context(), spec, "main", attempt); err != nil {
+				t.Fatal(err)
+			}
+		}
+		awaitState(t, r, spec.ID, attempt, runtime.Exited)
+	}
+	files, err := os.ReadDir(filepath.Dir(r.cfg.messageFile(spec.ID, "main", 0)))
+	if err != nil || len(files) != 2 {
+		t.Errorf("%v are there, want those of the last two attempts (%v)", files, err)
+	}
+	if err := r.StopPod(t.Context(), spec.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(r.cfg.runDir(spec.ID)); !os.IsNotExist(err) {
+		t.Errorf("the pod's directory is there: %v", err)
+	}
+}
+
 // How an attempt ended is asked once: what is changed in memory shows that nobody asks again.
 func TestTheEndBeforeIsAskedOnce(t *testing.T) {
 	r := newRuntime(t, "ends", "n1")
