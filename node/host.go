@@ -82,5 +82,6 @@ func (n *Node) lookAtHost(ctx context.Context) core.Host {
 	if failing := n.disk.failing.Load(); failing != nil {
 		h.DiskError = *failing
 	}
+	h.Spare = n.cfg.HostSpare(n.cfg.DataDir, h.Runtime.Storage)
 	return *h
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"holon/node/core"
 )
 
 // HostUsage is what all programs of a machine use.
@@ -45,14 +47,20 @@ func hostUsageOf(stat, memory string) (u HostUsage, err error) {
 		}
 		u.CPU += time.Duration(ticks) * hostTick
 	}
+	spare, err := memoryOf(memory)
+	u.Memory = spare.Total - spare.Free
+	return u, err
+}
+
+// memoryOf reads proc_meminfo(5).
+func memoryOf(memory string) (core.Gauge, error) {
 	total, available := int64(-1), int64(-1)
 	for line := range strings.Lines(memory) {
 		_, _ = fmt.Sscanf(line, "MemTotal: %d kB", &total) // most lines say something else
 		_, _ = fmt.Sscanf(line, "MemAvailable: %d kB", &available)
 	}
 	if total < 0 || available < 0 {
-		return u, fmt.Errorf("/proc/meminfo does not say what is available: %.40q", memory)
+		return core.Gauge{}, fmt.Errorf("/proc/meminfo does not say what is available: %.40q", memory)
 	}
-	u.Memory = (total - available) << 10
-	return u, nil
+	return core.Gauge{Free: available << 10, Total: total << 10}, nil
 }

@@ -80,6 +80,8 @@ type Config struct {
 	DiskFree func(dir string) (uint64, error)
 	// HostUsage tells what is used of the machine; nil: ThisHostUsage.
 	HostUsage func() (HostUsage, error)
+	// HostSpare tells what the machine has left, and the disks of directories; nil: ThisHostSpare.
+	HostSpare func(dirs ...string) core.Spare
 	// Left is called when this node has left the cluster for good.
 	Left func()
 }
@@ -141,6 +143,9 @@ func New(cfg Config) (*Node, error) {
 	}
 	if cfg.Machine == nil {
 		cfg.Machine = ThisMachine()
+	}
+	if cfg.HostSpare == nil {
+		cfg.HostSpare = ThisHostSpare
 	}
 	given := cfg.Store
 	c, err := cfg.load(given)
@@ -346,6 +351,9 @@ func (n *Node) step(ctx context.Context, ev core.Event) {
 	}
 	for _, p := range ready.Probe {
 		n.attempt(ctx, p)
+	}
+	if ready.Measure != nil {
+		n.spawn(func() { n.weigh(ctx) })
 	}
 	n.pending.add(ready)
 	n.wake = ready.Wake

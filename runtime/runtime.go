@@ -109,6 +109,9 @@ type Info struct {
 	// HostPortsOnly says that pods share the node's address, so that their
 	// containerPorts count as hostPorts in scheduling.
 	HostPortsOnly bool
+	// Storage is where images and what containers write lie on this host; empty: beside the
+	// node's own data, or nobody knows.
+	Storage string
 	// Notes are sentences for the operator: which OCI runtime was chosen and
 	// why, limits that do not work here.
 	Notes []string

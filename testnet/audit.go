@@ -44,7 +44,12 @@ func (n *Node) audit(ready *core.Ready) (issued []func()) {
 			w.Counts.Conflicts++
 		}
 	}
-	n.leaving = n.leaving || slices.ContainsFunc(ready.Facts, func(f core.Fact) bool { return f.Reason == "Evicted" })
+	for _, f := range ready.Facts {
+		if f.Reason == state.Evicted && f.Warning && f.About != "" { // of a pod, and by its node
+			n.auditEviction(f)
+		}
+		n.leaving = n.leaving || f.Reason == state.Evicted && f.About == ""
+	}
 	for _, o := range ready.Run {
 		n.auditOrder(o)
 	}
@@ -125,6 +130,7 @@ func (n *Node) auditOrder(o core.Order) {
 		}
 		if ok {
 			n.auditStart(o, &s)
+			n.auditShunned(o, s.ID)
 		}
 		return
 	}
@@ -139,7 +145,7 @@ func (n *Node) auditOrder(o core.Order) {
 	}
 	if s.Home.Node != n.name {
 		w.Counts.HandBacks++
-	} else if n.runs(&s, o.Run) && !n.drains && !n.drained() && !n.halts(&s) && !n.lacks(&spec, o.Run) {
+	} else if n.runs(&s, o.Run) && !n.drains && !n.drained() && !n.halts(&s) && !n.evicts(&spec) && !n.lacks(&spec, o.Run) {
 		w.violate("anytime: %s stops run %s of slot %d of %s, which is at home and wanted", n.name, o.Run, s.ID.Index, s.Owner)
 	}
 }

@@ -39,6 +39,8 @@ type Shape struct {
 	Volumes bool
 	// Crons: some of it is made again and again, and clocks are wrong.
 	Crons bool
+	// Pressure: other programs use so much of hosts' memory that pods are evicted.
+	Pressure bool
 	// Lives: objects have finalizers and owners.
 	Lives bool
 }
@@ -78,6 +80,9 @@ func play(cfg Config, shape Shape, onStep func(string)) (*World, []string) {
 	if shape.Lives {
 		w.judgeLives()
 	}
+	if shape.Pressure {
+		w.auditPressed()
+	}
 	if len(w.Violations()) > 0 {
 		return w, w.Violations()
 	}
@@ -112,6 +117,9 @@ func (w *World) operate() {
 		return
 	case w.shape.Sets && w.rng.IntN(3) == 0:
 		n.operateSets()
+		return
+	case w.shape.Pressure && w.rng.IntN(12) == 0:
+		w.squeeze()
 		return
 	case w.shape.Jobs && w.rng.IntN(4) == 0:
 		n.putJob(fmt.Sprintf("j%d", w.rng.IntN(4)))

@@ -39,9 +39,12 @@ var kinds = map[string]func(*Config, *Shape){
 	"jobs":              func(_ *Config, s *Shape) { s.Jobs, s.Calm = true, time.Minute },
 	"probes":            func(_ *Config, s *Shape) { s.Probes, s.Calm = true, time.Minute },
 	"inits":             func(_ *Config, s *Shape) { s.Inits, s.Jobs, s.Calm = true, true, time.Minute },
-	"lives":             func(_ *Config, s *Shape) { s.Lives = true },
-	"volumes":           func(_ *Config, s *Shape) { s.Volumes = true },
-	"volumes-split":     func(_ *Config, s *Shape) { s.Volumes, s.Odds = true, 2 },
+	"pressure": func(_ *Config, s *Shape) {
+		s.Pressure, s.Policies, s.Jobs, s.Ops, s.Every, s.Calm = true, true, true, s.Ops/2, time.Second, time.Minute
+	},
+	"lives":         func(_ *Config, s *Shape) { s.Lives = true },
+	"volumes":       func(_ *Config, s *Shape) { s.Volumes = true },
+	"volumes-split": func(_ *Config, s *Shape) { s.Volumes, s.Odds = true, 2 },
 	"crons": func(_ *Config, s *Shape) {
 		s.Crons, s.Ops, s.Every, s.Calm = true, s.Ops/2, 3*time.Second, 3*time.Minute
 	},
@@ -205,6 +208,18 @@ const livesPlayed = 40
 func TestLivesInHistories(t *testing.T) {
 	total := playKinds(t, livesPlayed, "lives")
 	if c := &total; c.Released == 0 || c.Collected == 0 {
+		t.Errorf("something never happened: %+v", total)
+	}
+}
+
+// pressurePlayed is how many histories TestPressureInHistories plays.
+const pressurePlayed = 20
+
+// TestPressureInHistories plays histories in which hosts have no memory left for a while,
+// one of them until the end.
+func TestPressureInHistories(t *testing.T) {
+	total := playKinds(t, pressurePlayed, "pressure")
+	if c := &total; c.Squeezes == 0 || c.Pressed == 0 || c.PressedPods == 0 || c.JobsDone == 0 {
 		t.Errorf("something never happened: %+v", total)
 	}
 }

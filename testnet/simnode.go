@@ -64,6 +64,7 @@ type Node struct {
 	pausedAt  time.Duration
 	powerCuts int
 	clock     wallClock
+	strain    strain
 	// absent is how long it counts a silent member for the purge floor; 0: the preset.
 	absent  time.Duration
 	doubt   string                 // why its database is not to be trusted at the next boot
@@ -137,6 +138,9 @@ func (n *Node) recertify() {
 // those of one that is done as well, and those of a stubborn one take no hint.
 func (w *World) program(_ runtime.Spec, c runtime.Container, attempt int) (runtimetest.Program, error) {
 	p := runtimetest.Program{RunFor: runtimetest.Never, TermCode: 143, TermDelay: 20 * time.Millisecond}
+	if len(c.Command) > 1 {
+		p.Memory = memoryUsed[c.Command[1]]
+	}
 	switch c.Image {
 	case "crash":
 		p.RunFor, p.ExitCode = 2*time.Second, 1
@@ -163,6 +167,7 @@ func (n *Node) start() {
 	n.up, n.paused, n.rejoining, n.backlog = true, false, false, nil
 	n.askers, n.stops = map[uint64]func(core.Ack){}, map[runtime.RunID]core.Order{}
 	n.seen, n.newest, n.wakeAt = map[state.Key]*crdt.Record{}, map[state.Key]*crdt.Record{}, 0
+	n.strain.boot()
 	n.shown, n.why, n.drains, n.leaving = map[state.Key]map[string]any{}, map[state.Key]core.Explanation{}, false, false
 	load := n.disk.load
 	if n.w.cfg.Bug == ReuseCounters {
@@ -272,6 +277,9 @@ func (n *Node) step(ev core.Event) {
 		if e.Early || w.cfg.Bug == SendFirst {
 			n.send(e)
 		}
+	}
+	if ready.Measure != nil {
+		n.measure()
 	}
 	if w.cfg.Bug == AckFirst {
 		n.answer(ready.Acks)
@@ -398,7 +406,7 @@ func (n *Node) rewake(at time.Duration) {
 
 func (n *Node) tellHost() {
 	n.step(core.HostChanged{Host: core.Host{
-		Wall:    n.clock.reads(n.w.now),
+		Wall: n.clock.reads(n.w.now), Spare: n.spare(),
 		Runtime: runtime.Info{Name: "sim"}, RuntimeError: n.down, Allocatable: n.room(), HostIP: "10.0.0." + fmt.Sprint(n.index+1),
 	}})
 }

@@ -17,6 +17,7 @@ func (w *World) calm() {
 	w.cfg.Loss, w.cfg.Duplicate, w.shape = 0, 0, Shape{}
 	w.net.heal()
 	clear(w.ails)
+	w.calmMemory()
 	w.calmClocks()
 	for _, n := range w.nodes {
 		n.clear()
@@ -170,7 +171,7 @@ func (w *World) fits(replicas []check.Replica) bool {
 			}
 		}
 	}
-	return 2*wanted <= room.CPU*int64(len(w.nodes))
+	return 2*wanted <= room.CPU*int64(len(w.nodes)-w.squeezed())
 }
 
 // crashesInSet reports whether a record is a template of a StatefulSet that crashes.

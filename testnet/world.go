@@ -47,12 +47,15 @@ const (
 	NoStalePath  Bug = "no-stale-path"
 	NoIngestRule Bug = "no-ingest-rule" // what is purged comes back: auditAccounts
 	NoOrphanRule Bug = "no-orphan-rule"
-	KeepReplica  Bug = "keep-replica" // after its disk was lost or rolled back
-	StrayRuns    Bug = "stray-runs"   // runs go on and start where their data is not: auditClaims, auditAway
-	TwoNames     Bug = "two-names"    // each node names the Job of a CronJob its own way: Crons
-	NoHold       Bug = "no-hold"      // finalizers hold nothing: auditLife
-	NoRelease    Bug = "no-release"   // a merge after which nothing holds an object releases nothing: Lives
-	NoProof      Bug = "no-proof"     // an owner that is not here is taken for dead: auditLife
+	KeepReplica  Bug = "keep-replica"  // after its disk was lost or rolled back
+	StrayRuns    Bug = "stray-runs"    // runs go on and start where their data is not: auditClaims, auditAway
+	TwoNames     Bug = "two-names"     // each node names the Job of a CronJob its own way: Crons
+	NoHold       Bug = "no-hold"       // finalizers hold nothing: auditLife
+	NoRelease    Bug = "no-release"    // a merge after which nothing holds an object releases nothing: Lives
+	EvictEagerly Bug = "evict-eagerly" // takes memory for short always: auditEviction
+	EvictAll     Bug = "evict-all"     // and does not wait for what one brings: auditEviction
+	TakeBack     Bug = "take-back"     // starts again what it has evicted: auditShunned
+	NoProof      Bug = "no-proof"      // an owner that is not here is taken for dead: auditLife
 )
 
 // ablates is the core's rule that a bug switches off.
@@ -60,6 +63,7 @@ func (b Bug) ablates() core.Rule {
 	return map[Bug]core.Rule{
 		EagerHomes: core.MajorityRule, RunTwice: core.SetRule, NoStalePath: core.StaleRule, NoIngestRule: core.IngestRule,
 		NoOrphanRule: core.OrphanRule, KeepReplica: core.ReplicaRule, TwoNames: core.CronRule, StrayRuns: core.ClaimRule,
+		EvictEagerly: core.ShortRule, EvictAll: core.PaceRule, TakeBack: core.ShunRule,
 		NoHold: core.HoldRule, NoRelease: core.ReleaseRule, NoProof: core.ProofRule,
 	}[b]
 }
@@ -68,8 +72,9 @@ func (b Bug) ablates() core.Rule {
 func (b Bug) Rule() string {
 	return map[Bug]string{
 		SendFirst: "before it was on its disk", AckFirst: "acknowledged", ReuseCounters: "twice",
-		DeafSync: "differs between",
-		NoHold:   "holds", NoRelease: "nothing holds", NoProof: "may be alive",
+		DeafSync:     "differs between",
+		EvictEagerly: "MiB left", EvictAll: "after another pod", TakeBack: "that it has evicted",
+		NoHold: "holds", NoRelease: "nothing holds", NoProof: "may be alive",
 		NoStalePath: "", NoIngestRule: "takes in again", KeepReplica: "", NoOrphanRule: "is not here", TwoNames: "several Jobs", StrayRuns: "data is elsewhere", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home", RunTwice: "in sight, says that it has it", AllAtOnce: "has begun before",
 	}[b]
 }
@@ -102,6 +107,7 @@ type World struct {
 	losers              map[crdt.UID]bool  // objects that lost their name on some node
 	early               map[state.Key]bool // Jobs of CronJobs that were made before the calm
 	facts               facts
+	sampling            bool // nodes are told what memory they have
 	bad                 []string
 	Counts              Counts
 	keys                clusterKeys

@@ -52,7 +52,7 @@ func Compacted(key Key, o *crdt.Object, replica crdt.ReplicaID) (map[string][]by
 	}
 	for path, g := range o.Registers {
 		if g.Value != nil && (path == ValidPath || strings.HasPrefix(path, conflictPrefix) || strings.HasPrefix(path, formerPrefix) ||
-			path == PodEnded || hiddenOfJob(path)) {
+			path == PodEnded || path == PodEvicted || hiddenOfJob(path)) {
 			values[path] = g.Value
 		}
 	}

@@ -44,6 +44,9 @@ func NodeFace(n NodeView) map[string]any {
 	case slices.ContainsFunc(s.Conditions, func(c Condition) bool { return c.Type == "Ready" && !c.True }):
 		taint(v, corev1.TaintNodeNotReady, corev1.TaintEffectNoSchedule)
 	}
+	for _, t := range s.Taints() {
+		taint(v, t.Key, t.Effect)
+	}
 	v["status"] = nodeStatus(n, s)
 	return v
 }
@@ -89,7 +92,13 @@ func (r Resources) list() map[string]any {
 
 func nodeConditions(n NodeView, s *NodeStatus) []any {
 	if !n.Live {
-		return []any{map[string]any{"type": "Ready", "status": "Unknown", "reason": "NodeUnreachable", "message": n.Unreachable}}
+		unknown := []any{}
+		for _, c := range s.Conditions {
+			if c.Type != "Ready" {
+				unknown = append(unknown, unreachable(c.Type, n.Unreachable))
+			}
+		}
+		return append(unknown, unreachable("Ready", n.Unreachable))
 	}
 	if len(s.Conditions) == 0 {
 		return []any{map[string]any{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "message": "the node has not reported yet"}}
@@ -99,6 +108,10 @@ func nodeConditions(n NodeView, s *NodeStatus) []any {
 		list[i] = condition(c.Type, c.True, c.Reason, c.Message)
 	}
 	return list
+}
+
+func unreachable(condition, why string) map[string]any {
+	return map[string]any{"type": condition, "status": "Unknown", "reason": "NodeUnreachable", "message": why}
 }
 
 // WithDiskFailure is a Node object as it is to be shown while that node cannot

@@ -148,14 +148,31 @@ func (p *PodFace) containers(status map[string]any, field string, of []Container
 // trouble is what concerns the whole pod; kubectl shows its reason as STATUS.
 func (p *PodFace) trouble(s *RunStatus) (reason, message string) {
 	switch {
+	case p.Workload.Evicted != "": // for good, wherever that was
+		return Evicted, p.Workload.Evicted
 	case p.NodeLost && p.Workload.Template != nil && p.Workload.Keeps():
 		return "NodeUnreachable", p.Node + " is out of reach; this is what was last seen. VolumeOnUnreachableNode: its volume is there, so it waits for it"
 	case p.NodeLost:
 		return "NodeUnreachable", p.Node + " is out of reach; this is what was last seen"
+	case p.evicted(s) != "":
+		return Evicted, p.evicted(s)
 	case s.Refused != "":
 		return s.Refused, p.Node + " does not admit this pod"
 	}
 	return "", ""
+}
+
+// evicted is why the node has ended this run before its time; empty: it has not.
+func (p *PodFace) evicted(s *RunStatus) string {
+	if s.Refused == Evicted {
+		return s.Message
+	}
+	if p.Workload.Job != nil {
+		if a := p.Workload.Job.Ended(p.Run); a != nil {
+			return a.Evicted
+		}
+	}
+	return ""
 }
 
 func (p *PodFace) conditions(s *RunStatus) []any {

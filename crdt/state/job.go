@@ -64,6 +64,7 @@ type Attempt struct {
 	Node     string `json:"node"`
 	Nonce    uint64 `json:"nonce,omitempty"`
 	Finished string `json:"finished,omitempty"` // RFC 3339, display only
+	Evicted  string `json:"evicted,omitempty"`  // why its node has ended it; empty: it has not
 }
 
 // The hidden registers of a Job.

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/fxamacker/cbor/v2"
+	corev1 "k8s.io/api/core/v1"
 
 	"holon/crdt"
 )
@@ -168,4 +169,22 @@ func DecodeStatus(data []byte) (*NodeStatus, error) {
 		return nil, fmt.Errorf("node status of %q: allocatable %+v is negative", s.Node, a)
 	}
 	return &s, nil
+}
+
+// pressureTaints are how a condition keeps new pods away, as in Kubernetes.
+var pressureTaints = map[string]string{
+	string(corev1.NodeMemoryPressure): corev1.TaintNodeMemoryPressure, string(corev1.NodeDiskPressure): corev1.TaintNodeDiskPressure,
+}
+
+// Taints are those that a node has by its own word, besides what users wrote.
+func (s *NodeStatus) Taints() (taints []corev1.Taint) {
+	if s == nil {
+		return nil
+	}
+	for _, c := range s.Conditions {
+		if key := pressureTaints[c.Type]; key != "" && c.True {
+			taints = append(taints, corev1.Taint{Key: key, Effect: corev1.TaintEffectNoSchedule})
+		}
+	}
+	return taints
 }

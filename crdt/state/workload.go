@@ -60,6 +60,8 @@ type Workload struct {
 	// waits for its pods to go first.
 	Stops bool
 	Ended Phase // of a Pod that Stops
+	// Evicted says why its node has ended a Pod for good; empty: it has not.
+	Evicted string
 	// ClaimTemplates are those of a StatefulSet: each of its slots has a claim of its own.
 	ClaimTemplates []ClaimTemplate
 }
@@ -152,15 +154,22 @@ func DecodeWorkload(key Key, rec *crdt.Record) (*Workload, error) {
 	}
 	life := LifeOf(rec.Live())
 	w.Deleting = life.Deleting
-	w.Stops = life.Deleting && (w.Bare() || life.InForeground())
+	err = DecodeRegisters(key, rec.Live(), map[string]any{PodEnded: &w.Ended, PodEvicted: &w.Evicted})
+	w.Stops = life.Deleting && (w.Bare() || life.InForeground()) || w.Evicted != ""
 	w.Paused = w.Paused || w.Deleting
 	w.OnDelete = w.OnDelete || w.Deleting && (w.Set() || w.Daemon())
-	return w, DecodeRegisters(key, rec.Live(), map[string]any{PodEnded: &w.Ended})
+	return w, err
 }
 
 // PodEnded is the hidden register of a Pod that is held by finalizers: the phase in which
 // its containers ended.
 const PodEnded = "#ended"
+
+// PodEvicted is the hidden register of a Pod that its node has ended for good, and says why.
+const PodEvicted = "#evicted"
+
+// Evicted is the reason of a pod that its node has ended because it lacks what that uses.
+const Evicted = "Evicted"
 
 func (w *Workload) fromDeployment(value map[string]any) error {
 	var d appsv1.Deployment

@@ -64,13 +64,16 @@ func (c *Core) admit() {
 	in := c.taken()
 	for _, r := range waiting {
 		reason := c.refusal(c.needsOf(r), &in)
+		if message, evicted := c.pressure.evicted[r.slot.ID]; evicted {
+			reason, r.message = state.Evicted, message
+		}
 		if reason != r.refused {
 			c.status.dirty = true
 			// Who is refused hands nothing over: whether it is wanted is judged again (seed
 			// 3307 of the histories).
 			n.unsure[r.slot.ID.Workload], n.dirty = true, true
 			c.wake(c.now)
-			if reason != "" {
+			if reason != "" && reason != state.Evicted { // which was said
 				c.fact(true, r.about(), reason, "%s does not admit slot %d of %s", c.cfg.Node, r.slot.ID.Index, r.workload.Key)
 			}
 		}

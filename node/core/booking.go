@@ -127,7 +127,7 @@ func (c *Core) viewNode(name string) *scheduler.Node {
 		n.Allocatable, n.HostPortsOnly, n.Unknown = s.Allocatable, s.HostPortsOnly, s.Runtime == ""
 	}
 	stored := c.index.nodes[name]
-	n.Taints, n.Unschedulable = stored.Taints, stored.Unschedulable
+	n.Taints, n.Unschedulable = slices.Concat(stored.Taints, c.statusOf(name).Taints()), stored.Unschedulable
 	n.Labels = nodeLabels(name, stored.Labels, c.statusOf(name))
 	c.troubled(n)
 	return n

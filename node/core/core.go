@@ -88,6 +88,9 @@ const (
 	HoldRule     Rule = "hold"    // an object with finalizers is only marked
 	ReleaseRule  Rule = "release" // what is marked and nothing holds is deleted, whoever finds it
 	ProofRule    Rule = "proof"   // an owner is gone if its tombstone was here
+	ShortRule    Rule = "short"   // memory is short only if a sample says so
+	PaceRule     Rule = "pace"    // one eviction, then a pause
+	ShunRule     Rule = "shun"    // what was evicted is not taken back while the pressure lasts
 )
 
 func (c *Config) validate() error {
@@ -132,6 +135,7 @@ type Core struct {
 	runner   runner
 	derived  derived
 	host     Host
+	pressure pressure
 }
 
 // New makes a core from what its disk holds. load calls f for every stored pair
@@ -146,6 +150,7 @@ func New(cfg Config, now Instant, load func(prefix string, f func(key string, va
 	c.sched = newSchedule()
 	c.runner = newRunner()
 	c.derived = newDerived()
+	c.pressure.evicted = map[state.SlotID]string{}
 	c.sync = newSyncer(cfg.Seed)
 	c.floors, c.limits, c.departed = newFloors(), newLimits(), newDeparted()
 	if err := c.departed.load(load); err != nil {
@@ -190,6 +195,8 @@ func (c *Core) Step(now Instant, ev Event) Ready {
 		c.hooked(ev)
 	case Probed:
 		c.probed(ev)
+	case Measured:
+		c.measured(ev)
 	case Arrived:
 		c.arrived(ev.Run)
 	case HostChanged:
@@ -207,8 +214,9 @@ func (c *Core) Step(now Instant, ev Event) Ready {
 func (c *Core) hostChanged(h Host) {
 	before := c.host
 	c.host = h
-	before.Wall = h.Wall
+	before.Wall, before.Spare = h.Wall, h.Spare // which others hear of in other ways
 	c.hearOwn(h.Wall)
+	c.feel(h.Spare)
 	if !reflect.DeepEqual(before, h) {
 		c.index.dirtyAll, c.status.dirty, c.runner.dirty = true, true, true
 	}

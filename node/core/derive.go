@@ -326,6 +326,9 @@ func keepStoredMeta(value map[string]any, w *state.Workload) {
 // podFaces lists the pods of a workload: every run that is reported for a wanted
 // slot, and a pending one for each slot whose runner has not reported yet.
 func (c *Core) podFaces(w *state.Workload, runs []placedRun) []state.PodFace {
+	if w.Evicted != "" && !w.Deleting { // whatever is still on its way out
+		return []state.PodFace{c.heldPod(w)}
+	}
 	var faces []state.PodFace
 	bySlot := map[int][]placedRun{}
 	for _, r := range runs {

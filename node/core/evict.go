@@ -35,7 +35,7 @@ func (c *Core) evict(op Evict) error {
 	if w == nil || !ok {
 		return ErrNotFound
 	}
-	if !c.wants(w, s.ID.Index) {
+	if !c.wants(w, s.ID.Index) && w.Evicted == "" {
 		return nil // it stops anyway
 	}
 	if op.Node == "" && !w.Bare() {

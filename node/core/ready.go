@@ -73,6 +73,7 @@ type Host struct {
 	HolonVersion string
 	DiskError    string // why this node cannot store anything; empty: it can
 	Wall         int64  // the wall clock, in milliseconds since 1970; 0: unknown. See ClusterTime
+	Spare        Spare
 }
 
 // Ready is what must happen next, in field order:
@@ -87,6 +88,7 @@ type Host struct {
 //	Acks     answers to Asked
 //	Run      idempotent orders to the runtime
 //	Probe    attempts to be made at once: they change nothing and need not wait for Persist
+//	Measure  what pods use is asked for, if it is not nil: it need not wait either
 //	Hook     what containers are told that have started
 //	Facts    what happened, in words
 //	Wake     replaces any earlier wake; a late or doubled one is harmless
@@ -103,6 +105,7 @@ type Ready struct {
 	Acks      []Ack
 	Run       []Order
 	Probe     []Probe
+	Measure   *Measure
 	Hook      []Hook
 	Facts     []Fact
 	Wake      Instant

@@ -99,7 +99,7 @@ func (s *schedule) again(t Instant) { s.next = sooner(s.next, t) }
 func (c *Core) noteRun(s *state.NodeStatus, run *state.RunStatus) {
 	key := refusal{run.Slot, s.Node}
 	r := c.sched.refusals[key]
-	if run.Refused == "" && (r == nil || r.revision != run.Revision) {
+	if run.Refused == "" && (r == nil || r.revision != run.Revision) || c.over(run) {
 		return
 	}
 	_, before := c.refusedBy(run.Slot, s.Node)
@@ -124,6 +124,12 @@ func (c *Core) noteRun(s *state.NodeStatus, run *state.RunStatus) {
 		r.reason, r.seen = run.Refused, c.now
 		r.explained = r.explained || !c.roomFor(s, run.Slot, run.Revision)
 	}
+}
+
+// over reports whether a run is one of a Job that has ended, and is kept for its log.
+func (c *Core) over(run *state.RunStatus) bool {
+	w := c.index.workloads[run.Slot.Workload]
+	return w != nil && w.Job != nil && w.Job.Ended(run.Run) != nil
 }
 
 // roomFor reports whether a node, by its own word, has room and ports for a

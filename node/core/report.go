@@ -29,7 +29,7 @@ func (n *runner) reportRun(c *Core, r *run) state.RunStatus {
 		Refused: r.refused, Message: r.message, IP: c.addressOf(r), Stopping: !r.wanted,
 		Namespace: r.workload.Namespace, Name: podName(r.workload, r.slot.ID, r.revision, r.id),
 	}
-	begun, failed, ready := n.begun(r), false, r.wanted
+	begun, failed, ready := n.begun(r), false, r.wanted && !r.evicted
 	s.Initializing = !begun[len(begun)-1]
 	alive := false
 	for at, spec := range r.containers() {

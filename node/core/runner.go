@@ -78,6 +78,7 @@ type run struct {
 	claims map[string]string // as it was ordered, see runtime.Status.Claims
 
 	wanted   bool
+	evicted  bool // is ended before its time, as this node lacks what it uses
 	kept     bool // has ended for good, and stays for its log: a Job's
 	admitted bool
 	refused  string
@@ -386,11 +387,11 @@ func (c *Core) drive(r *run) {
 	case !r.wanted && !here && !r.stopped && !r.admitted:
 		n.drop(r)
 		c.status.dirty = true
-	case !r.wanted:
+	case !r.wanted || r.evicted:
 		r.stopped = true
 		c.status.dirty = true
 		c.fact(false, r.about(), "Killing", "stopping slot %d of %s on %s", r.slot.ID.Index, r.workload.Key, c.cfg.Node)
-		c.order(r, Order{Kind: Stop, Grace: grace(r.template), Ends: c.endings(r)})
+		c.order(r, Order{Kind: Stop, Grace: r.grace(), Ends: c.endings(r)})
 	case !r.admitted:
 	case c.killCondemned(r):
 	case n.over(r):
@@ -425,6 +426,14 @@ func (c *Core) incomplete(r *run) bool {
 		return false
 	}
 	return true
+}
+
+// grace is how long a run may take to end.
+func (r *run) grace() time.Duration {
+	if r.evicted {
+		return evictedGrace
+	}
+	return grace(r.template)
 }
 
 func grace(template *corev1.PodTemplateSpec) time.Duration {

@@ -126,7 +126,7 @@ func (c *Core) endLast(r *run) bool {
 		}
 		c.fact(false, r.about(), "Killing", "Stopping container %s", spec.Name)
 		c.order(r, Order{
-			Kind: Kill, Container: spec.Name, Attempt: seen.Attempt, Grace: grace(r.template), Ends: [][]Ending{{c.ending(r, at, seen)}},
+			Kind: Kill, Container: spec.Name, Attempt: seen.Attempt, Grace: r.grace(), Ends: [][]Ending{{c.ending(r, at, seen)}},
 		})
 		return true
 	}

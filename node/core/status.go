@@ -247,7 +247,7 @@ func (c *Core) describe() *state.NodeStatus {
 	case h.Runtime.Name == "":
 		ready = state.Condition{Type: "Ready", Reason: "Starting", Message: "the runtime has not answered yet"}
 	}
-	s.Conditions = []state.Condition{ready}
+	s.Conditions = append(c.pressure.conditions(), ready)
 	s.Runs = c.runner.report(c)
 	s.Abridge()
 	return s

@@ -120,7 +120,9 @@ func (r *Runtime) Info(ctx context.Context) (runtime.Info, error) {
 	err = r.look(ctx, "ask Podman about itself", func(ctx context.Context) error {
 		host, err := system.Info(ctx, nil)
 		if err == nil {
-			info = describe(host)
+			if info = describe(host); isLocal(s) && host.Store != nil {
+				info.Storage = host.Store.GraphRoot
+			}
 		}
 		return err
 	})
