@@ -99,7 +99,15 @@ func TestWhoIsEvicted(t *testing.T) {
 // squeezed is a crowd of one node on which a workload of a kind runs, that uses more
 // memory than it asks for.
 func squeezed(t *testing.T, resource string, spec object) *crowd {
-	x := newCrowd(t, 1, state.Resources{CPU: 4000, Memory: 1 << 30, Pods: 8})
+	return squeezedOf(t, 1, resource, spec)
+}
+
+// squeezedOf is squeezed among other nodes, which have no room.
+func squeezedOf(t *testing.T, nodes int, resource string, spec object) *crowd {
+	x := newCrowd(t, nodes, state.Resources{CPU: 4000, Memory: 1 << 30, Pods: 8})
+	for _, other := range x.nodes[1:] {
+		x.say(other, state.Resources{}, nil)
+	}
 	pod := object{"containers": []any{object{"name": "app", "image": "app", "resources": object{"requests": object{"memory": "1Mi"}}}}}
 	if resource == state.Jobs {
 		pod["restartPolicy"] = "Never"
@@ -114,7 +122,7 @@ func squeezed(t *testing.T, resource string, spec object) *crowd {
 
 // hear lets all be done that is due, and be told.
 func (x *crowd) hear() {
-	for range 4 {
+	for range 10 { // or the other scheduler of two is waited for
 		x.now += statusSoon
 		x.rest()
 	}
@@ -292,5 +300,44 @@ func TestPressureIsTold(t *testing.T) {
 	}
 	if want := []string{"EvictionThresholdMet", "EvictionThresholdMet", "NodeHasSufficientMemory", "NodeHasNoDiskPressure"}; !slices.Equal(facts, want) {
 		t.Errorf("it told %q, want %q", facts, want)
+	}
+}
+
+// TestAnotherNodeTakesWhatWasEvicted, also the next try of a Job, whose last one is kept
+// here for its log.
+func TestAnotherNodeTakesWhatWasEvicted(t *testing.T) {
+	for _, resource := range []string{state.Deployments, state.Jobs} {
+		room := state.Resources{CPU: 4000, Memory: 1 << 30, Pods: 8}
+		x := squeezedOf(t, 2, resource, object{})
+		for range 4 {
+			x.say("n0001", room, nil) // it has room now
+			x.sample(1 << 20)
+		}
+		if s := x.index.slots[crdt.UID{1}][0]; x.assigned(&s) != "n0001" {
+			t.Errorf("a slot of %s whose pod was evicted is on %q: %s", resource, x.assigned(&s), x.whyPlaced(x.index.workloads[crdt.UID{1}], 0))
+		}
+		if r := x.sched.refusals[refusal{state.SlotID{Workload: crdt.UID{1}}, "n0000"}]; r == nil || r.times != 1 {
+			t.Errorf("the refusal of a slot of %s is remembered as %+v, want one", resource, r)
+		}
+	}
+}
+
+// TestAnAnswerServesOneEviction: one that comes late, or twice, ends nobody.
+func TestAnAnswerServesOneEviction(t *testing.T) {
+	x := squeezed(t, state.Deployments, object{"replicas": int64(3)})
+	x.sample(1 << 20)
+	var used []runtime.PodUsage
+	for _, id := range sortedKeys(x.runner.seen) {
+		used = append(used, runtime.PodUsage{ID: runtime.RunID(id), Containers: []runtime.ContainerUsage{{Name: "app", Memory: 2 << 20}}})
+	}
+	if len(used) != 2 {
+		t.Fatalf("%d of 3 are left", len(used))
+	}
+	if orders := x.Step(x.now, Measured{Pods: used}).Run; len(orders) > 0 {
+		t.Errorf("the same answer again ends %v", orders)
+	}
+	x.sample(1 << 29)
+	if orders := x.Step(x.now, Measured{Pods: used}).Run; len(orders) > 0 {
+		t.Errorf("a late answer ends %v, and there is memory again", orders)
 	}
 }
