@@ -136,8 +136,9 @@ type member struct {
 	log   journalText // of all its daemons
 	cut   []string    // what it is told to block at its next start
 
-	used    func() (HostUsage, error) // of its machine; nil: of this one
-	blocked func(p2p.PeerID) bool     // what its mesh was started with
+	used    func() (HostUsage, error)  // of its machine; nil: of this one
+	spare   func(...string) core.Spare // of its machine; nil: nobody knows
+	blocked func(p2p.PeerID) bool      // what its mesh was started with
 	end     context.CancelFunc
 	done    chan error
 
@@ -238,6 +239,9 @@ func (m *member) up() {
 			mesh.SetMembers(members)
 			return tappedMesh{testMesh{mesh}, m.c.tap}, nil
 		},
+	}
+	if cfg.HostSpare = m.spare; m.spare == nil {
+		cfg.HostSpare = func(...string) core.Spare { return core.Spare{} }
 	}
 	cfg.Core.Swim.Name = m.profile
 	var err error

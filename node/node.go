@@ -353,7 +353,8 @@ func (n *Node) step(ctx context.Context, ev core.Event) {
 		n.attempt(ctx, p)
 	}
 	if ready.Measure != nil {
-		n.spawn(func() { n.weigh(ctx) })
+		m := *ready.Measure
+		n.spawn(func() { n.weigh(ctx, m) })
 	}
 	n.pending.add(ready)
 	n.wake = ready.Wake

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"holon/node/core"
+	"holon/runtime"
 )
 
 // ThisHostSpare reads what is left of the memory of the machine that this process runs on,
@@ -68,15 +69,28 @@ func groupNumber(dir, file, key string) int64 {
 	return -1
 }
 
-// weigh measures what the pods of this node use, as the core has asked. A runtime that
-// does not answer is asked again with a later sample.
-func (n *Node) weigh(ctx context.Context) {
+// weigh measures what pods of this node use, as the core has asked. What the runtime does
+// not tell in time is asked again with a later sample.
+func (n *Node) weigh(ctx context.Context, m core.Measure) {
 	measure, cancel := context.WithTimeout(ctx, usageTimeout)
 	defer cancel()
-	pods, err := n.cfg.Runtime.Usage(measure)
-	if err != nil {
-		n.log.Warn("what pods use cannot be measured, and memory is short", "error", err)
-		return
+	ev := core.Measured{Dirs: map[runtime.RunID]map[string]int64{}}
+	if m.Memory {
+		var err error
+		if ev.Pods, err = n.cfg.Runtime.Usage(measure); err != nil {
+			n.log.Warn("memory is short, and what pods use cannot be measured", "error", err)
+		}
 	}
-	n.tell(ctx, core.Measured{Pods: pods})
+	for _, of := range m.Dirs {
+		sizes := map[string]int64{}
+		for _, volume := range of.Volumes {
+			if bytes, err := n.cfg.Runtime.DirSize(measure, of.Run, volume); err == nil {
+				sizes[volume] = bytes
+			} else {
+				n.log.Debug("a volume cannot be measured", "error", err)
+			}
+		}
+		ev.Dirs[of.Run] = sizes
+	}
+	n.tell(ctx, ev)
 }

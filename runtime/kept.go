@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -95,19 +96,7 @@ func (k Kept) Size(name string) (bytes int64, err error) {
 	if err := CheckClaim(name); err != nil {
 		return 0, err
 	}
-	err = filepath.WalkDir(filepath.Join(string(k), name), func(_ string, e fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
-			bytes += info.Size()
-		}
-		return nil
-	})
-	return bytes, err
+	return sizeOf(context.Background(), filepath.Join(string(k), name), fs.FileInfo.Size)
 }
 
 // InUse reports whether one of some pods has a volume.

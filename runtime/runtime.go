@@ -64,6 +64,10 @@ type Runtime interface {
 	// known here is left out, and so is a pod without any other.
 	Usage(ctx context.Context) ([]PodUsage, error)
 
+	// DirSize tells how many bytes of disk the files take that containers of a pod have put
+	// into one of its empty directories. NotFound if the pod or the volume is not there.
+	DirSize(ctx context.Context, id RunID, volume string) (int64, error)
+
 	// Volumes names the volumes that this node keeps beyond pods; see Volume.Claim.
 	Volumes(ctx context.Context) ([]string, error)
 

@@ -119,7 +119,9 @@ func (w *World) operate() {
 		n.operateSets()
 		return
 	case w.shape.Pressure && w.rng.IntN(12) == 0:
-		w.squeeze()
+		if w.squeeze(); w.rng.IntN(2) == 0 {
+			w.fill()
+		}
 		return
 	case w.shape.Jobs && w.rng.IntN(4) == 0:
 		n.putJob(fmt.Sprintf("j%d", w.rng.IntN(4)))
@@ -278,6 +280,9 @@ func podTemplate(w *World, name string) map[string]any {
 	}
 	if w.shape.Probes {
 		w.probes(container)
+	}
+	if w.shape.Pressure && w.rng.IntN(3) == 0 {
+		spec["volumes"] = []any{map[string]any{"name": scratch, "emptyDir": map[string]any{"sizeLimit": "1Mi"}}}
 	}
 	if spec["containers"] = []any{container}; w.shape.Inits {
 		w.inits(name, spec)

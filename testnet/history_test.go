@@ -216,10 +216,10 @@ func TestLivesInHistories(t *testing.T) {
 const pressurePlayed = 20
 
 // TestPressureInHistories plays histories in which hosts have no memory left for a while,
-// one of them until the end.
+// one of them until the end, and pods write more than they may.
 func TestPressureInHistories(t *testing.T) {
 	total := playKinds(t, pressurePlayed, "pressure")
-	if c := &total; c.Squeezes == 0 || c.Pressed == 0 || c.PressedPods == 0 || c.JobsDone == 0 {
+	if c := &total; c.Squeezes == 0 || c.Pressed == 0 || c.PressedPods == 0 || c.Filled == 0 || c.JobsDone == 0 {
 		t.Errorf("something never happened: %+v", total)
 	}
 }

@@ -279,7 +279,7 @@ func (n *Node) step(ev core.Event) {
 		}
 	}
 	if ready.Measure != nil {
-		n.measure()
+		n.measure(*ready.Measure)
 	}
 	if w.cfg.Bug == AckFirst {
 		n.answer(ready.Acks)

@@ -2,7 +2,6 @@ package api
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,11 +17,6 @@ func advisePodSpec(obj runtime.Object) (advice []string) {
 	spec := podSpecOf(obj)
 	if spec == nil {
 		return nil
-	}
-	for i := range spec.Volumes {
-		if e := spec.Volumes[i].EmptyDir; e != nil && e.SizeLimit != nil && e.Medium != corev1.StorageMediumMemory {
-			advice = append(advice, fmt.Sprintf("spec.volumes[%d].emptyDir.sizeLimit: not enforced on disk, only with medium Memory", i))
-		}
 	}
 	if spec.DNSConfig != nil && spec.DNSPolicy != corev1.DNSNone {
 		advice = append(advice, "spec.dnsConfig: not applied without dnsPolicy None: the pod uses the resolver of its node")

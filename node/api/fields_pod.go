@@ -139,7 +139,7 @@ var containerRules = fieldRules{
 		"volumeMounts[].mountPropagation":  "mounts do not propagate",
 		"volumeMounts[].recursiveReadOnly": "only the mount itself is read-only",
 
-		"resources.limits.ephemeral-storage":   "not enforced yet",
+		"resources.limits.ephemeral-storage":   "only what is in emptyDir volumes on disk counts",
 		"resources.requests.ephemeral-storage": "not counted yet when pods are placed",
 
 		"securityContext.appArmorProfile": noProfiles,

@@ -64,8 +64,8 @@ func (c *Core) admit() {
 	in := c.taken()
 	for _, r := range waiting {
 		reason := c.refusal(c.needsOf(r), &in)
-		if message, evicted := c.pressure.evicted[r.slot.ID]; evicted {
-			reason, r.message = state.Evicted, message
+		if e, evicted := c.pressure.evicted[r.slot.ID]; evicted {
+			reason, r.message = state.Evicted, e.message
 		}
 		if reason != r.refused {
 			c.status.dirty = true

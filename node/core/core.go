@@ -150,7 +150,7 @@ func New(cfg Config, now Instant, load func(prefix string, f func(key string, va
 	c.sched = newSchedule()
 	c.runner = newRunner()
 	c.derived = newDerived()
-	c.pressure.evicted = map[state.SlotID]string{}
+	c.pressure.evicted = map[state.SlotID]eviction{}
 	c.sync = newSyncer(cfg.Seed)
 	c.floors, c.limits, c.departed = newFloors(), newLimits(), newDeparted()
 	if err := c.departed.load(load); err != nil {

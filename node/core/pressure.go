@@ -36,8 +36,13 @@ func (g Gauge) lowDisk() bool { return g.Free < min(diskLow, g.Total/diskLowShar
 type pressure struct {
 	memory, disk strain
 	lookAt       Instant // no look at what pods use before
-	// evicted slots are not taken back before their time, with what was said of them.
-	evicted map[state.SlotID]string
+	evicted      map[state.SlotID]eviction
+}
+
+// eviction is of a slot that is not taken back yet.
+type eviction struct {
+	message string
+	until   Instant // 0: until memory is not short any more
 }
 
 // strain is how a node fares with one resource.
@@ -73,12 +78,30 @@ func (c *Core) feel(s Spare) {
 	if len(s.Disks) > 0 {
 		c.strain(&p.disk, slices.ContainsFunc(s.Disks, Gauge.lowDisk), &diskWords)
 	}
-	if !p.memory.felt && len(p.evicted) > 0 {
-		p.evicted, c.runner.dirty = map[state.SlotID]string{}, true
+	c.readmit()
+	c.look()
+}
+
+// readmit lets slots in again whose time is over.
+func (c *Core) readmit() {
+	p := &c.pressure
+	for slot, e := range p.evicted {
+		if e.until == 0 && !p.memory.felt || e.until != 0 && c.now >= e.until {
+			delete(p.evicted, slot)
+			c.runner.dirty = true
+		}
 	}
-	if c.short() && c.now >= p.lookAt {
+}
+
+// look asks what pods use, as far as it matters now.
+func (c *Core) look() {
+	p := &c.pressure
+	if c.now < p.lookAt {
+		return
+	}
+	if m := (Measure{Memory: c.short(), Dirs: c.boundedDirs()}); m.Memory || len(m.Dirs) > 0 {
 		p.lookAt = c.now + lookEvery
-		c.out.Measure = &Measure{}
+		c.out.Measure = &m
 	}
 }
 
@@ -135,10 +158,22 @@ func (p *pressure) conditions() (list []state.Condition) {
 	return list
 }
 
-// Measure asks what the pods of this node use. The shell answers with Measured.
-type Measure struct{}
+// Measure asks what pods of this node use. The shell answers with Measured.
+type Measure struct {
+	Memory bool // of all of them
+	Dirs   []Dirs
+}
 
-// Measured is what the pods of this node use.
-type Measured struct{ Pods []runtime.PodUsage }
+// Dirs are empty directories on disk of one run.
+type Dirs struct {
+	Run     runtime.RunID
+	Volumes []string
+}
+
+// Measured is what pods of this node use. What cannot be known is not in it.
+type Measured struct {
+	Pods []runtime.PodUsage
+	Dirs map[runtime.RunID]map[string]int64 // bytes, by volume
+}
 
 func (Measured) event() {}

@@ -59,32 +59,38 @@ func evictable(all []*burden) []*burden {
 	return all
 }
 
-// measured ends one run, if memory is short and has not been asked since.
+// measured judges what pods use.
 func (c *Core) measured(ev Measured) {
-	p := &c.pressure
-	if !c.short() {
-		return
+	c.judgeDirs(ev.Dirs)
+	if c.short() {
+		c.reclaim(ev.Pods)
 	}
-	victims := evictable(c.burdens(ev.Pods))
+}
+
+// reclaim ends one run. No other is ended before a sample has shown what that brings.
+func (c *Core) reclaim(pods []runtime.PodUsage) {
+	p := &c.pressure
+	victims := evictable(c.burdens(pods))
 	if c.cfg.Ablate != PaceRule {
 		victims = victims[:min(len(victims), 1)]
 	}
 	for _, b := range victims {
 		p.memory.low, p.lookAt = false, c.now+lookEvery
-		c.evictRun(b.run, fmt.Sprintf("The node was low on resource: memory. Threshold quantity: %s, available: %s. %s",
-			quantity(memoryLow), quantity(c.host.Spare.Memory.Free), b.most))
+		c.evictRun(b.run, eviction{message: fmt.Sprintf("The node was low on resource: memory. Threshold quantity: %s, available: %s. %s",
+			quantity(memoryLow), quantity(c.host.Spare.Memory.Free), b.most)})
 	}
 }
 
+// quantity spells an amount in whole KiB.
 func quantity(bytes int64) string {
-	return resource.NewQuantity(bytes, resource.BinarySI).String()
+	return resource.NewQuantity(bytes&^1023, resource.BinarySI).String()
 }
 
 // burdens are those of the runs that go on here.
 func (c *Core) burdens(pods []runtime.PodUsage) (all []*burden) {
 	for i := range pods {
 		r := c.runner.runs[state.RunID(pods[i].ID)]
-		if r == nil || r.workload == nil || r.template == nil || !r.wanted || !r.admitted || r.kept || r.evicted {
+		if r == nil || !r.goesOn() {
 			continue
 		}
 		b := &burden{
@@ -103,6 +109,11 @@ func (c *Core) burdens(pods []runtime.PodUsage) (all []*burden) {
 	return all
 }
 
+// goesOn reports whether a run is here to stay.
+func (r *run) goesOn() bool {
+	return r.wanted && r.admitted && !r.kept && !r.evicted && r.template != nil
+}
+
 // servedBeside reports whether another run of a run's workload is ready in reach.
 func (c *Core) servedBeside(r *run) bool {
 	for node, runs := range c.status.runs[r.slot.ID.Workload] {
@@ -118,7 +129,7 @@ func (c *Core) servedBeside(r *run) bool {
 // evictRun ends a run before its time. A Pod of nobody has failed for good, and so has
 // this attempt at a Job. All else is only turned away: its slot is refused here, and runs
 // elsewhere.
-func (c *Core) evictRun(r *run, message string) {
+func (c *Core) evictRun(r *run, e eviction) {
 	w := c.index.workloads[r.slot.ID.Workload]
 	if w == nil {
 		return // deleted: it stops
@@ -126,12 +137,12 @@ func (c *Core) evictRun(r *run, message string) {
 	var err error
 	switch {
 	case w.Bare():
-		err = c.set(w.Key, w.ObjectUID, map[string][]byte{state.PodEvicted: state.EncodeRegister(message), state.PodEnded: state.EncodeRegister(state.Failed)})
+		err = c.set(w.Key, w.ObjectUID, map[string][]byte{state.PodEvicted: state.EncodeRegister(e.message), state.PodEnded: state.EncodeRegister(state.Failed)})
 	case w.Job != nil:
-		a := state.Attempt{Node: c.cfg.Node, Nonce: r.slot.Run.Nonce, Finished: c.display(), Evicted: message}
+		a := state.Attempt{Node: c.cfg.Node, Nonce: r.slot.Run.Nonce, Finished: c.display(), Evicted: e.message}
 		err = c.set(w.Key, w.ObjectUID, map[string][]byte{state.AttemptPath(r.slot.ID.Index, r.id): state.EncodeRegister(a)})
 	default:
-		r.refused, r.message = state.Evicted, message
+		r.refused, r.message = state.Evicted, e.message
 	}
 	if err != nil {
 		c.fact(true, w.Key, "ResultNotWritten", "%v", err)
@@ -140,8 +151,11 @@ func (c *Core) evictRun(r *run, message string) {
 	n := &c.runner
 	r.evicted, r.retryAt = true, 0
 	n.stirred[r.id], n.dirty, c.status.dirty = true, true, true
-	if c.cfg.Ablate != ShunRule {
-		c.pressure.evicted[r.slot.ID] = message
+	if before, ok := c.pressure.evicted[r.slot.ID]; ok && before.until == 0 {
+		e.until = 0 // its other run, in an update, went for want of memory
 	}
-	c.fact(true, r.about(), state.Evicted, "%s", message)
+	if c.cfg.Ablate != ShunRule {
+		c.pressure.evicted[r.slot.ID] = e
+	}
+	c.fact(true, r.about(), state.Evicted, "%s", e.message)
 }

@@ -21,6 +21,11 @@ func (r *Runtime) VolumeSize(_ context.Context, name string) (int64, error) {
 	return bytes, orFailed("measure volume "+name, err)
 }
 
+// DirSize implements runtime.Runtime.
+func (r *Runtime) DirSize(ctx context.Context, id runtime.RunID, volume string) (int64, error) {
+	return runtime.DirSize(ctx, id, r.cfg.volumeDir(id, volume))
+}
+
 // RemoveVolume implements runtime.Runtime.
 func (r *Runtime) RemoveVolume(ctx context.Context, name string) error {
 	op := "remove volume " + name

@@ -3,6 +3,7 @@ package process
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 
 	"holon/runtime"
@@ -20,6 +21,15 @@ func (r *Runtime) Volumes(context.Context) ([]string, error) {
 func (r *Runtime) VolumeSize(_ context.Context, name string) (int64, error) {
 	bytes, err := r.kept().Size(name)
 	return bytes, diskError("measure volume "+name, r.cfg.Dir, err)
+}
+
+// DirSize implements runtime.Runtime.
+func (r *Runtime) DirSize(ctx context.Context, id runtime.RunID, volume string) (int64, error) {
+	p := r.lookup(id)
+	if p == nil {
+		return 0, &runtime.Error{Kind: runtime.NotFound, Op: "measure volume " + volume, Err: fmt.Errorf("no pod %q on this node", id)}
+	}
+	return runtime.DirSize(ctx, id, volumeDir(p.dir(r), volume))
 }
 
 // RemoveVolume implements runtime.Runtime.

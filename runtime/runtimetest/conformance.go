@@ -51,6 +51,8 @@ var cases = []struct {
 
 	{"UsageOfRunning", false, testUsage},
 	{"UsageOfMemory", true, testUsageMemory},
+	{"DirSize", false, testDirSize},
+	{"DirSizeOfFiles", true, testDirSizeOfFiles},
 
 	{"ContainersShareNetwork", true, testSharedNetwork},
 	{"PodAnswersOnItsAddress", true, testPodAnswers},

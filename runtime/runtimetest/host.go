@@ -103,6 +103,7 @@ type simPod struct {
 	containers []*simContainer
 	stopping   bool
 	stopAt     time.Duration
+	written    map[string]int64 // bytes in its volumes
 }
 
 type simContainer struct {
@@ -210,6 +211,23 @@ func (h *Host) RemoveVolume(now time.Duration, name string) error {
 	return nil
 }
 
+// Write has containers of a pod put so many bytes more into one of its volumes.
+func (h *Host) Write(id runtime.RunID, volume string, bytes int64) {
+	if pod := h.pods[id]; pod != nil {
+		pod.written[volume] += bytes
+	}
+}
+
+// DirSize is what they have put there.
+func (h *Host) DirSize(now time.Duration, id runtime.RunID, volume string) (int64, error) {
+	h.advance(now)
+	pod := h.pods[id]
+	if pod == nil || !slices.ContainsFunc(pod.spec.Volumes, func(v runtime.Volume) bool { return v.Name == volume }) {
+		return 0, h.refused(runtime.NotFound, "measure volume "+volume, "no such pod or volume")
+	}
+	return pod.written[volume], nil
+}
+
 // create makes the sandbox of a pod, or refuses it whole.
 func (h *Host) create(op string, spec runtime.Spec) (*simPod, error) {
 	for _, c := range spec.Containers {
@@ -232,7 +250,7 @@ func (h *Host) create(op string, spec runtime.Spec) (*simPod, error) {
 		}
 		h.kept[name] = true
 	}
-	pod := &simPod{spec: spec, ip: ip}
+	pod := &simPod{spec: spec, ip: ip, written: map[string]int64{}}
 	for _, c := range spec.Containers {
 		pod.containers = append(pod.containers, &simContainer{spec: c, state: runtime.Created, startAt: Never, exitAt: Never, killAt: Never})
 	}

@@ -133,6 +133,11 @@ func (r *simRuntime) Volumes(context.Context) (names []string, err error) {
 
 func (r *simRuntime) VolumeSize(context.Context, string) (int64, error) { return 0, nil }
 
+func (r *simRuntime) DirSize(_ context.Context, id runtime.RunID, volume string) (bytes int64, err error) {
+	r.s.look(func(h *Host, now time.Duration) { bytes, err = h.DirSize(now, id, volume) })
+	return bytes, err
+}
+
 func (r *simRuntime) RemoveVolume(_ context.Context, name string) (err error) {
 	r.s.Do(func(h *Host, now time.Duration) { err = h.RemoveVolume(now, name) })
 	return err

@@ -79,3 +79,38 @@ func testUsageMemory(h *harness) {
 	h.awaitUsage(spec.ID, "holds", "memory that is held is seen", func(u runtime.ContainerUsage) bool { return u.Memory >= held && u.Memory < 16*held })
 	h.awaitUsage(spec.ID, "reads", "files are not in the working set", func(u runtime.ContainerUsage) bool { return u.Memory < held })
 }
+
+// testDirSize: an empty directory takes next to nothing, and what is not there has no size.
+func testDirSize(h *harness) {
+	spec := h.pod(h.container("main", "exec sleep 1000"))
+	spec.Volumes = []runtime.Volume{{Name: "scratch"}}
+	_, err := h.rt.DirSize(h.ctx, spec.ID, "scratch")
+	h.wantKind("a volume of no pod", err, runtime.NotFound)
+	h.ensure(spec)
+	if size, err := h.rt.DirSize(h.ctx, spec.ID, "scratch"); err != nil || size != 0 {
+		h.t.Errorf("an empty directory has %d bytes, %v", size, err)
+	}
+	_, err = h.rt.DirSize(h.ctx, spec.ID, "none")
+	h.wantKind("no volume of a pod", err, runtime.NotFound)
+}
+
+// testDirSizeOfFiles: files count with what they take of the disk, wherever below they are.
+func testDirSizeOfFiles(h *harness) {
+	const held = 3 << 20
+	dir := h.Path("/holon-scratch")
+	c := h.container("main", fmt.Sprintf(`mkdir %s/deep; dd if=/dev/zero of=%s/deep/a bs=65536 count=32 2>/dev/null; dd if=/dev/zero of=%s/b bs=65536 count=16 2>/dev/null
+		dd if=/dev/zero of=%s/holes bs=1 count=1 seek=1000000000 2>/dev/null; ln -s / %s/root; sync; echo full; exec sleep 1000`, dir, dir, dir, dir, dir))
+	c.Mounts = []runtime.Mount{{Volume: "scratch", Path: "/holon-scratch"}}
+	spec := h.pod(c)
+	spec.Volumes = []runtime.Volume{{Name: "scratch"}}
+	h.ensure(spec)
+	h.awaitLog(spec.ID, "main", "full")
+	if size, err := h.rt.DirSize(h.ctx, spec.ID, "scratch"); err != nil || size < held || size >= 2*held {
+		h.t.Errorf("the directory has %d bytes, %v; 3 MiB were written to it", size, err)
+	}
+	h.rt.Close()
+	h.rt = h.New()
+	if size, err := h.rt.DirSize(h.ctx, spec.ID, "scratch"); err != nil || size < held {
+		h.t.Errorf("the next daemon finds %d bytes there, %v", size, err)
+	}
+}

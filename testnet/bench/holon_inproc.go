@@ -292,6 +292,10 @@ func (r *instant) VolumeSize(_ context.Context, name string) (int64, error) {
 	return 0, &runtime.Error{Kind: runtime.NotFound, Op: "size of volume " + name, Err: errors.ErrUnsupported}
 }
 
+func (r *instant) DirSize(_ context.Context, id runtime.RunID, volume string) (int64, error) {
+	return 0, &runtime.Error{Kind: runtime.NotFound, Op: "size of volume " + volume + " of " + string(id), Err: errors.ErrUnsupported}
+}
+
 func (r *instant) RemoveVolume(context.Context, string) error { return nil }
 
 func (r *instant) EnsurePod(_ context.Context, spec runtime.Spec) error {
