@@ -17,7 +17,7 @@ import (
 // what it asks for. Every node of a machine feels the same, and nobody agrees with
 // anybody; so whoever keeps to what it asks for goes only for somebody more urgent here,
 // and never if nobody else in reach serves in its place: then the kernel has the last
-// word. See ARCHITECTURE.md, Pressure.
+// word. See ARCHITECTURE.md under Pressure.
 
 // evictedGrace is how long an evicted run may take to end: what it has is needed.
 const evictedGrace = time.Second
