@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"holon/crdt/state"
 	"holon/node/api"
 	"holon/node/core"
@@ -31,6 +33,7 @@ func (n *Node) Why(_ context.Context, k api.Key) (api.Why, error) {
 		Reasons: []string{fmt.Sprintf("%s is first in the workload's rendezvous order over the %d live nodes", order[0], len(order))},
 	}
 	why.Reasons = append(why.Reasons, unsteady(n.view.Load(), n.now())...)
+	why.Reasons = append(why.Reasons, pressed(n.view.Load())...)
 	runs := n.runsOf(owner)
 	for _, s := range e.Slots {
 		why.Slots = append(why.Slots, api.WhySlot{
@@ -158,7 +161,7 @@ func (n *Node) Status(context.Context) (api.ClusterStatus, error) {
 		}
 		s.Members = append(s.Members, info)
 	}
-	s.Sentences = slices.Concat(sentences(v, lost, n.disk.failing.Load()), unsteady(v, n.now()), clockOff(v), otherProfiles(v, id.Name), notes)
+	s.Sentences = slices.Concat(sentences(v, lost, n.disk.failing.Load()), unsteady(v, n.now()), pressed(v), clockOff(v), otherProfiles(v, id.Name), notes)
 	return s, nil
 }
 
@@ -180,6 +183,21 @@ func unsteady(v *core.View, now core.Instant) (say []string) {
 	for _, m := range v.Members {
 		if left := m.Unsteady - now; left > 0 && m.State != "left" {
 			say = append(say, fmt.Sprintf("%s comes and goes: last choice for new pods for %v", m.Name, left.Round(time.Second)))
+		}
+	}
+	return say
+}
+
+// pressed says who lacks memory or disk, in its own words.
+func pressed(v *core.View) (say []string) {
+	for _, m := range v.Members {
+		if m.Status == nil || !m.InReach() {
+			continue
+		}
+		for _, c := range m.Status.Conditions {
+			if c.True && c.Type != string(corev1.NodeReady) {
+				say = append(say, fmt.Sprintf("%s says %s: %s", m.Name, c.Type, c.Message))
+			}
 		}
 	}
 	return say

@@ -79,6 +79,19 @@ func TestClockThatIsOffIsSaid(t *testing.T) {
 	}
 }
 
+func TestWhoLacksSomethingIsNamed(t *testing.T) {
+	status := func(pressure bool) *state.NodeStatus {
+		return &state.NodeStatus{Conditions: []state.Condition{{Type: "DiskPressure", True: pressure, Message: "it is full"}, {Type: "Ready", True: true}}}
+	}
+	v := &core.View{Members: []core.MemberView{
+		{Name: "n1", State: "alive", Status: status(false)}, {Name: "n2", State: "alive", Status: status(true)},
+		{Name: "n3", State: "unreachable", Status: status(true)}, {Name: "n4", State: "alive"},
+	}}
+	if said := pressed(v); !slices.Equal(said, []string{"n2 says DiskPressure: it is full"}) {
+		t.Errorf("said %q", said)
+	}
+}
+
 func TestWhoComesAndGoesIsNamedUntilTheEnd(t *testing.T) {
 	v := &core.View{Members: []core.MemberView{
 		{Name: "n1", State: "alive"},

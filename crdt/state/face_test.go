@@ -260,6 +260,53 @@ func TestNodeFaces(t *testing.T) {
 	}
 }
 
+// TestANodeUnderPressure has the taints of what it says, and says nothing out of reach.
+func TestANodeUnderPressure(t *testing.T) {
+	s := fullStatus()
+	s.Conditions = append([]Condition{{Type: "MemoryPressure", True: true}, {Type: "DiskPressure"}}, s.Conditions...)
+	says := func(live bool) (conditions, taints string) {
+		n := strict(t, NodeFace(NodeView{Node: Node{Name: "n1"}, Status: s, Live: live})).(*corev1.Node)
+		for _, c := range n.Status.Conditions {
+			conditions += fmt.Sprintf("%s=%s ", c.Type, c.Status)
+		}
+		for _, taint := range n.Spec.Taints {
+			taints += taint.ToString() + " "
+		}
+		return conditions, taints
+	}
+	if conditions, taints := says(true); conditions != "MemoryPressure=True DiskPressure=False Ready=True " || taints != "node.kubernetes.io/memory-pressure:NoSchedule " {
+		t.Errorf("in reach: %s, %s", conditions, taints)
+	}
+	if conditions, _ := says(false); conditions != "MemoryPressure=Unknown DiskPressure=Unknown Ready=Unknown " {
+		t.Errorf("out of reach: %s", conditions)
+	}
+}
+
+// TestAnEvictedPodStaysEvicted, also when another object takes its place (holon compact).
+func TestAnEvictedPodStaysEvicted(t *testing.T) {
+	w := &writer{replica: crdt.ReplicaID{1}}
+	key := MakeKey(Pods, "default", "p")
+	rec := w.stored(t, crdt.UID{8}, `{"spec":{"containers":[{"name":"c","image":"i"}]}}`)
+	rec, err := rec.Set(crdt.UID{8}, w.next(), map[string][]byte{PodEvicted: EncodeRegister("it was too much"), PodEnded: EncodeRegister(Failed)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	values, err := Compacted(key, rec.Live(), w.replica)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := (*crdt.Record)(nil).Set(crdt.UID{9}, w.next(), values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rec := range []*crdt.Record{rec, next} {
+		pod, err := DecodeWorkload(key, rec)
+		if err != nil || !pod.Stops || pod.Counts(0) || pod.Ended != Failed || pod.Evicted != "it was too much" {
+			t.Errorf("%+v, error %v", pod, err)
+		}
+	}
+}
+
 // Whatever a node of another version or a liar says, the object can be decoded,
 // or one pod would take every list away from every client.
 func TestFacesOfNonsense(t *testing.T) {

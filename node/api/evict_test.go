@@ -6,10 +6,13 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"holon/crdt/state"
 )
 
 // What clients do with the answer to an eviction: they try again after 429, take 404
@@ -81,4 +84,17 @@ func TestBudgetsAreServed(t *testing.T) {
 		}
 	}
 	t.Errorf("discovery does not show evictions: %+v", resources.APIResources)
+}
+
+// TestAnEvictedPodIsShownAsThat, whatever its containers have left behind.
+func TestAnEvictedPodIsShownAsThat(t *testing.T) {
+	p := &corev1.Pod{Status: corev1.PodStatus{Phase: corev1.PodFailed, ContainerStatuses: []corev1.ContainerStatus{
+		{State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "Error"}}},
+	}}}
+	for reason, want := range map[string]string{"": "Error", state.Evicted: "Evicted"} {
+		p.Status.Reason = reason
+		if got := (&podTold{}).ofMains(p); got != want {
+			t.Errorf("with reason %q it is shown as %s, want %s", reason, got, want)
+		}
+	}
 }

@@ -139,6 +139,9 @@ func (t *podTold) ofMains(p *corev1.Pod) string {
 			t.ready++
 		}
 	}
+	if p.Status.Reason == state.Evicted {
+		return state.Evicted // however its containers took it
+	}
 	if reason == "Completed" && running {
 		reason = "NotReady"
 		if hasCondition(p, corev1.PodReady) {

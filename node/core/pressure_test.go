@@ -217,6 +217,13 @@ func TestEvictionOfEachKind(t *testing.T) {
 			for _, bad := range x.AuditPlan() {
 				t.Error(bad)
 			}
+			if resource != state.Pods {
+				return
+			}
+			slot := x.index.slots[crdt.UID{1}][0]
+			if err := x.evict(Evict{Slot: slot.ID, Node: x.cfg.Node}); err != nil || len(x.index.workloads) != 0 {
+				t.Errorf("a drain of what was evicted leaves %d, error %v", len(x.index.workloads), err)
+			}
 		})
 	}
 }
