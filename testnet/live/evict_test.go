@@ -2,7 +2,10 @@ package live
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -51,4 +54,76 @@ func TestWhoWritesTooMuch(t *testing.T) {
 		eventually(t, "it stays evicted", evicted)
 		n.on("n1", "delete", "pod", "writer")
 	})
+}
+
+// hungry are two pods of one workload, and one of nobody that needs n1.
+const hungry = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: main, image: none, command: [sh, -c, "sleep 1000"]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: bare, labels: {app: bare}}
+spec: {nodeName: n1, containers: [{name: main, image: none, command: [sh, -c, "sleep 1000"]}]}
+`
+
+// TestNoMemoryLeft: a node that reads that its memory is short evicts one pod after the
+// other, and the other node takes what may move. Only what the node reads is made up.
+func TestNoMemoryLeft(t *testing.T) {
+	n := up(t, 2, "process")
+	truth, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := n.at("meminfo")
+	if err := os.WriteFile(told, truth, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n.must("kill", "n1")
+	if r := execute(t, "", "unshare", "-m", "--propagation", "private", "sh", "-c", `mount --bind "$0" /proc/meminfo && exec "$@"`, told,
+		holonProgram, "testnet", "--dir", n.at("net"), "start", "n1"); r.code != 0 {
+		t.Fatalf("start n1 where its memory is made up: %v", r)
+	}
+	n.apply("n2", hungry)
+	on := func(want string) func() error {
+		return func() error {
+			web, err := n.pods("n2", "app=web")
+			if err != nil {
+				return err
+			}
+			nodes := []string{}
+			for _, p := range web {
+				if p.ready() {
+					nodes = append(nodes, p.Spec.NodeName)
+				}
+			}
+			if slices.Sort(nodes); strings.Join(nodes, " ") != want {
+				return fmt.Errorf("they are on %v: %v", nodes, describe(web))
+			}
+			return nil
+		}
+	}
+	eventually(t, "one pod is on each node", on("n1 n2"))
+	low := regexp.MustCompile(`(?m)^MemAvailable:.*$`).ReplaceAll(truth, []byte("MemAvailable: 80000 kB"))
+	if err := os.WriteFile(told, low, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the bare pod is evicted", func() error {
+		if row := n.on("n2", "get", "pod", "bare"); !strings.Contains(row, "0/1     Evicted") {
+			return fmt.Errorf("it is shown as %s", row)
+		}
+		return nil
+	})
+	eventually(t, "both others are on n2", on("n2 n2"))
+	if said := n.on("n2", "status"); !strings.Contains(said, "n1 says MemoryPressure") {
+		t.Errorf("the status is\n%s", said)
+	}
+	n.on("n2", "delete", "pod/bare", "deployment/web")
 }
