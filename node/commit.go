@@ -26,6 +26,7 @@ type batch struct {
 	send    []core.Envelope
 	run     []core.Order
 	hooks   []core.Hook
+	copies  []core.CopyOrder
 	facts   []core.Fact
 }
 
@@ -51,11 +52,12 @@ func (b *batch) add(r core.Ready) {
 	}
 	b.run = append(b.run, r.Run...)
 	b.hooks = append(b.hooks, r.Hook...)
+	b.copies = append(b.copies, r.Copies...)
 	b.facts = append(b.facts, r.Facts...)
 }
 
 func (b *batch) empty() bool {
-	return len(b.persist)+len(b.changed)+len(b.derived)+len(b.acks)+len(b.send)+len(b.run)+len(b.hooks)+len(b.facts) == 0 && b.view == nil && b.members == nil
+	return len(b.persist)+len(b.changed)+len(b.derived)+len(b.acks)+len(b.send)+len(b.run)+len(b.hooks)+len(b.copies)+len(b.facts) == 0 && b.view == nil && b.members == nil
 }
 
 // diskState says whether the store takes writes. While it does not, nothing is
@@ -206,6 +208,9 @@ func (n *Node) release(ctx context.Context, b batch) {
 	}
 	for _, h := range b.hooks {
 		n.tellStarted(ctx, h)
+	}
+	for _, o := range b.copies {
+		n.toKeep <- o // the core has one under way at most
 	}
 	for _, f := range b.facts {
 		n.journal(f)

@@ -111,6 +111,7 @@ type Node struct {
 	host      hostWatch
 	slots     chan struct{} // sessions served for other nodes
 	copies    chan struct{} // snapshots being written
+	toKeep    chan core.CopyOrder
 	evicted   chan struct{} // closed when a view says so
 	access    *api.Access   // judges who comes through other nodes
 	issuer    *api.Issuer   // of tokens in pods' files; nil: this node has no key for them
@@ -159,7 +160,7 @@ func New(cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Logger, core: c,
 		inbox: make(chan core.Event, inboxMax), idle: make(chan struct{}), commits: make(chan batch),
 		ready: make(chan struct{}), slots: make(chan struct{}, sessionMax),
-		copies: make(chan struct{}, copiesMax), evicted: make(chan struct{}),
+		copies: make(chan struct{}, copiesMax), toKeep: make(chan core.CopyOrder, 1), evicted: make(chan struct{}),
 	}
 	n.access = api.NewAccess(cfg.Cache, n.ClusterTime)
 	n.meter = newMeter(&n.cfg)
@@ -239,6 +240,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	n.spawn(func() { n.watchKeys(ctx) })
 	n.spawn(func() { n.watchEviction(ctx) })
 	n.spawn(func() { n.access.Follow(ctx) })
+	n.spawn(func() { n.keepCopies(ctx) })
 	<-ctx.Done()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return cause

@@ -55,7 +55,7 @@ func (n *Node) follow(c core.Change) (o api.Object, shown bool) {
 		state.Roles, state.RoleBindings, state.ClusterRoles, state.ClusterRoleBindings, state.Revocations:
 		return api.Object{Key: apiKey(c.Key), Token: c.Token, Source: n.plain(c)}, true
 	case state.Deployments, state.Pods, state.StatefulSets, state.DaemonSets, state.Jobs, state.CronJobs, state.Nodes, state.Budgets,
-		state.Services, state.Namespaces, state.Claims:
+		state.Services, state.Namespaces, state.Claims, state.Snapshots:
 		if c.Record.Live() == nil {
 			n.reasons.Delete(c.Key)
 			return api.Object{Key: apiKey(c.Key)}, true

@@ -29,7 +29,11 @@ func (n *Node) Snapshot(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return writeSnapshot(ctx, w, ack.Copied, snapshot.Header{Cluster: n.cfg.Identity.Cluster, Node: n.cfg.Identity.Name, Version: n.cfg.Host.HolonVersion})
+	return writeSnapshot(ctx, w, ack.Copied, n.snapshotHeader())
+}
+
+func (n *Node) snapshotHeader() snapshot.Header {
+	return snapshot.Header{Cluster: n.cfg.Identity.Cluster, Node: n.cfg.Identity.Name, Version: n.cfg.Host.HolonVersion}
 }
 
 func writeSnapshot(ctx context.Context, w io.Writer, copied *core.Copied, h snapshot.Header) error {

@@ -53,6 +53,9 @@ type sessionRequest struct {
 	Stdin     bool                `json:"stdin,omitempty"`
 	Attach    bool                `json:"attach,omitempty"`
 	Port      int                 `json:"port,omitempty"` // to be connected to; no container, no command
+	// Snapshot and SnapshotUID name the object whose copy is wanted; nothing else is.
+	Snapshot    string `json:"snapshot,omitempty"`
+	SnapshotUID string `json:"snapshotUID,omitempty"`
 	// Who asks, and for which pod: the owner judges him, too.
 	api.Actor
 	Namespace string `json:"namespace,omitempty"`
@@ -62,6 +65,8 @@ type sessionRequest struct {
 // what is the subresource that RBAC knows the session by.
 func (r *sessionRequest) what() string {
 	switch {
+	case r.SnapshotUID != "":
+		return "snapshot"
 	case r.Logs != nil:
 		return "log"
 	case r.Port != 0:
@@ -193,6 +198,9 @@ func (n *Node) serveSession(ctx context.Context, from p2p.PeerID, s p2p.Stream) 
 // this one, and as long as it lasts: then the context ends. Which run is the pod's is said by
 // nobody else.
 func (n *Node) mayUse(ctx context.Context, req *sessionRequest) (use context.Context, over func(), err error) {
+	if req.SnapshotUID != "" {
+		return n.access.Read(ctx, req.Actor, req.Snapshot)
+	}
 	p, err := n.pod(req.Namespace, req.Pod)
 	if err == nil && p.run != string(req.Run) {
 		err = fmt.Errorf("%s has another run of pod %s/%s: %s", n.cfg.Identity.Name, req.Namespace, req.Pod, p.run)
@@ -234,6 +242,8 @@ func (n *Node) runSession(ctx context.Context, req sessionRequest, stdin io.Read
 	var result sessionResult
 	var err error
 	switch {
+	case req.SnapshotUID != "":
+		err = n.sendCopy(req, stdout)
 	case req.Logs != nil:
 		err = n.cfg.Runtime.Logs(ctx, req.Run, req.Container, *req.Logs, stdout)
 	case req.Port != 0:

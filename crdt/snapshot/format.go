@@ -75,6 +75,10 @@ type Header struct {
 	Keys    []byte `cbor:"6,keyasint,omitempty"`
 	Taken   string `cbor:"7,keyasint"` // RFC 3339 by that node's wall clock; for display
 	Version string `cbor:"8,keyasint"` // of the holon that wrote it; for display
+	// UID is that of the Snapshot which asked for the file, and Objects how many of users
+	// are in it; both empty if nobody counted.
+	UID     string `cbor:"9,keyasint,omitempty"`
+	Objects int64  `cbor:"10,keyasint,omitempty"`
 }
 
 // Totals count what a snapshot holds. Bytes are those of keys and records, not

@@ -291,6 +291,11 @@ func TestLaterVersions(t *testing.T) {
 	}
 }
 
+// words spells a header, and what files had from some time on only if it is there.
+func words(h Header) string {
+	return strings.Replace(fmt.Sprintf("%+v", h), " UID: Objects:0}", "}", 1)
+}
+
 // TestGolden: every later version reads what this one wrote.
 func TestGolden(t *testing.T) {
 	golden.Check(t, golden.Format{
@@ -303,7 +308,7 @@ func TestGolden(t *testing.T) {
 		Read: func(file []byte) (string, error) {
 			h, pairs, totals, err := read(bytes.NewReader(file))
 			var said strings.Builder
-			fmt.Fprintf(&said, "%+v\n%+v\n", h, totals)
+			fmt.Fprintf(&said, "%s\n%+v\n", words(h), totals)
 			for _, p := range pairs {
 				fmt.Fprintf(&said, "%s %x\n", p.key, p.record)
 			}

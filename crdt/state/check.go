@@ -181,6 +181,9 @@ func (c *checker) decode(key Key, rec *crdt.Record) error {
 	case Budgets:
 		_, err := DecodeBudget(key, rec)
 		return err
+	case Snapshots:
+		_, err := DecodeSnapshot(key, rec)
+		return err
 	case Services:
 		_, err := DecodeService(key, rec)
 		return err

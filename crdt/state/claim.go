@@ -94,17 +94,12 @@ func DecodeClaim(key Key, rec *crdt.Record) (*Claim, error) {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
 	_, namespace, name := key.Split()
-	c := &Claim{Key: key, UID: obj.UID, Name: name, Namespace: namespace, Object: obj.Value, Conflicts: Conflicts(key, rec), Losers: map[crdt.UID]bool{}}
+	live := rec.Live()
+	c := &Claim{Key: key, UID: obj.UID, Name: name, Namespace: namespace, Object: obj.Value, Conflicts: Conflicts(key, rec), Losers: losersIn(live)}
 	request := typed.Spec.Resources.Requests[corev1.ResourceStorage]
 	c.Request = request.String()
 	for _, mode := range typed.Spec.AccessModes {
 		c.modes = append(c.modes, string(mode))
-	}
-	live := rec.Live()
-	for path := range live.Registers {
-		if uid, ok := (&Conflict{Path: path}).LoserOf(); ok {
-			c.Losers[uid] = true
-		}
 	}
 	return c, DecodeRegisters(key, live, map[string]any{ClaimBinding: &c.Binding})
 }

@@ -118,7 +118,7 @@ var kinds = map[string][2]string{
 	Roles: {"rbac.authorization.k8s.io/v1", "Role"}, RoleBindings: {"rbac.authorization.k8s.io/v1", "RoleBinding"},
 	ClusterRoles: {"rbac.authorization.k8s.io/v1", "ClusterRole"}, ClusterRoleBindings: {"rbac.authorization.k8s.io/v1", "ClusterRoleBinding"},
 	Leases:      {"coordination.k8s.io/v1", "Lease"},
-	Revocations: {"holon.dev/v1", "Revocation"},
+	Revocations: {"holon.dev/v1", "Revocation"}, Snapshots: {"holon.dev/v1", "Snapshot"},
 }
 
 // WithMeta completes a stored object: its kind, name and UID are in its key and

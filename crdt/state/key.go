@@ -38,6 +38,7 @@ const (
 	ClusterRoles        = "clusterroles.rbac.authorization.k8s.io"
 	ClusterRoleBindings = "clusterrolebindings.rbac.authorization.k8s.io"
 	Revocations         = "revocations.holon.dev" // of credentials, never deleted
+	Snapshots           = "snapshots.holon.dev"   // that nodes keep copies for
 
 	Members   = "members.holon.dev"   // one per admitted peer, named by peer ID
 	Slots     = "slots.holon.dev"     // one per slot, named <workload UID>-<index>
@@ -81,7 +82,8 @@ func (k Key) Within(prefix Key) bool { return strings.HasPrefix(string(k), strin
 
 // Internal says whether k is of holon's own bookkeeping, which no user wrote.
 func (k Key) Internal() bool {
-	return strings.HasSuffix(k.Resource(), ".holon.dev") && k.Resource() != Revocations
+	_, shown := kinds[k.Resource()]
+	return strings.HasSuffix(k.Resource(), ".holon.dev") && !shown
 }
 
 // Lasting says that an object of this key is never deleted. So no account of dots proves that it

@@ -231,7 +231,7 @@ var resourceOf = func() map[schema.GroupKind]string {
 
 // clusterWide are the kinds whose objects are in no namespace.
 var clusterWide = map[string]bool{
-	Namespaces: true, Nodes: true, PriorityClasses: true, ClusterRoles: true, ClusterRoleBindings: true, Revocations: true,
+	Namespaces: true, Nodes: true, PriorityClasses: true, ClusterRoles: true, ClusterRoleBindings: true, Revocations: true, Snapshots: true,
 }
 
 // Key is where the owner of an object in a namespace is stored; empty if it is of a kind

@@ -31,6 +31,8 @@ type NodeStatus struct {
 	HolonVersion  string      `cbor:"16,keyasint,omitempty"`
 	Profile       string      `cbor:"25,keyasint,omitempty"` // names the figures of its failure detection
 	Wall          int64       `cbor:"26,keyasint,omitempty"` // its wall clock when it sent this, in milliseconds since 1970; 0: it does not know
+	// Copies are what it keeps for Snapshots: at most SnapshotsMax, by UID.
+	Copies []SnapshotCopy `cbor:"27,keyasint,omitempty"`
 	// Replica is the ID under which the node writes records, so that its writes can
 	// be told by its name.
 	Replica crdt.ReplicaID `cbor:"24,keyasint,omitzero"`
@@ -156,14 +158,14 @@ func (s *NodeStatus) Encode() []byte {
 }
 
 // DecodeStatus is the inverse of Encode, bounded. It fails on what no node says
-// of itself: no name, more than RunsMax runs, less than nothing to give.
+// of itself: no name, more than RunsMax runs or SnapshotsMax copies, less than nothing to give.
 func DecodeStatus(data []byte) (*NodeStatus, error) {
 	var s NodeStatus
 	if err := statusDecoding.Unmarshal(data, &s); err != nil {
 		return nil, fmt.Errorf("node status: %w", err)
 	}
-	if s.Node == "" || len(s.Runs) > RunsMax {
-		return nil, fmt.Errorf("node status of %q with %d runs, at most %d", s.Node, len(s.Runs), RunsMax)
+	if s.Node == "" || len(s.Runs) > RunsMax || len(s.Copies) > SnapshotsMax {
+		return nil, fmt.Errorf("node status of %q with %d runs, at most %d, and %d copies, at most %d", s.Node, len(s.Runs), RunsMax, len(s.Copies), SnapshotsMax)
 	}
 	if a := s.Allocatable; a.CPU < 0 || a.Memory < 0 || a.Pods < 0 {
 		return nil, fmt.Errorf("node status of %q: allocatable %+v is negative", s.Node, a)

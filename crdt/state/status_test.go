@@ -59,6 +59,9 @@ func fullStatus() *NodeStatus {
 			}},
 			Initializing: true,
 		}},
+		Copies: []SnapshotCopy{{
+			UID: crdt.UID{5, 6}, State: CopyKept, Bytes: 4096, Objects: 17, Taken: "2026-01-02T03:04:05Z", Sum: [32]byte{7, 8}, Message: "m",
+		}},
 		OS: "linux", Arch: "amd64", Kernel: "6.1", HolonVersion: "v0", Profile: "edge", Replica: crdt.ReplicaID{3, 1: 4}, Wall: 1_767_323_045_000,
 	}
 }

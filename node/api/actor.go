@@ -52,6 +52,13 @@ func (a *Access) Use(ctx context.Context, who Actor, namespace, pod, subresource
 	return a.hold(ctx, u, func() error { return a.allows(u, ask) })
 }
 
+// Read is Use of the copy that this node keeps for a Snapshot.
+func (a *Access) Read(ctx context.Context, who Actor, snapshot string) (_ context.Context, over func(), err error) {
+	u := who.acting()
+	ask := rbac.Request{Verb: "get", Group: holonGroup, Resource: snapshotKind.plural, Subresource: "data", Name: snapshot}
+	return a.hold(ctx, u, func() error { return a.allows(u, ask) })
+}
+
 // What a request says whose rights it is to be judged by.
 const (
 	impersonatePrefix = "Impersonate-"

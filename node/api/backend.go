@@ -203,6 +203,9 @@ type Backend interface {
 	// Snapshot writes this node's copy of the cluster's state, as of one moment, in
 	// the format of crdt/snapshot. After an error what was written is no snapshot.
 	Snapshot(ctx context.Context, w io.Writer) error
+	// SnapshotData writes the file that a node keeps for a Snapshot, of the first node that
+	// can be asked.
+	SnapshotData(ctx context.Context, q SnapshotQuery, w io.Writer) error
 	// Images lists the images of a node, or of all if it is empty.
 	Images(ctx context.Context, node string) (ImageList, error)
 	// LoadImage takes an archive in on this node. sum is the SHA-256 that the client

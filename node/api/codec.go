@@ -62,7 +62,7 @@ func newScheme() *runtime.Scheme {
 	utilruntime.Must(authenticationv1.AddToScheme(s))
 	utilruntime.Must(storagev1.AddToScheme(s))
 	utilruntime.Must(metricsv1beta1.AddToScheme(s))
-	s.AddKnownTypes(schema.GroupVersion{Group: holonGroup, Version: holonVersion}, &Revocation{}, &Conflict{})
+	s.AddKnownTypes(schema.GroupVersion{Group: holonGroup, Version: holonVersion}, &Revocation{}, &Conflict{}, &Snapshot{})
 	return s
 }
 

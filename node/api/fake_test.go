@@ -546,6 +546,11 @@ func (m *memory) CopyImage(_ context.Context, c ImageCopy, progress func(string)
 
 func (m *memory) Snapshot(_ context.Context, w io.Writer) error { return m.snapshot(w) }
 
+func (m *memory) SnapshotData(_ context.Context, q SnapshotQuery, w io.Writer) error {
+	_, err := fmt.Fprintf(w, "%s of %s from %s", q.UID, q.Name, strings.Join(q.Nodes, ","))
+	return err
+}
+
 func (m *memory) Leave(context.Context, func(string)) error { return ErrUnreachable }
 
 func (m *memory) EvictMember(_ context.Context, member string, e MemberEviction) error {

@@ -174,6 +174,7 @@ func longRunning(r *http.Request) bool {
 	path := r.URL.Path
 	return isTrue(r, "watch") || isTrue(r, "follow") || strings.HasSuffix(path, "/exec") || strings.HasSuffix(path, "/attach") || strings.HasSuffix(path, "/portforward") || strings.HasSuffix(path, "/log") ||
 		path == holonPath+"drain" || path == holonPath+"leave" || path == holonPath+"snapshot" ||
+		strings.HasPrefix(path, holonPath+"snapshots/") && strings.HasSuffix(path, "/data") ||
 		r.Method == http.MethodPost && strings.HasPrefix(path, holonPath+"images") || strings.HasPrefix(path, "/testnet/")
 }
 

@@ -103,7 +103,6 @@ var holonResources = []metav1.APIResource{
 	{Name: "status", SingularName: "status", Kind: "ClusterStatus", Verbs: []string{"get"}},
 	{Name: "datakeys", SingularName: "datakey", Kind: "DataKey", Verbs: []string{"create", "list"}},
 	{Name: "images", SingularName: "image", Kind: "Image", Verbs: []string{"create", "get"}},
-	{Name: "snapshot", SingularName: "snapshot", Kind: "Snapshot", Verbs: []string{"get"}},
 	{Name: "credentials", SingularName: "credential", Kind: "Credential", Verbs: []string{"create"}},
 	{Name: "volumes", SingularName: "volume", Kind: "Volume", Verbs: []string{"create", "delete", "get"}},
 	{Name: "tokens", SingularName: "token", Kind: "JoinToken", Verbs: []string{"create", "delete"}},

@@ -1,8 +1,11 @@
 package api
 
 import (
+	"io"
 	"net/http"
 	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 const (
@@ -12,15 +15,19 @@ const (
 	snapshotStall = time.Minute
 )
 
-// snapshot streams the state of the cluster. An error before the first byte is
-// answered in words; after that the connection breaks, and the format tells the
-// client that the end is missing.
+// snapshot streams the state of the cluster.
 func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) error {
+	return s.stream(w, holonResource("snapshot"), "", func(out io.Writer) error { return s.config.Backend.Snapshot(r.Context(), out) })
+}
+
+// stream answers with what write writes. An error before the first byte is answered in words;
+// after that the connection breaks, and the format tells the client that the end is missing.
+func (s *Server) stream(w http.ResponseWriter, gr schema.GroupResource, name string, write func(io.Writer) error) error {
 	out := &snapshotBody{w: w, out: timed(w, snapshotStall)}
-	err := s.config.Backend.Snapshot(r.Context(), out)
+	err := write(out)
 	switch {
 	case err != nil && !out.began:
-		return ofBackend(err, holonResource("snapshot"), "")
+		return ofBackend(err, gr, name)
 	case err != nil:
 		s.log.Warn("a snapshot was not finished", "error", err)
 		panic(http.ErrAbortHandler)

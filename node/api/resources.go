@@ -111,6 +111,7 @@ const (
 	ClusterRoles        = "clusterroles.rbac.authorization.k8s.io"
 	ClusterRoleBindings = "clusterrolebindings.rbac.authorization.k8s.io"
 	Revocations         = "revocations.holon.dev"
+	Snapshots           = "snapshots.holon.dev"
 )
 
 func core(kind string) schema.GroupVersionKind {
@@ -124,7 +125,7 @@ func apps(kind string) schema.GroupVersionKind {
 var scaleKind = schema.GroupVersionKind{Group: "autoscaling", Version: "v1", Kind: "Scale"}
 
 // kinds is everything that is served, in the order of discovery.
-var kinds = slices.Concat(ordinaryKinds, grantKinds, reviewKinds, []*kind{serviceKind, endpointSliceKind, serviceAccountKind, leaseKind, claimKind, volumeKind, storageClassKind, revocationKind, conflictKind, nodeMetricsKind, podMetricsKind})
+var kinds = slices.Concat(ordinaryKinds, grantKinds, reviewKinds, []*kind{serviceKind, endpointSliceKind, serviceAccountKind, leaseKind, claimKind, volumeKind, storageClassKind, revocationKind, snapshotKind, conflictKind, nodeMetricsKind, podMetricsKind})
 
 var ordinaryKinds = []*kind{
 	{

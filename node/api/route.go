@@ -139,6 +139,11 @@ func (s *Server) serveSubresource(w http.ResponseWriter, r *http.Request, t *tar
 		return s.portForward(w, r, t)
 	case Pods + "/eviction":
 		return s.evict(w, r, t)
+	case Snapshots + "/data":
+		if r.Method != http.MethodGet {
+			return notAllowed(t, r.Method, "")
+		}
+		return s.snapshotData(w, r, t)
 	case ServiceAccounts + "/token":
 		return s.createAccountToken(w, r, t)
 	case Deployments + "/scale", StatefulSets + "/scale":

@@ -15,18 +15,12 @@ import (
 // written by the node that admits the first run that uses it, before that run is ordered;
 // from then on pods that name the claim run there or nowhere.
 type claims struct {
+	bearers
 	byKey map[state.Key]*state.Claim
-	// of names the key of every object that a claim's record holds here, dead ones
-	// included; dead are those that somebody deleted. Who lost his name to an older object
-	// in a merge was not deleted by anybody: his data stays.
-	of   map[crdt.UID]state.Key
-	dead map[crdt.UID]bool
-	// uids are those of one key.
-	uids map[state.Key][]crdt.UID
 }
 
 func newClaims() claims {
-	return claims{byKey: map[state.Key]*state.Claim{}, of: map[crdt.UID]state.Key{}, dead: map[crdt.UID]bool{}, uids: map[state.Key][]crdt.UID{}}
+	return claims{newBearers(), map[state.Key]*state.Claim{}}
 }
 
 // reindexClaim follows a claim, and has those looked at that use it.
@@ -36,27 +30,13 @@ func (c *Core) reindexClaim(key state.Key, rec *crdt.Record) error {
 		return err
 	}
 	x := &c.index.claims
-	for _, uid := range x.uids[key] {
-		delete(x.of, uid)
-		delete(x.dead, uid)
-	}
 	before := x.byKey[key]
-	delete(x.byKey, key)
-	delete(x.uids, key)
-	if rec != nil {
-		for uid, o := range rec.Objects {
-			x.of[uid], x.uids[key] = key, append(x.uids[key], uid)
-			if o.Dead != nil && (claim == nil || !claim.Losers[uid]) {
-				x.dead[uid] = true
-			}
-		}
-	}
-	if claim != nil {
-		for uid := range claim.Losers { // the mark outlives the object
-			x.of[uid], x.uids[key] = key, append(x.uids[key], uid)
-		}
+	if delete(x.byKey, key); claim != nil {
 		x.byKey[key] = claim
+		x.follow(key, rec, claim.Losers)
 		c.sayLeft(before, claim)
+	} else {
+		x.follow(key, rec, nil)
 	}
 	c.touchClaimants(key)
 	c.derived.dirty, c.runner.dirty = true, true // a volume here may be unused now
@@ -278,12 +258,12 @@ func (c *Core) claimDeeds(w *state.Workload, slots []state.Slot) (deeds []deed) 
 	return deeds
 }
 
-// spareLoser keeps what is worth keeping of a claim that is deleted because an older one
-// bears its name: the mark that nobody wanted its data gone, its own marks of those that
-// had lost to it before, whose volume it may have, and where its data is, if the other has
-// none.
+// spareLoser keeps what is worth keeping of a claim or a Snapshot that is deleted because an
+// older one bears its name: the mark that nobody wanted its data gone, its own marks of those
+// that had lost to it before, whose data it may have, and where the data of a claim is, if the
+// other has none.
 func (c *Core) spareLoser(key state.Key, loser crdt.UID) error {
-	if key.Resource() != state.Claims {
+	if key.Resource() != state.Claims && key.Resource() != state.Snapshots {
 		return nil
 	}
 	rec := c.store.record(key)
@@ -303,6 +283,9 @@ func (c *Core) spareLoser(key state.Key, loser crdt.UID) error {
 		if err := c.set(key, live.UID, marks); err != nil {
 			return err
 		}
+	}
+	if key.Resource() == state.Snapshots {
+		return nil
 	}
 	theirs, ours := state.BindingOf(rec.Objects[loser]), state.BindingOf(live)
 	if theirs.Node == "" || ours != (state.Binding{}) {

@@ -91,6 +91,8 @@ const (
 	ShortRule    Rule = "short"   // memory is short only if a sample says so
 	PaceRule     Rule = "pace"    // one eviction, then a pause
 	ShunRule     Rule = "shun"    // what was evicted is not taken back while the pressure lasts
+	CopyRule     Rule = "copy"    // a copy of a Snapshot goes once that is known to be deleted
+	DurableRule  Rule = "durable" // a copy is told of once it is durable
 )
 
 func (c *Config) validate() error {
@@ -134,6 +136,7 @@ type Core struct {
 	sched    schedule
 	runner   runner
 	derived  derived
+	copies   copies
 	host     Host
 	pressure pressure
 }
@@ -151,6 +154,7 @@ func New(cfg Config, now Instant, load func(prefix string, f func(key string, va
 	c.runner = newRunner()
 	c.derived = newDerived()
 	c.pressure.evicted = map[state.SlotID]eviction{}
+	c.copies = newCopies()
 	c.sync = newSyncer(cfg.Seed)
 	c.floors, c.limits, c.departed = newFloors(), newLimits(), newDeparted()
 	if err := c.departed.load(load); err != nil {
@@ -199,6 +203,10 @@ func (c *Core) Step(now Instant, ev Event) Ready {
 		c.measured(ev)
 	case Arrived:
 		c.arrived(ev.Run)
+	case CopiesFound:
+		c.copiesFound(ev)
+	case CopyEnded:
+		c.copyEnded(ev)
 	case HostChanged:
 		c.hostChanged(ev.Host)
 	case Asked:
@@ -236,6 +244,7 @@ func (c *Core) settle() {
 	c.keepTime()
 	c.plan()
 	c.reconcile()
+	c.keepCopies()
 	c.derive()
 	c.publishStatus()
 	c.persistMarks()

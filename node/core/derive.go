@@ -16,6 +16,7 @@ import (
 type derived struct {
 	dirty     bool
 	all       bool
+	snapshots bool // what is said of them may have changed
 	workloads map[crdt.UID]bool
 	objects   map[crdt.UID]map[state.Key]bool // what each workload shows; false: another does, of that name
 	nodes     map[string]bool                 // that are shown
@@ -150,6 +151,7 @@ func (c *Core) derive() {
 	c.deriveServices()
 	c.deriveNamespaces()
 	c.deriveClaims()
+	c.deriveSnapshots()
 	nodes := c.dueNodes()
 	for _, name := range nodes {
 		c.deriveNode(name)
@@ -484,7 +486,7 @@ func withoutRuns(s *state.NodeStatus) string {
 		return ""
 	}
 	bare := *s
-	bare.Runs, bare.Seq, bare.Wall = nil, 0, 0
+	bare.Runs, bare.Copies, bare.Seq, bare.Wall = nil, nil, 0, 0
 	return string(bare.Encode())
 }
 

@@ -18,6 +18,7 @@ type index struct {
 	podMeta    map[string]podMeta            // by pod UID
 	budgets    map[string]map[string]*budget // by namespace and name
 	claims     claims
+	snapshots  snapshots
 	services   services
 	priorities priorities
 	jobs       jobTimes
@@ -63,7 +64,7 @@ func newIndex(node string) index {
 		node: node, lives: newLives(), strays: map[crdt.UID]bool{}, here: map[crdt.UID]map[int]bool{},
 		nodes: map[string]state.Node{}, workloads: map[crdt.UID]*state.Workload{}, byKey: map[state.Key]crdt.UID{},
 		slots: map[crdt.UID]map[int]state.Slot{}, revisions: map[crdt.UID]map[string]revision{},
-		podMeta: map[string]podMeta{}, budgets: map[string]map[string]*budget{}, services: newServices(), claims: newClaims(), priorities: priorities{classes: map[string]state.PriorityClass{}}, retired: map[crdt.UID]bool{}, losers: map[crdt.UID]state.Key{},
+		podMeta: map[string]podMeta{}, budgets: map[string]map[string]*budget{}, services: newServices(), claims: newClaims(), snapshots: snapshots{newBearers(), map[state.Key]*state.Snapshot{}}, priorities: priorities{classes: map[string]state.PriorityClass{}}, retired: map[crdt.UID]bool{}, losers: map[crdt.UID]state.Key{},
 		jobs: jobTimes{}, crons: map[crdt.UID]*state.CronJob{}, owned: map[crdt.UID]map[crdt.UID]owned{}, touched: map[crdt.UID]bool{}, keys: map[state.Key]bool{}, dirtyAll: true,
 	}
 }
@@ -112,6 +113,8 @@ func (c *Core) reindex(key state.Key, rec *crdt.Record) {
 		err = x.reindexPriority(key, rec)
 	case state.Claims:
 		err = c.reindexClaim(key, rec)
+	case state.Snapshots:
+		err = c.reindexSnapshot(key, rec)
 	case state.Budgets:
 		c.derived.dirty = true
 		err = x.reindexBudget(key, rec)

@@ -90,6 +90,7 @@ type Host struct {
 //	Probe    attempts to be made at once: they change nothing and need not wait for Persist
 //	Measure  what pods use is asked for, if it is not nil: it need not wait either
 //	Hook     what containers are told that have started
+//	Copies   orders to the disk: files of Snapshots, which hold what was persisted by now
 //	Facts    what happened, in words
 //	Wake     replaces any earlier wake; a late or doubled one is harmless
 type Ready struct {
@@ -107,6 +108,7 @@ type Ready struct {
 	Probe     []Probe
 	Measure   *Measure
 	Hook      []Hook
+	Copies    []CopyOrder
 	Facts     []Fact
 	Wake      Instant
 }

@@ -149,6 +149,9 @@ func (c *Core) touchNode(node string, before, after *state.NodeStatus, all bool)
 	if before == nil {
 		before = &state.NodeStatus{}
 	}
+	if !slices.Equal(before.Copies, after.Copies) {
+		c.derived.snapshots, c.derived.dirty = true, true
+	}
 	old, new, j := before.Runs, after.Runs, 0
 	all = all || before.HostIP != after.HostIP
 	for i := range old { // both are sorted by run, or else more is touched
@@ -227,7 +230,7 @@ func (c *Core) publishStatus() {
 
 func sameStatus(a, b *state.NodeStatus) bool {
 	sameRun := func(r, o state.RunStatus) bool { return r.Equal(&o) }
-	return slices.EqualFunc(a.Runs, b.Runs, sameRun) && withoutRuns(a) == withoutRuns(b)
+	return slices.EqualFunc(a.Runs, b.Runs, sameRun) && slices.Equal(a.Copies, b.Copies) && withoutRuns(a) == withoutRuns(b)
 }
 
 // describe is the status of this node, without its Seq.
@@ -248,7 +251,7 @@ func (c *Core) describe() *state.NodeStatus {
 		ready = state.Condition{Type: "Ready", Reason: "Starting", Message: "the runtime has not answered yet"}
 	}
 	s.Conditions = append(c.pressure.conditions(), ready)
-	s.Runs = c.runner.report(c)
+	s.Runs, s.Copies = c.runner.report(c), c.reportCopies()
 	s.Abridge()
 	return s
 }

@@ -44,11 +44,11 @@ func (c *Core) volumeFate(name string) (v KeptVolume) {
 		return v
 	}
 	x := &c.index.claims
-	key, known := x.of[uid]
+	key := x.of[uid]
 	claim := x.byKey[key]
 	v.Claim = key
 	switch {
-	case known && x.dead[uid], !known && c.departed.known[uid]:
+	case c.buried(&x.bearers, uid):
 		v.State = VolumeGoes
 	case claim != nil && claim.Node == c.cfg.Node && claim.Volume == name:
 		v.State = VolumeBound

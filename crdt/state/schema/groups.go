@@ -26,6 +26,10 @@ var Resources = map[string]string{
 	"leases.coordination.k8s.io":                    "k8s.io/api/coordination/v1.Lease",
 }
 
+// Own are the kinds of holon's own that can be changed: their metadata is that of all kinds,
+// and their spec changes as a whole.
+var Own = []string{"snapshots.holon.dev"}
+
 // Groups are the types that holon keeps together although Kubernetes would merge
 // their fields: half of one change and half of another is nonsense there. The
 // value says why.

@@ -267,6 +267,8 @@ var types = [...]Type{
 	140: {Kind: Struct, named: []field{{"whenDeleted", 0}, {"whenScaled", 0}}},
 	// v1.StatefulSetOrdinals
 	141: {Kind: Struct, named: []field{{"start", 0}}},
+	// snapshots.holon.dev
+	142: {Kind: Struct, named: []field{{"apiVersion", 0}, {"kind", 0}, {"metadata", 3}, {"spec", 1}}},
 }
 
 var roots = [...]root{
@@ -290,5 +292,6 @@ var roots = [...]root{
 	{"secrets", 128},
 	{"serviceaccounts", 129},
 	{"services", 130},
+	{"snapshots.holon.dev", 142},
 	{"statefulsets.apps", 136},
 }

@@ -62,6 +62,21 @@ func (w *walker) roots() error {
 		}
 		w.root[resource] = i
 	}
+	return w.own()
+}
+
+// own adds the kinds that k8s.io/api knows nothing of.
+func (w *walker) own() error {
+	metadata, err := w.named("k8s.io/apimachinery/pkg/apis/meta/v1.ObjectMeta", nil)
+	if err != nil {
+		return err
+	}
+	scalar, atomic := w.known[schema.Scalar.String()], w.known[schema.Atomic.String()]
+	for _, resource := range schema.Own {
+		w.root[resource] = w.add(resource, &node{name: resource, kind: schema.Struct, named: map[string]int{
+			"apiVersion": scalar, "kind": scalar, "metadata": metadata, "spec": atomic,
+		}})
+	}
 	return nil
 }
 
