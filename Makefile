@@ -13,7 +13,7 @@ SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 TEST_FLAGS := -race -p 2 -timeout 40m
 # The seeded world is one goroutine per history: the race detector, which the line
 # before has it pass with a few, would only make the many slow.
-WORLD_FLAGS := -run '^(TestHistories|TestWorkloadsWithPolicies|TestSets|TestJobsInHistories|TestCronJobsInHistories|TestVolumesInHistories|TestProbesInHistories|TestInitsInHistories|TestPressureInHistories|TestLivesInHistories)$$' -v -count=1 -timeout 12h
+WORLD_FLAGS := -run '^(TestHistories|TestWorkloadsWithPolicies|TestSets|TestJobsInHistories|TestCronJobsInHistories|TestVolumesInHistories|TestSnapshotsInHistories|TestProbesInHistories|TestInitsInHistories|TestPressureInHistories|TestLivesInHistories)$$' -v -count=1 -timeout 12h
 LIVE       := ./testnet/live/...
 # The live tests make mounts, network namespaces and containers, so they run as
 # root; what runs as root is only the test binary, not the compiler.

@@ -33,7 +33,7 @@ func (n *Node) audit(ready *core.Ready) (issued []func()) {
 			for uid := range crdt.Join(change.Record, nil).Objects {
 				w.sets[uid] = true
 			}
-		case state.Claims:
+		case state.Claims, state.Snapshots:
 			w.noteClaims(change.Key, change.Record)
 		case state.Pods:
 			for uid := range crdt.Join(change.Record, nil).Objects {

@@ -23,6 +23,7 @@ type Counts struct {
 	ClaimStarts, RunsAway, Abandoned                 int // where there are claims
 	VolumesRemoved, VolumesUnused                    int
 	Squeezes, Pressed, PressedPods, Filled           int // where memory or room for files is short
+	CopiesWritten, CopiesRemoved, CopiesRefused      int // where there are Snapshots
 	CronRuns, ClocksSet                              int // where there are CronJobs
 	Ended, Released, Collected                       int // deleted; finalizers taken; deleted with their owners
 	Torn                                             int // crashes between a drop and what follows from it
@@ -66,7 +67,7 @@ func (c *Counts) accounts(now, before core.Counters) {
 
 // rare are shown by stories, and by the histories of kind policies: nodes that keep the rules forge nothing and flood
 // nobody, and what the fingerprints find is what all else has missed.
-var rare = map[string]bool{"Squeezes": true, "Pressed": true, "PressedPods": true, "Filled": true, "Released": true, "Collected": true, "ClaimStarts": true, "RunsAway": true, "Abandoned": true, "VolumesRemoved": true, "VolumesUnused": true, "Orphaned": true, "ProbesFailed": true, "ProbeKills": true, "Hooks": true, "InitsRun": true, "JobsDone": true, "JobsFailed": true, "CronRuns": true, "ClocksSet": true, "Relabels": true, "OrderedStarts": true, "SetTwice": true, "Taints": true, "Halts": true, "Evictions": true, "Rebalanced": true, "Poisoned": true, "Limited": true, "Divergences": true, "Repaired": true, "SentBack": true}
+var rare = map[string]bool{"Squeezes": true, "Pressed": true, "PressedPods": true, "Filled": true, "Released": true, "Collected": true, "ClaimStarts": true, "RunsAway": true, "Abandoned": true, "VolumesRemoved": true, "VolumesUnused": true, "CopiesWritten": true, "CopiesRemoved": true, "CopiesRefused": true, "Orphaned": true, "ProbesFailed": true, "ProbeKills": true, "Hooks": true, "InitsRun": true, "JobsDone": true, "JobsFailed": true, "CronRuns": true, "ClocksSet": true, "Relabels": true, "OrderedStarts": true, "SetTwice": true, "Taints": true, "Halts": true, "Evictions": true, "Rebalanced": true, "Poisoned": true, "Limited": true, "Divergences": true, "Repaired": true, "SentBack": true}
 
 // Zeros names what never happened.
 func (c *Counts) Zeros() []string { return zeros(reflect.ValueOf(c).Elem()) }

@@ -16,9 +16,12 @@ type disk struct {
 	pairs  map[string][]byte
 	ever   map[state.Key]crdt.Vector // of every record that it held, purged or not
 	freeAt time.Duration             // when the sync under way ends
+	files  map[crdt.UID]state.SnapshotCopy
 }
 
-func newDisk() *disk { return &disk{pairs: map[string][]byte{}, ever: map[state.Key]crdt.Vector{}} }
+func newDisk() *disk {
+	return &disk{pairs: map[string][]byte{}, ever: map[state.Key]crdt.Vector{}, files: map[crdt.UID]state.SnapshotCopy{}}
+}
 
 func (d *disk) load(prefix string, f func(key string, value []byte) error) error {
 	for _, key := range slices.Sorted(maps.Keys(d.pairs)) {
@@ -46,7 +49,7 @@ func (d *disk) apply(batch []crdt.KV) {
 
 // copy is the disk as it is now, for one who puts it back later.
 func (d *disk) copy() *disk {
-	return &disk{pairs: maps.Clone(d.pairs), ever: maps.Clone(d.ever)}
+	return &disk{pairs: maps.Clone(d.pairs), ever: maps.Clone(d.ever), files: maps.Clone(d.files)}
 }
 
 // wrote joins the vector of a record to those it ever had.

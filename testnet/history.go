@@ -41,6 +41,8 @@ type Shape struct {
 	Crons bool
 	// Pressure: other programs use so much of hosts' memory that pods are evicted.
 	Pressure bool
+	// Snapshots: nodes keep copies, and have room for them or not.
+	Snapshots bool
 	// Lives: objects have finalizers and owners.
 	Lives bool
 }
@@ -52,7 +54,12 @@ func Play(cfg Config, shape Shape) (*World, []string) { return play(cfg, shape, 
 func play(cfg Config, shape Shape, onStep func(string)) (*World, []string) {
 	shape.Odds, shape.Outage, shape.Tears = cmp.Or(shape.Odds, 6), cmp.Or(shape.Outage, 5*time.Second), cmp.Or(shape.Tears, 50)
 	w := New(cfg)
-	w.onStep, w.shape = onStep, shape
+	w.onStep, w.shape, w.keeps = onStep, shape, shape.Snapshots
+	if w.keeps {
+		for _, n := range w.nodes {
+			n.keepFiles()
+		}
+	}
 	w.Run(4 * time.Second)
 	if shape.Crons {
 		w.tellClocks()
@@ -83,6 +90,9 @@ func play(cfg Config, shape Shape, onStep func(string)) (*World, []string) {
 	if shape.Pressure {
 		w.auditPressed()
 	}
+	if shape.Snapshots {
+		w.judgeSnapshots()
+	}
 	if len(w.Violations()) > 0 {
 		return w, w.Violations()
 	}
@@ -111,6 +121,9 @@ func (w *World) operate() {
 		return
 	case w.shape.Lives && w.rng.IntN(3) > 0:
 		n.operateLives()
+		return
+	case w.shape.Snapshots && w.rng.IntN(2) == 0:
+		n.operateSnapshots()
 		return
 	case w.shape.Volumes && w.rng.IntN(2) == 0:
 		n.operateVolumes()
@@ -339,7 +352,7 @@ func (n *Node) putPod(name string) {
 }
 
 func (n *Node) remove(key state.Key) {
-	if key.Resource() == state.Claims {
+	if r := key.Resource(); r == state.Claims || r == state.Snapshots {
 		n.w.forget(crdt.Join(n.newest[key], nil))
 	}
 	if live := n.seen[key].Live(); live != nil {

@@ -42,9 +42,11 @@ var kinds = map[string]func(*Config, *Shape){
 	"pressure": func(_ *Config, s *Shape) {
 		s.Pressure, s.Policies, s.Jobs, s.Ops, s.Every, s.Calm = true, true, true, s.Ops/2, time.Second, time.Minute
 	},
-	"lives":         func(_ *Config, s *Shape) { s.Lives = true },
-	"volumes":       func(_ *Config, s *Shape) { s.Volumes = true },
-	"volumes-split": func(_ *Config, s *Shape) { s.Volumes, s.Odds = true, 2 },
+	"lives":           func(_ *Config, s *Shape) { s.Lives = true },
+	"volumes":         func(_ *Config, s *Shape) { s.Volumes = true },
+	"volumes-split":   func(_ *Config, s *Shape) { s.Volumes, s.Odds = true, 2 },
+	"snapshots":       func(_ *Config, s *Shape) { s.Snapshots, s.Calm = true, 50*time.Second },
+	"snapshots-split": func(_ *Config, s *Shape) { s.Snapshots, s.Calm, s.Odds = true, 50*time.Second, 2 },
 	"crons": func(_ *Config, s *Shape) {
 		s.Crons, s.Ops, s.Every, s.Calm = true, s.Ops/2, 3*time.Second, 3*time.Minute
 	},
@@ -185,6 +187,18 @@ const volumesPlayed = 12
 func TestVolumesInHistories(t *testing.T) {
 	total := playKinds(t, volumesPlayed, "volumes", "volumes-split")
 	if c := &total; c.ClaimStarts == 0 || c.RunsAway == 0 || c.Abandoned == 0 || c.VolumesRemoved == 0 || c.VolumesUnused == 0 {
+		t.Errorf("something never happened: %+v", total)
+	}
+}
+
+// snapshotsPlayed is how many histories TestSnapshotsInHistories plays of each kind.
+const snapshotsPlayed = 10
+
+// TestSnapshotsInHistories plays histories in which nodes are asked to keep copies, and people
+// delete what asks for them.
+func TestSnapshotsInHistories(t *testing.T) {
+	total := playKinds(t, snapshotsPlayed, "snapshots", "snapshots-split")
+	if c := &total; c.CopiesWritten == 0 || c.CopiesRemoved == 0 || c.CopiesRefused == 0 || c.PowerCuts == 0 || c.DiskLosts == 0 {
 		t.Errorf("something never happened: %+v", total)
 	}
 }

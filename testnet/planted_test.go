@@ -21,13 +21,15 @@ var plantedKinds = map[Bug]string{
 	EvictEagerly: "pressure",
 	EvictAll:     "pressure",
 	TakeBack:     "pressure",
+	LoseCopies:   "snapshots",
+	HastyCopies:  "snapshots",
 	NoOrphanRule: "blackouts", // who dropped a workload buries what is left of it, if he lives
 }
 
 // TestPlantedBugs shows that every rule is needed: each bug is caught, by the
 // rule that is there for it, within a few histories.
 func TestPlantedBugs(t *testing.T) {
-	for _, bug := range []Bug{SendFirst, AckFirst, ReuseCounters, DeafSync, KeepRuns, OpenDoor, EagerHomes, RunTwice, AllAtOnce, NoStalePath, NoIngestRule, NoOrphanRule, KeepReplica, TwoNames, StrayRuns, EvictEagerly, EvictAll, TakeBack, NoHold, NoRelease, NoProof} {
+	for _, bug := range []Bug{SendFirst, AckFirst, ReuseCounters, DeafSync, KeepRuns, OpenDoor, EagerHomes, RunTwice, AllAtOnce, NoStalePath, NoIngestRule, NoOrphanRule, KeepReplica, TwoNames, StrayRuns, EvictEagerly, EvictAll, TakeBack, NoHold, NoRelease, NoProof, LoseCopies, HastyCopies} {
 		t.Run(string(bug), func(t *testing.T) {
 			t.Parallel()
 			for s := uint64(1); s <= plantedSeeds; s++ {

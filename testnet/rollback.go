@@ -29,7 +29,11 @@ func (w *World) rollBack(n *Node, marked bool) {
 	w.crash(n, true)
 	n.host.Crash(w.now) // also if only the daemon was down
 	n.powerCuts++
+	files := n.disk.files
 	n.disk = n.copies[w.rng.IntN(len(n.copies))].copy()
+	if w.keeps && w.rng.IntN(2) == 0 { // only the database is
+		n.disk.files = files
+	}
 	w.did("%s is rolled back to an older disk, noticed: %v", n.name, marked)
 	w.ledger.DiskLost(n.name)
 	if marked {

@@ -55,6 +55,8 @@ type Node struct {
 	down      string // why the runtime does not answer
 	drains    bool
 	leaving   bool // everything here stops
+	full      bool // there is no room for copies on its disk
+	copying   bool // an order for one is under way
 
 	admittedAt time.Duration // when it admitted somebody last
 	admittedBy p2p.PeerID    // who let it in again
@@ -199,6 +201,7 @@ func (n *Node) start() {
 		n.seen[change.Key], n.newest[change.Key] = change.Record, change.Record
 	}
 	n.counted = core.Counters{}
+	n.keepFiles()
 	n.tellHost()
 	n.observe()
 	n.pollHost(n.boot)
@@ -286,7 +289,7 @@ func (n *Node) step(ev core.Event) {
 		ready.Acks = nil
 	}
 	n.rewake(ready.Wake)
-	if len(ready.Persist)+len(ready.Acks)+len(ready.Changed)+len(ready.Run)+len(ready.Members)+len(ready.Send)+len(ready.Derived)+len(ready.Probe)+len(ready.Hook) == 0 {
+	if len(ready.Persist)+len(ready.Acks)+len(ready.Changed)+len(ready.Run)+len(ready.Members)+len(ready.Send)+len(ready.Derived)+len(ready.Probe)+len(ready.Hook)+len(ready.Copies) == 0 {
 		return
 	}
 	synced := max(n.disk.freeAt, w.now)
@@ -351,6 +354,9 @@ func (n *Node) release(ready *core.Ready) {
 	for _, h := range ready.Hook {
 		n.tellStarted(h)
 	}
+	for _, o := range ready.Copies {
+		n.copyLater(o)
+	}
 }
 
 func (n *Node) answer(acks []core.Ack) {
@@ -376,6 +382,7 @@ func (n *Node) send(e core.Envelope) {
 
 // judgeSent looks whether all that a frame carries is on disk here.
 func (n *Node) judgeSent(frame []byte) {
+	n.judgeTold(frame)
 	records := core.RecordsIn(frame)
 	if core.IsChunk(frame) && len(records) > 0 {
 		n.w.Counts.Pulls++

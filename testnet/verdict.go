@@ -21,6 +21,7 @@ func (w *World) calm() {
 	w.calmClocks()
 	for _, n := range w.nodes {
 		n.clear()
+		n.full = false
 	}
 	for _, n := range w.nodes {
 		if n.down != "" {
@@ -208,6 +209,7 @@ func (w *World) finally() {
 	// Who was away until a delete was purged elsewhere puts the claim aside, and keeps the data.
 	if accounts := &w.Counts.Core; !lost && w.Counts.MemberEvictions == 0 && accounts.Superseded+accounts.Dropped == 0 {
 		w.noVolumes()
+		w.noCopies()
 	}
 }
 

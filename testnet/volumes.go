@@ -217,18 +217,23 @@ func (n *Node) bindingOf(spec *runtime.Spec, volume string) (b state.Binding, cl
 func (n *Node) auditDiscard(o core.Order) {
 	w := n.w
 	w.Counts.VolumesRemoved++
-	uid, _ := state.ClaimOfVolume(o.Volume)
-	deleted := w.forgotten[uid] || w.unwanted[o.Volume]
-	for other := range w.forgotten { // who lost his name to another one goes with that one
-		deleted = deleted || w.nameLost[uid] && w.claimUIDs[other] == w.claimUIDs[uid]
-	}
-	if !deleted {
+	if uid, _ := state.ClaimOfVolume(o.Volume); !w.deleted(uid) && !w.unwanted[o.Volume] {
 		w.violate("anytime: %s removes volume %s, whose claim nobody has deleted", n.name, o.Volume)
 	}
 }
 
-// noteClaims remembers which objects ever bore the name of a claim, and who lost it in a
-// merge.
+// deleted reports whether a user has deleted a claim or a Snapshot, or what it had lost its
+// name to.
+func (w *World) deleted(uid crdt.UID) bool {
+	deleted := w.forgotten[uid]
+	for other := range w.forgotten {
+		deleted = deleted || w.nameLost[uid] && w.claimUIDs[other] == w.claimUIDs[uid]
+	}
+	return deleted
+}
+
+// noteClaims remembers which objects ever bore the name of a claim or a Snapshot, and who lost
+// it in a merge.
 func (w *World) noteClaims(key state.Key, rec *crdt.Record) {
 	for uid, o := range crdt.Join(rec, nil).Objects {
 		w.claimUIDs[uid] = key
@@ -238,7 +243,7 @@ func (w *World) noteClaims(key state.Key, rec *crdt.Record) {
 	}
 }
 
-// forget remembers what a user deletes with a claim.
+// forget remembers what a user deletes with a claim or a Snapshot.
 func (w *World) forget(rec *crdt.Record) {
 	for uid, o := range rec.Objects {
 		if o.Dead == nil {
@@ -279,11 +284,11 @@ func (n *Node) auditAway(pods []runtime.Status) {
 	}
 }
 
-// forgetClaims deletes what is left of claims, at the very end.
+// forgetClaims deletes what is left of claims and Snapshots, at the very end.
 func (w *World) forgetClaims() {
 	n := w.nodes[0]
 	for _, key := range slices.Sorted(maps.Keys(n.seen)) {
-		if key.Resource() == state.Claims {
+		if r := key.Resource(); r == state.Claims || r == state.Snapshots {
 			n.remove(key)
 		}
 	}

@@ -56,6 +56,8 @@ const (
 	EvictAll     Bug = "evict-all"     // and does not wait for what one brings: auditEviction
 	TakeBack     Bug = "take-back"     // starts again what it has evicted: auditShunned
 	NoProof      Bug = "no-proof"      // an owner that is not here is taken for dead: auditLife
+	LoseCopies   Bug = "lose-copies"   // a copy goes whose Snapshot is merely not here: auditCopyOrder
+	HastyCopies  Bug = "hasty-copies"  // a copy is told of before it is durable: judgeTold
 )
 
 // ablates is the core's rule that a bug switches off.
@@ -64,7 +66,7 @@ func (b Bug) ablates() core.Rule {
 		EagerHomes: core.MajorityRule, RunTwice: core.SetRule, NoStalePath: core.StaleRule, NoIngestRule: core.IngestRule,
 		NoOrphanRule: core.OrphanRule, KeepReplica: core.ReplicaRule, TwoNames: core.CronRule, StrayRuns: core.ClaimRule,
 		EvictEagerly: core.ShortRule, EvictAll: core.PaceRule, TakeBack: core.ShunRule,
-		NoHold: core.HoldRule, NoRelease: core.ReleaseRule, NoProof: core.ProofRule,
+		NoHold: core.HoldRule, NoRelease: core.ReleaseRule, NoProof: core.ProofRule, LoseCopies: core.CopyRule, HastyCopies: core.DurableRule,
 	}[b]
 }
 
@@ -74,6 +76,7 @@ func (b Bug) Rule() string {
 		SendFirst: "before it was on its disk", AckFirst: "acknowledged", ReuseCounters: "twice",
 		DeafSync:     "differs between",
 		EvictEagerly: "MiB left", EvictAll: "after another pod", TakeBack: "that it has evicted",
+		LoseCopies: "which nobody has deleted", HastyCopies: "before it is on its disk",
 		NoHold: "holds", NoRelease: "nothing holds", NoProof: "may be alive",
 		NoStalePath: "", NoIngestRule: "takes in again", KeepReplica: "", NoOrphanRule: "is not here", TwoNames: "several Jobs", StrayRuns: "data is elsewhere", KeepRuns: "eventually: slot", OpenDoor: "with room for", EagerHomes: "moved the home", RunTwice: "in sight, says that it has it", AllAtOnce: "has begun before",
 	}[b]
@@ -98,8 +101,8 @@ type World struct {
 	twice  map[twicePair]time.Duration      // since when two nodes that see each other run a slot of one
 	homes  map[state.SlotID]map[string]bool // every home that a slot was given
 	away   map[awayRun]time.Duration        // since when runs go on where their data is not
-	// forgotten are claims that a user has deleted, nameLost those that a merge has;
-	// unwanted are volumes that a user has removed. claimUIDs are all objects that ever were.
+	// forgotten are claims and Snapshots that a user has deleted, nameLost those that a merge
+	// has; unwanted are volumes that a user has removed. claimUIDs are all objects that ever were.
 	forgotten, nameLost map[crdt.UID]bool
 	unwanted            map[string]bool
 	claimUIDs           map[crdt.UID]state.Key
@@ -113,6 +116,7 @@ type World struct {
 	keys                clusterKeys
 	trace               uint64 // hash of everything that happened, in order
 	onStep              func(line string)
+	keeps               bool     // nodes keep copies for Snapshots
 	shape               Shape    // of the history that is played; zero once it is calm
 	log                 []string // what clients did and what broke, in order
 }

@@ -88,7 +88,7 @@ func (SnapshotCopy) SwaggerDoc() map[string]string {
 	return map[string]string{
 		"":        "SnapshotCopy is what a node says of its copy.",
 		"node":    "The node that keeps it.",
-		"state":   "Kept: it is on the node's disk. Writing. Failed or Refused (there is no room): message says why, and it is tried again each minute. Waiting: the node has said nothing of it.",
+		"state":   "Kept: it is on the node's disk. Writing. Failed or Refused (there is no room): message says why, and it is tried again twice a minute. Waiting: the node has said nothing of it.",
 		"bytes":   "The size of the file.",
 		"objects": "How many objects of users are in it.",
 		"takenAt": "When it was written, by the clock of its node.",

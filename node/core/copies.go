@@ -14,7 +14,7 @@ import (
 
 // Pace of copies.
 const (
-	copyRetry    = time.Minute      // after a copy that could not be written or removed
+	copyRetry    = 30 * time.Second // after a copy that could not be written or removed
 	copyPatience = 30 * time.Second // for a sync that is under way when a copy is due
 )
 
@@ -123,7 +123,11 @@ func (c *Core) keepCopies() {
 	}
 	k.dirty = false
 	for _, uid := range sortedUIDs(k.kept) {
-		if c.goes(uid) && !c.waitsAgain(uid) {
+		switch {
+		case !c.goes(uid) || c.waitsAgain(uid):
+		case c.tells(uid): // until the next status, which says it no more
+			k.dirty, c.status.dirty = true, true
+		default:
 			c.orderCopy(CopyOrder{UID: uid, Name: c.nameOfSnapshot(uid), Remove: true})
 			return
 		}
@@ -154,6 +158,11 @@ func (c *Core) goes(uid crdt.UID) bool {
 		return s == nil || s.UID != uid
 	}
 	return c.buried(&x.bearers, uid)
+}
+
+// tells reports whether the own status, as it was sent last, has a copy.
+func (c *Core) tells(uid crdt.UID) bool {
+	return slices.ContainsFunc(c.status.own.Copies, func(file state.SnapshotCopy) bool { return file.UID == uid })
 }
 
 // waitsAgain reports whether the last attempt has failed and the next one is not due.
@@ -215,12 +224,18 @@ func (c *Core) reportCopies() (list []state.SnapshotCopy) {
 	if !c.copies.found {
 		return nil
 	}
+	under := CopyOrder{}
+	if c.copies.order != nil {
+		under = *c.copies.order
+	}
 	for _, uid := range sortedUIDs(c.copies.kept) {
-		list = append(list, c.copies.kept[uid])
+		if !c.goes(uid) && (under.UID != uid || !under.Remove) {
+			list = append(list, c.copies.kept[uid])
+		}
 	}
 	for _, s := range c.copiesDue() {
 		file, failed := c.copies.failed[s.UID]
-		if !failed || c.copies.order != nil && c.copies.order.UID == s.UID {
+		if !failed || under.UID == s.UID {
 			file = state.SnapshotCopy{UID: s.UID, State: state.CopyWriting}
 		}
 		file.Message = short(file.Message)

@@ -271,6 +271,18 @@ func RecordsIn(frame []byte) map[state.Key][]byte {
 	return found
 }
 
+// StatusIn is the status that a frame carries, for checkers; nil if it carries none.
+func StatusIn(frame []byte) *state.NodeStatus {
+	if len(frame) == 0 || frame[0] != kindStatus {
+		return nil
+	}
+	s, err := state.DecodeStatus(frame[1:])
+	if err != nil {
+		return nil
+	}
+	return s
+}
+
 // PutFrame is a put of records, for checkers that forge one.
 func PutFrame(records map[state.Key][]byte) []byte {
 	var body putBody
