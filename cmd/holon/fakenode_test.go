@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -30,6 +31,8 @@ type fakeNode struct {
 	serial int
 	events []map[string]any
 	tokens []api.TokenInfo
+
+	kept map[string][]byte // copies for Snapshots, by UID
 
 	conflicts []api.ConflictSpec
 	server    string // its own URL; set before anybody can ask
@@ -143,10 +146,15 @@ func (f *fakeNode) Mutate(_ context.Context, m api.Mutation) (api.Object, error)
 	}
 	objects := []api.Object{{Key: m.Key, Token: uint64(f.serial), Source: api.Decoded(value)}}
 	var gone []api.Key
+	var err error
 	switch m.Resource {
 	case "deployments.apps":
 		gone = f.derived(m.Key)
 		objects = append(objects, f.deploy(m.Key, value)...)
+	case "snapshots.holon.dev":
+		if value["status"], err = f.keep(metadata["uid"].(string), m.Name, value); err != nil {
+			return api.Object{}, err
+		}
 	case "nodes":
 		if notes, ok := metadata["annotations"].(map[string]any); ok && notes[state.DrainAnnotation] == "true" {
 			time.AfterFunc(50*time.Millisecond, func() { f.move(m.Name) }) // drain watches how they go
@@ -488,6 +496,43 @@ func (f *fakeNode) Snapshot(_ context.Context, w io.Writer) error {
 		return fmt.Errorf("the fake disk is gone")
 	}
 	_, err = out.Close()
+	return err
+}
+
+// keep writes a copy for a Snapshot on n1; any other node refuses one. What is said of that of
+// "rotten" is wrong.
+func (f *fakeNode) keep(uid, name string, value map[string]any) (status map[string]any, err error) {
+	var file bytes.Buffer
+	if err := f.Snapshot(context.Background(), &file); err != nil {
+		return nil, err
+	}
+	if f.kept == nil {
+		f.kept = map[string][]byte{}
+	}
+	f.kept[uid] = file.Bytes()
+	sum := fmt.Sprintf("%x", f.kept[uid][file.Len()-32:])
+	if name == "rotten" {
+		sum = strings.Repeat("0", len(sum))
+	}
+	spec, _ := value["spec"].(map[string]any)
+	nodes, _ := spec["nodes"].([]any)
+	phase, copies := "Kept", []any{}
+	for _, node := range append(nodes, "n1") {
+		item := map[string]any{"node": node, "state": "Kept", "bytes": int64(file.Len()), "objects": int64(3), "sha256": sum, "takenAt": "2026-01-02T03:04:05Z"}
+		if node != "n1" {
+			phase, item = "Partial", map[string]any{"node": node, "state": "Refused", "message": "no room"}
+		}
+		copies = append(copies, item)
+	}
+	return map[string]any{"phase": phase, "copies": copies}, nil
+}
+
+// SnapshotData is a copy that n1 keeps.
+func (f *fakeNode) SnapshotData(_ context.Context, q api.SnapshotQuery, w io.Writer) error {
+	f.mu.Lock()
+	file := f.kept[q.UID]
+	f.mu.Unlock()
+	_, err := w.Write(file)
 	return err
 }
 

@@ -56,6 +56,7 @@ var builtin = []resource{
 	{"rbac.authorization.k8s.io", "v1", "clusterrolebindings", "clusterrolebinding", "ClusterRoleBinding", nil, false, rbacv1.ClusterRoleBinding{}},
 	{"coordination.k8s.io", "v1", "leases", "lease", "Lease", nil, true, coordinationv1.Lease{}},
 	{"holon.dev", "v1", "revocations", "revocation", "Revocation", nil, false, api.Revocation{}},
+	{"holon.dev", "v1", "snapshots", "snapshot", "Snapshot", []string{"snap"}, false, api.Snapshot{}},
 	{"", "v1", "events", "event", "Event", []string{"ev"}, true, corev1.Event{}},
 }
 

@@ -18,18 +18,22 @@ const snapshotPath = ownGroup + "/snapshot"
 const notVolumes = "it holds the cluster's state, not the data in volumes"
 
 func newSnapshotCommand(a *app) *cobra.Command {
-	return groupCommand("snapshot", "Save the cluster's state to a file, and restore from it",
+	return groupCommand("snapshot", "Keep the cluster's state on nodes or in a file, and restore from it",
 		`A snapshot is one file with the whole state of the cluster as one node has it at
 one moment: every object, and holon's own records. It is checksummed, and may be
 taken from any node while the cluster works. It holds no data of volumes, and no
 private key of the cluster; like the database, it holds the contents of all
 ConfigMaps, so keep it as you keep those.
 
+'create' has the nodes keep copies on their own disks, 'save' writes one to a file.
+
 docs/recovery.md goes through what can be lost, and what brings it back.`,
-		`  holon snapshot save cluster.snap
+		`  holon snapshot create before-upgrade --wait
+  holon snapshot save cluster.snap
   holon snapshot inspect cluster.snap
   holon snapshot restore cluster.snap --objects deploy/web --dry-run   # into this cluster
   holon snapshot restore cluster.snap --new-cluster                    # all nodes are lost`,
+		snapshotCreateCommand(a), snapshotListCommand(a), snapshotRemoveCommand(a),
 		snapshotSaveCommand(a), snapshotInspectCommand(a), snapshotRestoreCommand(a))
 }
 
@@ -38,12 +42,17 @@ type saveOptions struct {
 	dataDir string
 	every   time.Duration
 	keep    int
+	kept    keptCopy
 }
 
 func (o *saveOptions) check(a *app, file string, scheduled, kept bool) error {
 	switch {
 	case file == "-" && isTerminal(a.out):
 		return usagef("a snapshot is no text: name a file, or redirect stdout")
+	case o.kept.of != "" && (scheduled || o.dataDir != ""):
+		return usagef("--of fetches a copy that a node keeps: leave out --schedule and --data-dir")
+	case o.kept.node != "" && o.kept.of == "":
+		return usagef("--node goes with --of; without them, --context says which node saves")
 	case kept && !scheduled:
 		return usagef("--keep goes with --schedule: one file is replaced")
 	case scheduled && (file == "-" || o.dataDir != ""):
@@ -85,6 +94,8 @@ it wrote itself. As a service of systemd:
   [Install]
   WantedBy=multi-user.target
 
+With --of it fetches a copy that a node keeps for a Snapshot ('holon snapshot create').
+
 With --data-dir it reads the disk of a node that does not run, such as the last one
 that is left of a cluster. The disk is not written to; a copy of the database is
 made beside FILE meanwhile.`,
@@ -92,6 +103,7 @@ made beside FILE meanwhile.`,
   holon --context n2 snapshot save cluster.snap     # as n2 has it
   holon snapshot save - | ssh backup 'cat > cluster.snap'
   holon snapshot save cluster.snap --schedule 6h --keep 28
+  holon snapshot save before.snap --of before-upgrade --node n2
   holon snapshot save last.snap --data-dir /mnt/olddisk/var/lib/holon`,
 		Args: wantArgs(1, 1, "the file to write, or - for stdout"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -105,25 +117,31 @@ made beside FILE meanwhile.`,
 			case o.dataDir != "":
 				return a.saveDisk(cmd.Context(), args[0], o.dataDir)
 			}
-			return a.saveNode(cmd.Context(), args[0])
+			return a.saveNode(cmd.Context(), args[0], o.kept)
 		},
 	}
 	f := c.Flags()
 	f.DurationVar(&o.every, "schedule", 0, "stay, and save so often: 6h; to FILE.<time>")
 	f.IntVar(&o.keep, "keep", 8, "with --schedule: how many files to keep")
 	f.StringVar(&o.dataDir, "data-dir", "", "read the data directory of a node that does not run")
+	o.kept.addFlags(c, "save a copy")
 	_ = c.MarkFlagDirname("data-dir")
 	return c
 }
 
-func (a *app) saveNode(ctx context.Context, file string) error {
+func (a *app) saveNode(ctx context.Context, file string, kept keptCopy) error {
 	c, err := a.connect()
 	if err != nil {
 		return err
 	}
 	wait := a.startProgress("saving the state of the cluster from %s", c.where)
 	defer wait.stop()
-	return a.save(file, wait, func(out io.Writer) (snapshotInfo, error) { return c.saveTo(ctx, out, wait) })
+	return a.save(file, wait, func(out io.Writer) (snapshotInfo, error) {
+		if kept.of != "" {
+			return c.fetchTo(ctx, kept, out, wait)
+		}
+		return c.saveTo(ctx, out, wait)
+	})
 }
 
 // save lets write fill a file or stdout, and says what became of it.
@@ -151,7 +169,12 @@ func (a *app) save(file string, wait *progress, write func(io.Writer) (snapshotI
 
 // saveTo streams a snapshot of the node to out and checks all of it on the way.
 func (c *client) saveTo(ctx context.Context, out io.Writer, wait *progress) (snapshotInfo, error) {
-	body, err := c.stream(ctx, request{path: snapshotPath, accept: "*/*"})
+	return c.saveFrom(ctx, request{path: snapshotPath, accept: "*/*"}, out, wait)
+}
+
+// saveFrom is saveTo of what a request answers.
+func (c *client) saveFrom(ctx context.Context, r request, out io.Writer, wait *progress) (snapshotInfo, error) {
+	body, err := c.stream(ctx, r)
 	if err != nil {
 		return snapshotInfo{}, err
 	}

@@ -49,6 +49,9 @@ func (c *client) wantedObjects(ctx context.Context, o restoreOptions) (*wanted, 
 		return nil, err
 	}
 	for _, t := range w.targets {
+		if t.Plural == "snapshots" {
+			return nil, usagef("Snapshots do not come back from a snapshot: make a new one with 'holon snapshot create'")
+		}
 		if t.Plural == "nodes" {
 			return nil, usagef("nodes do not come back from a snapshot: use 'holon label', or join the machine again")
 		}

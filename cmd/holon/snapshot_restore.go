@@ -33,6 +33,8 @@ type restoreOptions struct {
 
 	identity       string
 	withoutSecrets bool
+
+	kept keptCopy
 }
 
 // keys are those that open the Secrets of the snapshot.
@@ -43,9 +45,10 @@ func (o *restoreOptions) keys() (node.SecretKeys, error) {
 	return node.ReadSecretKeys(o.identity)
 }
 
-// leavesOut reports whether a record is not to be restored at all.
+// leavesOut reports whether a record is not to be restored at all. Of a Snapshot nodes would
+// make new copies, of what is restored and not of what it asked to keep.
 func (o *restoreOptions) leavesOut(key state.Key) bool {
-	return o.withoutSecrets && key.Resource() == state.Secrets
+	return key.Resource() == state.Snapshots || o.withoutSecrets && key.Resource() == state.Secrets
 }
 
 // open gives an object of the snapshot in the clear; nil if it is left out.
@@ -66,8 +69,12 @@ func whereTheKeysAre(err error) error {
 }
 
 // check refuses flags that do not go together.
-func (o *restoreOptions) check() error {
+func (o *restoreOptions) check(files int) error {
 	switch {
+	case (files == 0) == (o.kept.of == ""):
+		return usagef("name the file of a snapshot, or a Snapshot that nodes keep copies for with --of")
+	case o.kept.node != "" && o.kept.of == "":
+		return usagef("--node goes with --of")
 	case o.newCluster == (len(o.objects) > 0):
 		return usagef("say what to restore: --objects KIND/NAME into the present cluster, or --new-cluster")
 	case o.newCluster && (o.selector != "" || o.allNamespaces || o.dryRun || o.yes):
@@ -83,7 +90,7 @@ func (o *restoreOptions) check() error {
 func snapshotRestoreCommand(a *app) *cobra.Command {
 	var o restoreOptions
 	c := &cobra.Command{
-		Use:   "restore FILE (--objects KIND[/NAME] | --new-cluster)",
+		Use:   "restore (FILE | --of NAME) (--objects KIND[/NAME] | --new-cluster)",
 		Short: "Bring objects back from a snapshot",
 		Long: `Bring back what a snapshot holds. The file is read to its end and checked before
 anything is changed.
@@ -106,12 +113,21 @@ nodes, tokens and members are not taken over.`,
 		Example: `  holon snapshot restore cluster.snap --objects deploy/web --dry-run
   holon snapshot restore cluster.snap --objects deploy/web,cm/settings
   holon snapshot restore cluster.snap --objects cm,deploy -n shop -l app=web --yes
+  holon snapshot restore --of before-upgrade --objects deploy/web
   holon snapshot restore cluster.snap --new-cluster --data-dir /var/lib/holon
   holon up                                        # then start it there`,
-		Args: wantArgs(1, 1, "the file of a snapshot"),
+		Args: wantArgs(0, 1, "the file of a snapshot"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := o.check(); err != nil {
+			if err := o.check(len(args)); err != nil {
 				return err
+			}
+			if len(args) == 0 {
+				file, remove, err := a.fetched(cmd.Context(), o.kept)
+				if err != nil {
+					return err
+				}
+				defer remove()
+				args = []string{file}
 			}
 			if o.newCluster {
 				return a.restoreCluster(cmd.Context(), args[0], o)
@@ -130,6 +146,7 @@ nodes, tokens and members are not taken over.`,
 	f.StringVar(&o.name, "name", "", "with --new-cluster: the name of the node, a DNS label (default: the host name)")
 	f.StringVar(&o.identity, "identity", "", "identity.json of a node of the snapshot's cluster: opens its Secrets")
 	f.BoolVar(&o.withoutSecrets, "without-secrets", false, "leave Secrets out")
+	o.kept.addFlags(c, "in place of FILE: a copy")
 	_ = c.MarkFlagFilename("identity", "json")
 	_ = c.MarkFlagDirname("data-dir")
 	_ = c.RegisterFlagCompletionFunc("objects", a.completeTargets)

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -180,8 +179,7 @@ func (s *Server) snapshotData(w http.ResponseWriter, r *http.Request, t *target)
 		}
 	}
 	if len(q.Nodes) == 0 {
-		return apierrors.NewGenericServerResponse(http.StatusNotFound, "get", t.kind.groupResource(), t.name,
-			fmt.Sprintf("%s keeps no copy of it%s", or(node, "no node"), why), 0, false)
+		return statusError(http.StatusNotFound, metav1.StatusReasonNotFound, "%s keeps no copy for %s %q%s", or(node, "no node"), t.kind.groupResource(), t.name, why)
 	}
 	return s.stream(w, t.kind.groupResource(), t.name, func(out io.Writer) error { return s.config.Backend.SnapshotData(r.Context(), q, out) })
 }
