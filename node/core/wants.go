@@ -109,7 +109,10 @@ func (c *Core) wantSlot(w *state.Workload, s state.Slot) {
 			if c.runner.draining && c.runner.seen[id].ID == "" {
 				continue // nothing new starts on a node that is going down
 			}
-			r = &run{id: id, restart: map[string]*backoff{}, created: c.createdAt(id), stale: shows(template, "", "")}
+			r = &run{id: id, restart: map[string]*backoff{}, stale: shows(template, "", "")}
+		}
+		if r.created == "" { // it is new, or came before this node knew any time
+			r.created = c.createdAt(id)
 		}
 		c.runner.put(r, s)
 		r.workload, r.revision, r.template, r.wanted = w, revision, template, true
