@@ -178,8 +178,11 @@ func (s *Server) snapshotData(w http.ResponseWriter, r *http.Request, t *target)
 			why = fmt.Sprintf(" (%s)", or(c.Message, c.State))
 		}
 	}
-	if len(q.Nodes) == 0 {
-		return statusError(http.StatusNotFound, metav1.StatusReasonNotFound, "%s keeps no copy for %s %q%s", or(node, "no node"), t.kind.groupResource(), t.name, why)
+	switch {
+	case len(q.Nodes) == 0 && node == "":
+		return statusError(http.StatusNotFound, metav1.StatusReasonNotFound, "no node keeps a copy for %s %q", t.kind.groupResource(), t.name)
+	case len(q.Nodes) == 0:
+		return statusError(http.StatusNotFound, metav1.StatusReasonNotFound, "%s keeps no copy for %s %q%s", node, t.kind.groupResource(), t.name, why)
 	}
 	return s.stream(w, t.kind.groupResource(), t.name, func(out io.Writer) error { return s.config.Backend.SnapshotData(r.Context(), q, out) })
 }
