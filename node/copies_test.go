@@ -10,8 +10,10 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"holon/crdt"
 	"holon/crdt/state"
 	"holon/node/api"
+	"holon/node/core"
 )
 
 const roomForCopies = 1 << 30
@@ -160,4 +162,13 @@ func TestADamagedCopyIsSaidToBe(t *testing.T) {
 		n.forgetCopies("s")
 		c.await("it is gone", func() bool { return len(n.copies()) == 0 })
 	})
+}
+
+// What nobody will ask for is said to the operator, once per node.
+func TestStrayCopiesAreSaid(t *testing.T) {
+	v := &core.View{Strays: []core.StrayCopy{{Node: "n1", UID: crdt.UID{1}}, {Node: "n1", UID: crdt.UID{2}}, {Node: "n3", UID: crdt.UID{3}}}}
+	said := strayCopies(v)
+	if len(said) != 2 || !strings.HasPrefix(said[0], "n1 keeps ") || !strings.Contains(said[0], ": 2 in snapshots/ ") || !strings.Contains(said[0], " 01000000-0000-0000-0000-000000000000.snap") || !strings.HasPrefix(said[1], "n3 keeps ") {
+		t.Errorf("%q", said)
+	}
 }

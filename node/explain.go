@@ -161,7 +161,7 @@ func (n *Node) Status(context.Context) (api.ClusterStatus, error) {
 		}
 		s.Members = append(s.Members, info)
 	}
-	s.Sentences = slices.Concat(sentences(v, lost, n.disk.failing.Load()), unsteady(v, n.now()), pressed(v), clockOff(v), otherProfiles(v, id.Name), notes)
+	s.Sentences = slices.Concat(sentences(v, lost, n.disk.failing.Load()), unsteady(v, n.now()), pressed(v), clockOff(v), otherProfiles(v, id.Name), strayCopies(v), notes)
 	return s, nil
 }
 
@@ -232,6 +232,18 @@ func otherProfiles(v *core.View, self string) []string {
 		return nil
 	}
 	return []string{fmt.Sprintf("This node has the profile %s, others have another one: %s. Sides of a split are noticed at different times then: give all nodes the same `holon up --profile`.", own, strings.Join(others, ", "))}
+}
+
+// strayCopies says who keeps copies that nobody will ask for.
+func strayCopies(v *core.View) (say []string) {
+	for i := 0; i < len(v.Strays); {
+		first, count := v.Strays[i], 0
+		for ; i < len(v.Strays) && v.Strays[i].Node == first.Node; i++ {
+			count++
+		}
+		say = append(say, fmt.Sprintf("%s keeps what nobody here knows a Snapshot of: %d in %s/ of its data directory, such as %s%s. It stays, as it may be all that is left. Who does not want it stops the node and removes the file.", first.Node, count, SnapshotsDir, first.UID, copySuffix))
+	}
+	return say
 }
 
 func sentences(v *core.View, lost []string, disk *string) []string {

@@ -124,26 +124,19 @@ func SnapshotPhase(copies []NodeCopy) string {
 func SnapshotFace(s *Snapshot, copies []NodeCopy) map[string]any {
 	v := WithMeta(s.Key, s.UID.String(), copyObject(s.Object))
 	list := make([]any, len(copies))
-	kept, largest := 0, int64(0)
 	for i := range copies {
 		c := &copies[i]
 		item := map[string]any{"node": c.Node, "state": string(c.State)}
 		if c.State == CopyKept {
-			kept++
-			largest = max(largest, c.Bytes)
 			item["bytes"], item["objects"], item["sha256"] = c.Bytes, c.Objects, fmt.Sprintf("%x", c.Sum)
 			timestamp(item, "takenAt", c.Taken)
 		}
 		if c.Message != "" {
 			item["message"] = c.Message
 		}
-		if c.UID != s.UID {
-			item["uid"] = c.UID.String()
-		}
 		list[i] = item
 	}
-	status := map[string]any{"phase": SnapshotPhase(copies), "copies": list}
-	v["status"] = status
+	v["status"] = map[string]any{"phase": SnapshotPhase(copies), "copies": list}
 	return v
 }
 

@@ -275,8 +275,7 @@ func (c *Core) deriveSnapshots() {
 	}
 }
 
-// copiesOf is what each node that is asked says of its copy, and what others keep of it or of
-// what lost its name to it.
+// copiesOf is what each node that is asked says of its copy.
 func (c *Core) copiesOf(s *state.Snapshot) (list []state.NodeCopy) {
 	asked := s.Nodes
 	if len(asked) == 0 {
@@ -296,24 +295,52 @@ func (c *Core) copiesOf(s *state.Snapshot) (list []state.NodeCopy) {
 	return list
 }
 
+// StrayCopy is a copy of which nobody here knows whether its Snapshot was deleted. It stays, and
+// counts against those that its node may keep.
+type StrayCopy struct {
+	Node string
+	UID  crdt.UID
+}
+
+func (c *Core) strayCopies(members []MemberView) (strays []StrayCopy) {
+	x := &c.index.snapshots
+	for i := range members {
+		m := &members[i]
+		if m.Status == nil || !m.InReach() {
+			continue
+		}
+		for _, file := range m.Status.Copies {
+			if _, known := x.of[file.UID]; !known && !c.departed.known[file.UID] {
+				strays = append(strays, StrayCopy{m.Name, file.UID})
+			}
+		}
+	}
+	return strays
+}
+
 // copyOn is what a node says of its copy of a Snapshot.
 func (c *Core) copyOn(node string, s *state.Snapshot) state.NodeCopy {
 	m := c.members.byName[node]
 	out := state.NodeCopy{Node: node, InReach: node == c.cfg.Node || c.live(node), SnapshotCopy: state.SnapshotCopy{UID: s.UID, State: state.CopyWaiting}}
-	said, full := c.statusOf(node), false
-	if said != nil {
-		full = len(said.Copies) >= state.SnapshotsMax
-		for _, file := range said.Copies {
-			if file.UID == s.UID {
-				out.SnapshotCopy = file
-				if !out.InReach {
-					out.Message = "the node is out of reach; this is what it said last"
-				}
-				return out
-			}
+	told, losers := false, ""
+	said := c.statusOf(node)
+	if said == nil {
+		said = &state.NodeStatus{}
+	}
+	for _, file := range said.Copies {
+		if file.UID == s.UID {
+			out.SnapshotCopy, told = file, true
+		}
+		if s.Losers[file.UID] {
+			losers = fmt.Sprintf("it also keeps %s.snap, of a Snapshot of this name that was made on the other side of a split", file.UID)
 		}
 	}
+	full := len(said.Copies) >= state.SnapshotsMax
 	switch {
+	case told && !out.InReach:
+		out.Message = "the node is out of reach; this is what it said last"
+	case told:
+		out.Message = cmp.Or(out.Message, losers)
 	case node != c.cfg.Node && (m == nil || m.Left):
 		out.Message = fmt.Sprintf("no member is called %s", node)
 	case !out.InReach:

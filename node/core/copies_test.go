@@ -260,3 +260,29 @@ func TestWhatIsSaidOfOthersCopies(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// Copies for Snapshots that nobody knows are told of, as nothing else shows them; those of one
+// that lost its name are told of beside those of the other.
+func TestStrayCopiesAreToldOf(t *testing.T) {
+	x := newCrowd(t, 3, state.Resources{CPU: 1000, Memory: 1 << 30, Pods: 10})
+	known, loser, gone, stray := crdt.UID{1}, crdt.UID{2}, crdt.UID{3}, crdt.UID{4}
+	key := state.MakeKey(state.Snapshots, "", "s")
+	x.put(key, known, map[string]any{"spec": map[string]any{}})
+	if err := x.set(key, known, map[string][]byte{state.ConflictPath(loser): nil}); err != nil {
+		t.Fatal(err)
+	}
+	x.departed.add(gone)
+	var files []state.SnapshotCopy
+	for _, uid := range []crdt.UID{known, loser, gone, stray} {
+		files = append(files, state.SnapshotCopy{UID: uid, State: state.CopyKept})
+	}
+	x.receiveStatus("p0001", &state.NodeStatus{Node: "n0001", Epoch: 1, Seq: 9, Copies: files})
+	x.rest()
+	if got := x.strayCopies(x.View().Members); len(got) != 1 || got[0] != (StrayCopy{"n0001", stray}) {
+		t.Errorf("strays: %v", got)
+	}
+	said := x.copyOn("n0001", x.index.snapshots.byKey[key])
+	if want := "it also keeps " + loser.String() + ".snap, of a Snapshot of this name that was made on the other side of a split"; said.State != state.CopyKept || said.Message != want {
+		t.Errorf("%+v", said)
+	}
+}

@@ -34,6 +34,8 @@ type View struct {
 	// waits for a person.
 	Aside []QuarantineView
 	Held  *HeldView
+	// Strays are copies in reach that are kept for Snapshots of which nothing is known here.
+	Strays []StrayCopy
 }
 
 // MemberView is one member as this node sees it. Status is shared: read only.
@@ -79,6 +81,7 @@ func (c *Core) summarize(v *View) {
 	v.At, v.Records, v.Draining, v.Runs, v.Aside = c.now, len(c.store.entries), c.drained(), len(c.runner.runs), c.quarantineView()
 	v.ClockOff = c.clockOff()
 	v.timeAhead, v.timeKnown = c.status.clocks.kept, c.status.clocks.known
+	v.Strays = c.strayCopies(v.Members)
 	if v.Held = nil; c.sync.held != nil {
 		h := c.sync.held
 		v.Held = &HeldView{Peer: h.peer, Objects: h.count, Of: h.of}
