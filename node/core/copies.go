@@ -342,7 +342,7 @@ func (c *Core) copyOn(node string, s *state.Snapshot) state.NodeCopy {
 	case told:
 		out.Message = cmp.Or(out.Message, losers)
 	case node != c.cfg.Node && (m == nil || m.Left):
-		out.Message = fmt.Sprintf("no member is called %s", node)
+		out.State, out.Message = state.CopyFailed, fmt.Sprintf("no member is called %s", node)
 	case !out.InReach:
 		out.Message = "the node is out of reach, and has said nothing of it"
 	case full:

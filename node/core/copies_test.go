@@ -251,7 +251,7 @@ func TestWhatIsSaidOfOthersCopies(t *testing.T) {
 		return lines
 	}
 	want := []string{
-		"gone Waiting 0: no member is called gone",
+		"gone Failed 0: no member is called gone",
 		"n0001 Refused 0: n0001 keeps 16 copies, and no more: delete a Snapshot",
 		"n0002 Kept 7: the node is out of reach; this is what it said last",
 		"n0003 Waiting 0: the node is out of reach, and has said nothing of it",
