@@ -51,8 +51,8 @@ func (o *saveOptions) check(a *app, file string, scheduled, kept bool) error {
 		return usagef("a snapshot is no text: name a file, or redirect stdout")
 	case o.kept.of != "" && (scheduled || o.dataDir != ""):
 		return usagef("--of fetches a copy that a node keeps: leave out --schedule and --data-dir")
-	case o.kept.node != "" && o.kept.of == "":
-		return usagef("--node goes with --of; without them, --context says which node saves")
+	case (o.kept.node != "" || o.kept.uid != "") && o.kept.of == "":
+		return usagef("--node and --uid go with --of; without them, --context says which node saves")
 	case kept && !scheduled:
 		return usagef("--keep goes with --schedule: one file is replaced")
 	case scheduled && (file == "-" || o.dataDir != ""):

@@ -139,7 +139,11 @@ func (a *app) printCopies(list []api.Snapshot) {
 			if k.SHA256 != "" {
 				objects, size, taken = fmt.Sprint(k.Objects), humanBytes(k.Bytes), orElse(k.TakenAt, "-")
 			}
-			rows = append(rows, []string{list[i].Name, k.Node, k.State, objects, size, taken, k.Message})
+			message := k.Message
+			if len(k.Also) > 0 {
+				message = strings.TrimPrefix(message+"; also of --uid "+strings.Join(k.Also, ", "), "; ")
+			}
+			rows = append(rows, []string{list[i].Name, k.Node, k.State, objects, size, taken, message})
 		}
 	}
 	printTable(a.out, []string{"SNAPSHOT", "NODE", "STATE", "OBJECTS", "SIZE", "TAKEN", "MESSAGE"}, rows)
@@ -171,11 +175,12 @@ func snapshotRemoveCommand(a *app) *cobra.Command {
 }
 
 // keptCopy names a copy that a node keeps for a Snapshot.
-type keptCopy struct{ of, node string }
+type keptCopy struct{ of, node, uid string }
 
 func (k *keptCopy) addFlags(c *cobra.Command, what string) {
 	c.Flags().StringVar(&k.of, "of", "", what+" that nodes keep for this Snapshot, see 'holon snapshot ls'")
 	c.Flags().StringVar(&k.node, "node", "", "with --of: the copy of this node (default: any that can be had)")
+	c.Flags().StringVar(&k.uid, "uid", "", "with --of: that of a Snapshot which lost this name when two sides of a split met")
 }
 
 // fetchTo streams a copy to out, and checks all of it and that it is one that the Snapshot's
@@ -185,6 +190,9 @@ func (c *client) fetchTo(ctx context.Context, k keptCopy, out io.Writer, wait *p
 	if k.node != "" {
 		query.Set("node", k.node)
 	}
+	if k.uid != "" {
+		query.Set("uid", k.uid)
+	}
 	info, err := c.saveFrom(ctx, request{path: snapshotPathOf(k.of) + "/data", query: query, accept: "*/*"}, out, wait)
 	if err != nil {
 		return info, err
@@ -192,6 +200,12 @@ func (c *client) fetchTo(ctx context.Context, k keptCopy, out io.Writer, wait *p
 	var s api.Snapshot
 	if err := c.get(ctx, snapshotPathOf(k.of), nil, &s); err != nil {
 		return info, err
+	}
+	if k.uid != "" && k.uid != string(s.UID) {
+		if info.UID != k.uid {
+			return info, fmt.Errorf("what came is for the Snapshot %s", info.UID)
+		}
+		return info, nil // nobody tells the sum of that one
 	}
 	var sums []string
 	for _, at := range s.Status.Copies {

@@ -20,6 +20,7 @@ type snapshotInfo struct {
 	Cluster string `json:"cluster"`
 	Node    string `json:"node"`
 	Replica string `json:"replica"`
+	UID     string `json:"snapshotUID,omitempty"` // of the Snapshot that it was kept for
 	Taken   string `json:"taken"`
 	Version string `json:"holonVersion"`
 	// Objects are those that users made and that live; Records count everything,
@@ -88,7 +89,7 @@ func readSnapshot(ctx context.Context, in io.Reader, visit func(state.Key, *crdt
 	}
 	h := r.Header()
 	info := snapshotInfo{
-		Cluster: h.Cluster, Node: h.Node, Replica: fmt.Sprintf("%x", h.Replica[:]), Taken: h.Taken, Version: h.Version, Sealed: len(h.Keys) > 0,
+		Cluster: h.Cluster, Node: h.Node, Replica: fmt.Sprintf("%x", h.Replica[:]), UID: h.UID, Taken: h.Taken, Version: h.Version, Sealed: len(h.Keys) > 0,
 	}
 	kinds := map[string]*kindSummary{}
 	told := time.Now()

@@ -73,8 +73,8 @@ func (o *restoreOptions) check(files int) error {
 	switch {
 	case (files == 0) == (o.kept.of == ""):
 		return usagef("name the file of a snapshot, or a Snapshot that nodes keep copies for with --of")
-	case o.kept.node != "" && o.kept.of == "":
-		return usagef("--node goes with --of")
+	case (o.kept.node != "" || o.kept.uid != "") && o.kept.of == "":
+		return usagef("--node and --uid go with --of")
 	case o.newCluster == (len(o.objects) > 0):
 		return usagef("say what to restore: --objects KIND/NAME into the present cluster, or --new-cluster")
 	case o.newCluster && (o.selector != "" || o.allNamespaces || o.dryRun || o.yes):

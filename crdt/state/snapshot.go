@@ -91,6 +91,7 @@ type NodeCopy struct {
 	Node    string
 	InReach bool
 	SnapshotCopy
+	Also []crdt.UID // that lost the name to the Snapshot, and of which the node keeps copies, too
 }
 
 // SnapshotPhase sums the copies of the nodes up that are asked for some. A node that is out of
@@ -133,6 +134,13 @@ func SnapshotFace(s *Snapshot, copies []NodeCopy) map[string]any {
 		}
 		if c.Message != "" {
 			item["message"] = c.Message
+		}
+		if len(c.Also) > 0 {
+			also := make([]any, len(c.Also))
+			for j, uid := range c.Also {
+				also[j] = uid.String()
+			}
+			item["also"] = also
 		}
 		list[i] = item
 	}

@@ -46,6 +46,8 @@ type SnapshotCopy struct {
 	TakenAt string `json:"takenAt,omitempty"`
 	SHA256  string `json:"sha256,omitempty"`
 	Message string `json:"message,omitempty"`
+	// Also are the UIDs of Snapshots that lost the name to this one.
+	Also []string `json:"also,omitempty"`
 }
 
 // DeepCopyObject implements runtime.Object.
@@ -53,6 +55,9 @@ func (s *Snapshot) DeepCopyObject() runtime.Object {
 	out := *s
 	s.ObjectMeta.DeepCopyInto(&out.ObjectMeta)
 	out.Spec.Nodes, out.Status.Copies = slices.Clone(s.Spec.Nodes), slices.Clone(s.Status.Copies)
+	for i := range out.Status.Copies {
+		out.Status.Copies[i].Also = slices.Clone(out.Status.Copies[i].Also)
+	}
 	return &out
 }
 
@@ -93,6 +98,7 @@ func (SnapshotCopy) SwaggerDoc() map[string]string {
 		"takenAt": "When it was written, by the clock of its node.",
 		"sha256":  "The checksum of the file, as `holon snapshot inspect` shows it.",
 		"message": "What else is to be said of it.",
+		"also":    "The UIDs of Snapshots that were made under this name on another side of a partition, and whose copies the node keeps, too, until this one is deleted.",
 	}
 }
 
@@ -151,7 +157,8 @@ func validSnapshotUpdate(s, old *Snapshot) field.ErrorList {
 	return field.ErrorList{field.Forbidden(field.NewPath("spec"), "a Snapshot asks for what is to be kept once; make another one")}
 }
 
-// snapshotData streams a copy from whichever node keeps it, or from the one that is named.
+// snapshotData streams a copy from whichever node keeps it, or from the one that is named; or one
+// for a Snapshot that lost the name to this one, by its UID.
 func (s *Server) snapshotData(w http.ResponseWriter, r *http.Request, t *target) error {
 	o, err := s.find(t)
 	if err != nil {
@@ -165,16 +172,16 @@ func (s *Server) snapshotData(w http.ResponseWriter, r *http.Request, t *target)
 	if err != nil {
 		return err
 	}
-	node := r.URL.Query().Get("node")
-	q := SnapshotQuery{Name: t.name, UID: string(snap.UID), Actor: actingOf(r.Context())}
+	node, uid := r.URL.Query().Get("node"), r.URL.Query().Get("uid")
+	q := SnapshotQuery{Name: t.name, UID: or(uid, string(snap.UID)), Actor: actingOf(r.Context())}
 	why := ""
 	for i := range snap.Status.Copies {
 		c := &snap.Status.Copies[i]
 		switch {
 		case node != "" && c.Node != node:
-		case c.State == string(state.CopyKept):
+		case slices.Contains(c.Also, uid), q.UID == string(snap.UID) && c.State == string(state.CopyKept):
 			q.Nodes = append(q.Nodes, c.Node)
-		case node != "":
+		case node != "" && q.UID == string(snap.UID):
 			why = fmt.Sprintf(" (%s)", or(c.Message, c.State))
 		}
 	}

@@ -54,6 +54,13 @@ func TestCopiesAreFetched(t *testing.T) {
 	f.do("GET", snapshotsOf+"/a/data?node=n2", "").want(t, 404, "n2 keeps no copy", "(no room)")
 	f.do("GET", snapshotsOf+"/a/data?node=n9", "").want(t, 404, "n9 keeps no copy")
 	f.do("GET", snapshotsOf+"/b/data", "").want(t, 404)
+	loser := copyOn("n4", "Kept", "").(map[string]any)
+	loser["also"] = []any{"8"}
+	f.kept("c", "9", copyOn("n1", "Kept", ""), loser)
+	f.do("GET", snapshotsOf+"/c/data?uid=8", "").want(t, 200, "8 of c from n4")
+	f.do("GET", snapshotsOf+"/c/data?uid=9", "").want(t, 200, "9 of c from n1,n4")
+	f.do("GET", snapshotsOf+"/c/data?uid=7", "").want(t, 404) // of another Snapshot
+	f.do("GET", snapshotsOf+"/c/data?uid=8&node=n1", "").want(t, 404, "n1 keeps no copy")
 	f.do("POST", snapshotsOf+"/a/data", "{}").want(t, 405)
 	f.kept("b", "8", copyOn("n2", "Writing", ""))
 	f.do("GET", snapshotsOf+"/b/data", "").want(t, 404, "no node keeps a copy")

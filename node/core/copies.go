@@ -322,7 +322,7 @@ func (c *Core) strayCopies(members []MemberView) (strays []StrayCopy) {
 func (c *Core) copyOn(node string, s *state.Snapshot) state.NodeCopy {
 	m := c.members.byName[node]
 	out := state.NodeCopy{Node: node, InReach: node == c.cfg.Node || c.live(node), SnapshotCopy: state.SnapshotCopy{UID: s.UID, State: state.CopyWaiting}}
-	told, losers := false, ""
+	told := false
 	said := c.statusOf(node)
 	if said == nil {
 		said = &state.NodeStatus{}
@@ -332,7 +332,7 @@ func (c *Core) copyOn(node string, s *state.Snapshot) state.NodeCopy {
 			out.SnapshotCopy, told = file, true
 		}
 		if s.Losers[file.UID] {
-			losers = fmt.Sprintf("it also keeps %s.snap, of a Snapshot of this name that was made on the other side of a split", file.UID)
+			out.Also = append(out.Also, file.UID)
 		}
 	}
 	full := len(said.Copies) >= state.SnapshotsMax
@@ -340,7 +340,6 @@ func (c *Core) copyOn(node string, s *state.Snapshot) state.NodeCopy {
 	case told && !out.InReach:
 		out.Message = "the node is out of reach; this is what it said last"
 	case told:
-		out.Message = cmp.Or(out.Message, losers)
 	case node != c.cfg.Node && (m == nil || m.Left):
 		out.State, out.Message = state.CopyFailed, fmt.Sprintf("no member is called %s", node)
 	case !out.InReach:
