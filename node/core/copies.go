@@ -230,7 +230,9 @@ func (c *Core) reportCopies() (list []state.SnapshotCopy) {
 	}
 	for _, uid := range sortedUIDs(c.copies.kept) {
 		if !c.goes(uid) && (under.UID != uid || !under.Remove) {
-			list = append(list, c.copies.kept[uid])
+			file := c.copies.kept[uid]
+			file.Message = short(file.Message)
+			list = append(list, file)
 		}
 	}
 	for _, s := range c.copiesDue() {
@@ -245,11 +247,12 @@ func (c *Core) reportCopies() (list []state.SnapshotCopy) {
 	return list[:min(len(list), state.SnapshotsMax)]
 }
 
+// short is as much of a message as goes into a status, which has to be UTF-8.
 func short(text string) string {
-	if len(text) <= state.CopyMessageMax {
-		return text
+	if len(text) > state.CopyMessageMax {
+		text = text[:state.CopyMessageMax-3] + "..."
 	}
-	return strings.ToValidUTF8(text[:state.CopyMessageMax-3], "") + "..."
+	return strings.ToValidUTF8(text, "?")
 }
 
 // deriveSnapshots shows Snapshots with what the nodes say of them, all if one node's word has

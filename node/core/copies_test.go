@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -285,4 +286,14 @@ func TestStrayCopiesAreToldOf(t *testing.T) {
 	if said.State != state.CopyKept || !slices.Equal(said.Also, []crdt.UID{loser}) {
 		t.Errorf("%+v", said)
 	}
+}
+
+// A status has to be read whatever the words of a file system are.
+func TestMessagesOfCopiesAreBoundedText(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := short(string(rapid.SliceOfN(rapid.Byte(), 0, 2*state.CopyMessageMax).Draw(t, "text")))
+		if !utf8.ValidString(text) || len(text) > state.CopyMessageMax {
+			t.Errorf("%d bytes: %q", len(text), text)
+		}
+	})
 }
