@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -34,6 +36,25 @@ type greeting struct {
 	URL   string
 	CA    []byte
 	Users []struct{ Cert, Key []byte }
+	Bare  bareServer
+}
+
+// bareServer is net/http with TLS and HTTP/2 in the process of the node, which answers
+// everything with the same ConfigMap: what is left of a figure is the API's.
+type bareServer struct {
+	URL string
+	CA  []byte
+}
+
+func serveBare() (bareServer, func()) {
+	answer := configMap(write{}, largeValue)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(answer)
+	}))
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	return bareServer{s.URL, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})}, s.Close
 }
 
 const (
@@ -66,7 +87,9 @@ func serveAPI(ctx context.Context, job string) error {
 		if err != nil {
 			return err
 		}
-		hello := greeting{URL: "https://" + server.Addr().String(), CA: ca.CertPEM()}
+		bare, close := serveBare()
+		defer close()
+		hello := greeting{URL: "https://" + server.Addr().String(), CA: ca.CertPEM(), Bare: bare}
 		for i := range apiUsers {
 			cert, key, _, err := ca.ClientCert(fmt.Sprint("user", i), []string{api.AdminGroup})
 			if err != nil {
@@ -162,6 +185,7 @@ func (n *apiNode) greeted(ctx context.Context) error {
 		return err
 	}
 	n.roots.AppendCertsFromPEM(n.CA)
+	n.roots.AppendCertsFromPEM(n.Bare.CA)
 	for _, u := range n.Users {
 		cert, err := tls.X509KeyPair(u.Cert, u.Key)
 		if err != nil {
@@ -195,7 +219,7 @@ func (n *apiNode) memory() (map[string]series, error) {
 
 // client is a connection of a user over HTTP/2, which is there when it returns.
 func (n *apiNode) client(ctx context.Context, user int) (*httpAPI, error) {
-	a := &httpAPI{servers: []string{n.URL}, size: largeValue, client: &http.Client{Transport: &http.Transport{
+	a := &httpAPI{servers: []string{n.URL, n.Bare.URL}, size: largeValue, client: &http.Client{Transport: &http.Transport{
 		TLSClientConfig:   &tls.Config{RootCAs: n.roots, Certificates: []tls.Certificate{n.users[user]}},
 		ForceAttemptHTTP2: true, DisableCompression: true,
 	}}}

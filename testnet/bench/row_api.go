@@ -16,6 +16,7 @@ type apiLoad struct {
 	maps                   int
 	length                 time.Duration // of each load
 	lists                  int           // one after the other
+	inTurn                 int           // reads, one after the other
 	watchers, writes, idle int
 }
 
@@ -23,7 +24,7 @@ func (b *bench) apiLoad() apiLoad {
 	return apiLoad{
 		crowded: crowded{deployments: b.scaled(500, 50), replicas: 10, nodes: b.scaled(100, 10)}, maps: b.scaled(2000, 200),
 		length: time.Duration(b.scaled(20, 4)) * time.Second, lists: b.scaled(10, 3),
-		watchers: b.scaled(1000, 200), writes: b.scaled(50, 20), idle: b.scaled(5000, 1000),
+		watchers: b.scaled(1000, 200), inTurn: b.scaled(5000, 1000), writes: b.scaled(50, 20), idle: b.scaled(5000, 1000),
 	}
 }
 
@@ -145,14 +146,7 @@ func (b *bench) oneByOne(ctx context.Context, n *apiNode, l apiLoad, ids *number
 				return c.drain(c.ask(ctx, http.MethodPatch, 0, mapPath(i), text, http.Header{"Content-Type": {"application/merge-patch+json"}}))
 			}},
 		} {
-			took := make(series, int(apiRate*l.length.Seconds()))
-			cpu, err := cpuOf([]int{n.pid()}, float64(len(took)), func() error {
-				return paced(ctx, apiClients, apiRate, l.length, func(ctx context.Context, i int, due time.Time) error {
-					err := verb.do(ctx, clients[i%apiClients], i)
-					took[i] = millis(time.Since(due))
-					return err
-				})
-			})
+			took, cpu, err := n.paced(ctx, l, func(ctx context.Context, i int) error { return verb.do(ctx, clients[i%apiClients], i) })
 			if err != nil {
 				return fmt.Errorf("%s: %w", verb.name, err)
 			}
@@ -161,8 +155,75 @@ func (b *bench) oneByOne(ctx context.Context, n *apiNode, l apiLoad, ids *number
 			b.api(what+", p99", "ms").add(took.quantile(0.99), 0)
 			b.api("- processor time of the node for one "+verb.name, "ms").add(cpu, 0)
 		}
-		return nil
+		return b.besideBare(ctx, n, l, clients, mapPath)
 	})
+}
+
+// paced makes requests at a steady rate: how long each took from when it was due, and the
+// processor time of the node for one.
+func (n *apiNode) paced(ctx context.Context, l apiLoad, do func(ctx context.Context, i int) error) (series, float64, error) {
+	took := make(series, int(apiRate*l.length.Seconds()))
+	cpu, err := cpuOf([]int{n.pid()}, float64(len(took)), func() error {
+		return paced(ctx, apiClients, apiRate, l.length, func(ctx context.Context, i int, due time.Time) error {
+			err := do(ctx, i)
+			took[i] = millis(time.Since(due))
+			return err
+		})
+	})
+	return took, cpu, err
+}
+
+// besideBare compares reads with those of a server that does nothing, in the same process:
+// what a machine makes of one request in 20 ms, or of one after the other.
+func (b *bench) besideBare(ctx context.Context, n *apiNode, l apiLoad, clients []*httpAPI, path func(int) string) error {
+	type reads struct {
+		took series
+		cpu  float64
+	}
+	var steady, inTurn [2]reads
+	for member := range steady {
+		get := func(ctx context.Context, c *httpAPI, i int) error {
+			return c.send(ctx, http.MethodGet, member, path(i), nil)
+		}
+		for _, c := range clients { // connects
+			if err := get(ctx, c, 0); err != nil {
+				return err
+			}
+		}
+		took, cpu, err := n.paced(ctx, l, func(ctx context.Context, i int) error { return get(ctx, clients[i%apiClients], i) })
+		if err != nil {
+			return err
+		}
+		steady[member] = reads{took, cpu}
+		took = make(series, l.inTurn)
+		cpu, err = cpuOf([]int{n.pid()}, float64(len(took)), func() error {
+			for i := range took {
+				began := time.Now()
+				if err := get(ctx, clients[0], i); err != nil {
+					return err
+				}
+				took[i] = millis(time.Since(began))
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		inTurn[member] = reads{took, cpu}
+	}
+	for _, r := range []struct {
+		how string
+		of  [2]reads
+	}{{fmt.Sprintf("%d clients, %d/s", apiClients, apiRate), steady}, {fmt.Sprintf("one client, %d in turn", l.inTurn), inTurn}} {
+		beside := func(what string, holon, bare float64) {
+			b.figure("API", what+", "+r.how, "ms", "bare net/http", goal{}).add(holon, bare)
+		}
+		holon, bare := r.of[0], r.of[1]
+		beside("GET of a ConfigMap, p50", holon.took.quantile(0.5), bare.took.quantile(0.5))
+		beside("GET of a ConfigMap, p99", holon.took.quantile(0.99), bare.took.quantile(0.99))
+		beside("- processor time of the process for one", holon.cpu, bare.cpu)
+	}
+	return nil
 }
 
 // drain reads an answer to its end.
