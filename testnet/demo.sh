@@ -70,9 +70,10 @@ pods() {
 # ready_pods NODE: those that it believes Ready.
 ready_pods() { pods "$1" | grep '^True' | sort; }
 
-# pages: what each pod listed on stdin really answers, one line each.
+# pages: what each pod listed on stdin really answers, one line each. A pod that is gone must not
+# hold up the others: what is measured is when they serve.
 pages() {
-  awk '{ print "url = http://" $4 ":8080/" }' | curl --silent --max-time 2 --config - | sort || true
+  awk '{ print "url = http://" $4 ":8080/" }' | curl --silent --parallel --connect-timeout 0.3 --max-time 2 --config - | sort || true
 }
 
 # wait_pages NODE N [only]: until NODE shows exactly N pods Ready and N different
