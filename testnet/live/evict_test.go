@@ -3,7 +3,6 @@ package live
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -28,11 +27,7 @@ spec:
 func TestWhoWritesTooMuch(t *testing.T) {
 	eachRuntime(t, func(t *testing.T, runtime string) {
 		n := up(t, 1, runtime)
-		busybox, err := exec.LookPath("busybox")
-		if err != nil {
-			t.Fatalf("%v; 'make deps' installs busybox-static", err)
-		}
-		n.must("load-image", "localhost/holon-tools:live", "/bin/sh="+busybox, "/bin/sleep="+busybox, "/bin/head="+busybox)
+		n.loadTools("sh", "sleep", "head")
 		n.apply("n1", greedy)
 		n.awaitOutput("n1", "began", "logs", "writer")
 		if said := n.on("n1", "describe", "node", "n1"); !strings.Contains(said, "HolonHasSufficientMemory") || !strings.Contains(said, "HolonHasNoDiskPressure") {

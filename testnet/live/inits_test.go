@@ -2,7 +2,6 @@ package live
 
 import (
 	"fmt"
-	"os/exec"
 	"strings"
 	"testing"
 )
@@ -45,11 +44,7 @@ spec:
 func TestInTurn(t *testing.T) {
 	eachRuntime(t, func(t *testing.T, runtime string) {
 		n := up(t, 1, runtime)
-		busybox, err := exec.LookPath("busybox")
-		if err != nil {
-			t.Fatalf("%v; 'make deps' installs busybox-static", err)
-		}
-		n.must("load-image", "localhost/holon-tools:live", "/bin/sh="+busybox, "/bin/cat="+busybox, "/bin/sleep="+busybox)
+		n.loadTools("sh", "cat", "sleep")
 		n.apply("n1", inTurn)
 		n.awaitOutput("n1", "one\nside\nhook\ntwo\nmain", "logs", "turns")
 		eventually(t, "the pod is ready", func() error {

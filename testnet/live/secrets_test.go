@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -93,15 +92,7 @@ func holding(t *testing.T, dir, text string) (found []string) {
 func TestSecrets(t *testing.T) {
 	eachRuntime(t, func(t *testing.T, runtime string) {
 		n := up(t, 2, runtime)
-		busybox, err := exec.LookPath("busybox")
-		if err != nil {
-			t.Fatalf("%v; 'make deps' installs busybox-static", err)
-		}
-		args := []string{"localhost/holon-tools:live"}
-		for _, name := range []string{"sh", "sleep", "cat", "stat", "printenv"} {
-			args = append(args, "/bin/"+name+"="+busybox)
-		}
-		n.must("load-image", args...)
+		n.loadTools("sh", "sleep", "cat", "stat", "printenv")
 		n.apply("n1", secretManifest)
 		eventually(t, "the pod runs", func() error {
 			pods, err := n.pods("n2", "app=tools")

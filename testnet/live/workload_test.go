@@ -52,18 +52,24 @@ spec:
     configMap: {name: settings}
 `
 
-// runTools applies tools and returns its pod once it runs.
-func (n *network) runTools() pod {
+// loadTools makes the image localhost/holon-tools:live of some of busybox's programs.
+func (n *network) loadTools(names ...string) {
 	n.t.Helper()
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {
 		n.t.Fatalf("%v; 'make deps' installs busybox-static", err)
 	}
 	args := []string{"localhost/holon-tools:live"}
-	for _, name := range []string{"sh", "sleep", "cat", "env", "stty"} {
+	for _, name := range names {
 		args = append(args, "/bin/"+name+"="+busybox)
 	}
 	n.must("load-image", args...)
+}
+
+// runTools applies tools and returns its pod once it runs.
+func (n *network) runTools() pod {
+	n.t.Helper()
+	n.loadTools("sh", "sleep", "cat", "env", "stty")
 	n.apply("n1", tools)
 	var found pod
 	for _, node := range n.names() {
