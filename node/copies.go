@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"holon/crdt"
 	"holon/crdt/snapshot"
 	"holon/crdt/state"
@@ -164,11 +162,7 @@ func (n *Node) writeCopy(ctx context.Context, path string, o core.CopyOrder) err
 		need += uint64(len(r.Key) + len(r.Value))
 		head.Objects += usersObject(r)
 	}
-	free := n.cfg.DiskFree
-	if free == nil {
-		free = diskFree
-	}
-	room, err := free(filepath.Dir(path))
+	room, err := n.cfg.DiskFree(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
@@ -196,27 +190,15 @@ func usersObject(r crdt.KV) int64 {
 	return 1
 }
 
-func diskFree(dir string) (uint64, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, err
-	}
-	return st.Bavail * uint64(st.Bsize), nil
-}
-
 // removeSynced removes a file for good; one that is not there is removed.
 func removeSynced(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(path))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	if err := syncDir(filepath.Dir(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return nil
 }
 
 // SnapshotData streams the copy for a Snapshot from the first of some nodes that can be asked,

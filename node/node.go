@@ -145,6 +145,9 @@ func New(cfg Config) (*Node, error) {
 	if cfg.Machine == nil {
 		cfg.Machine = ThisMachine()
 	}
+	if cfg.DiskFree == nil {
+		cfg.DiskFree = image.FreeBytes
+	}
 	if cfg.HostSpare == nil {
 		cfg.HostSpare = ThisHostSpare
 	}

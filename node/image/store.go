@@ -97,7 +97,7 @@ type Store struct {
 // Start makes a Store that works until life ends.
 func Start(life context.Context, cfg Config) *Store {
 	if cfg.Free == nil {
-		cfg.Free = freeBytes
+		cfg.Free = FreeBytes
 	}
 	return &Store{
 		cfg: cfg, life: life,
@@ -158,7 +158,8 @@ func (s *Store) room(what string, need, reserve uint64) error {
 	return nil
 }
 
-func freeBytes(dir string) (uint64, error) {
+// FreeBytes tells how many bytes an ordinary user may still write where a directory is.
+func FreeBytes(dir string) (uint64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, err
