@@ -112,16 +112,11 @@ func (f *frameWriter) change(sel *selector, c Change) error {
 }
 
 func (f *frameWriter) encode(l look, o Object) ([]byte, error) {
-	o, err := f.s.reveal(f.kind, o, f.format, f.r)
+	o, err := f.s.reveal(f.kind, o, l.format, l.include)
 	if err != nil {
 		return nil, err
 	}
-	var body any
-	if f.format.shape == asTable {
-		body, err = tableOf(f.kind, []Object{o}, metav1.ListMeta{ResourceVersion: formatRV(o.RV)}, l.include, l.header)
-	} else {
-		body, err = shaped(f.kind, o, f.format, f.r)
-	}
+	body, err := shaped(f.kind, o, l.format, l.include, l.header)
 	if err != nil {
 		return nil, err
 	}

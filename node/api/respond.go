@@ -112,11 +112,11 @@ func (o Object) versioned() map[string]any {
 	return out
 }
 
-// shaped is one object in the form that the client accepts.
-func shaped(k *kind, o Object, f format, r *http.Request) (any, error) {
+// shaped is one object in the form that the client accepts; headers are those of a table.
+func shaped(k *kind, o Object, f format, include metav1.IncludeObjectPolicy, headers bool) (any, error) {
 	switch f.shape {
 	case asTable:
-		return tableOf(k, []Object{o}, metav1.ListMeta{ResourceVersion: formatRV(o.RV)}, includeObject(r), true)
+		return tableOf(k, []Object{o}, metav1.ListMeta{ResourceVersion: formatRV(o.RV)}, include, headers)
 	case asMetadata:
 		return partial(o), nil
 	}
@@ -139,10 +139,11 @@ func (s *Server) respond(w http.ResponseWriter, r *http.Request, code int, k *ki
 	if err != nil {
 		return err
 	}
-	if o, err = s.reveal(k, o, f, r); err != nil {
+	include := includeObject(r)
+	if o, err = s.reveal(k, o, f, include); err != nil {
 		return err
 	}
-	body, err := shaped(k, o, f, r)
+	body, err := shaped(k, o, f, include, true)
 	if err != nil {
 		return err
 	}
@@ -175,13 +176,14 @@ func (s *Server) respondList(w http.ResponseWriter, r *http.Request, k *kind, ob
 	if err != nil {
 		return err
 	}
+	include := includeObject(r)
 	for i := range objects {
-		if objects[i], err = s.reveal(k, objects[i], f, r); err != nil {
+		if objects[i], err = s.reveal(k, objects[i], f, include); err != nil {
 			return err
 		}
 	}
 	if f.shape == asTable {
-		table, err := tableOf(k, objects, meta, includeObject(r), true)
+		table, err := tableOf(k, objects, meta, include, true)
 		if err != nil {
 			return err
 		}

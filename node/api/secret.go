@@ -2,7 +2,6 @@ package api
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,8 +20,8 @@ func (s *Server) open(k *kind, o Object) (Object, error) {
 
 // reveal opens an object as far as the form of the answer needs: a table shows
 // how many values there are, which it tells without any key.
-func (s *Server) reveal(k *kind, o Object, f format, r *http.Request) (Object, error) {
-	if f.shape == asTable && includeObject(r) != metav1.IncludeObject {
+func (s *Server) reveal(k *kind, o Object, f format, include metav1.IncludeObjectPolicy) (Object, error) {
+	if f.shape == asTable && include != metav1.IncludeObject {
 		return o, nil
 	}
 	return s.open(k, o)
